@@ -1,0 +1,255 @@
+"""Every error of the library, in one tree.
+
+::
+
+    BoxisError
+    ├── UsageError (ValueError)             wrong arguments: nothing was sent
+    │   ├── ConfigurationError              the client cannot be built like this
+    │   └── MissingExtraError (ImportError) an optional dependency is not installed
+    ├── ClosedError (RuntimeError)          used after its end, or on a foreign event loop
+    │   ├── ClientClosedError
+    │   ├── StreamClosedError
+    │   └── WrongLoopError
+    ├── NoAnswerError                       the provider did not answer
+    │   ├── ConnectionFailedError           no connection, or it broke
+    │   └── AttemptTimeoutError (TimeoutError)
+    ├── BadAnswerError                      what came is not an answer of the API
+    │   ├── StatusError                     an HTTP status that carries no answer
+    │   ├── MalformedAnswerError            a body that is not JSON or XML, or not complete
+    │   └── RecordError                     a record that cannot be read
+    ├── RefusedError                        the API's own refusal: its `result` is 0
+    │   ├── AuthenticationError             ... and the text says that it is about who asks
+    │   └── ClockError                      ... and the answer says that the clock is wrong
+    └── WindowError                         a window that failed for good
+
+All of them pickle, and none holds the key or an authcode.
+"""
+
+from __future__ import annotations
+
+from types import NoneType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .models import Window
+
+__all__ = [
+    "AttemptTimeoutError",
+    "AuthenticationError",
+    "BadAnswerError",
+    "BoxisError",
+    "ClientClosedError",
+    "ClockError",
+    "ClosedError",
+    "ConfigurationError",
+    "ConnectionFailedError",
+    "MalformedAnswerError",
+    "MissingExtraError",
+    "NoAnswerError",
+    "RecordError",
+    "RefusedError",
+    "StatusError",
+    "StreamClosedError",
+    "UsageError",
+    "WindowError",
+    "WrongLoopError",
+]
+
+
+class BoxisError(Exception):
+    """The root of every error that this library raises on purpose."""
+
+
+class UsageError(BoxisError, ValueError):
+    """Arguments that cannot work; no request was sent.
+
+    Attributes:
+        problems: Everything that is wrong, a sentence each.
+    """
+
+    def __init__(self, *problems: str) -> None:
+        super().__init__(*problems)
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """Everything that is wrong, a sentence each."""
+        return self.args
+
+    def __str__(self) -> str:
+        return "; ".join(self.problems)
+
+
+class ConfigurationError(UsageError):
+    """A client that cannot be built: all that is missing or wrong, in one error."""
+
+
+class MissingExtraError(UsageError, ImportError):
+    """An optional dependency is not installed; the text names the extra to install."""
+
+
+class ClosedError(BoxisError, RuntimeError):
+    """Something was used after its end, or where it does not belong."""
+
+
+class ClientClosedError(ClosedError):
+    """The client is closed; a new one is needed."""
+
+
+class StreamClosedError(ClosedError):
+    """The stream's run was cut short, so it cannot go on as if it were complete."""
+
+
+class WrongLoopError(ClosedError):
+    """A client belongs to the event loop that first used it."""
+
+
+class NoAnswerError(BoxisError):
+    """The provider did not answer: the connection failed, broke, or took too long."""
+
+
+class ConnectionFailedError(NoAnswerError):
+    """No connection could be made, or it broke before the answer was complete."""
+
+
+class AttemptTimeoutError(NoAnswerError, TimeoutError):
+    """One attempt took longer than the client's `timeout`."""
+
+
+class BadAnswerError(BoxisError):
+    """Something answered, but not with a complete answer of the API."""
+
+
+class StatusError(BadAnswerError):
+    """An HTTP status without an answer of the API.
+
+    Attributes:
+        status: The HTTP status code.
+        retry_after: The `Retry-After` header as sent, or None.
+    """
+
+    def __init__(self, message: str, *, status: int = 0, retry_after: str | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.retry_after = retry_after
+
+
+class MalformedAnswerError(BadAnswerError):
+    """A body that is not well-formed JSON or XML, is cut short, or has another shape."""
+
+
+class RecordError(BadAnswerError):
+    """A record that cannot be read; it is never skipped.
+
+    Attributes:
+        window: The window whose answer held the record, or None outside a stream.
+        position: The record's key in the answer, such as `call_17`.
+        field: The API's name of the field, or None when the record is no record at all.
+        value: The value as sent.
+    """
+
+    def __init__(
+        self,
+        reason: str,
+        *,
+        position: str = "",
+        field: str | None = None,
+        value: object = None,
+        window: Window | None = None,
+    ) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.position = position
+        self.field = field
+        self.value = value
+        self.window = window
+
+    def __str__(self) -> str:
+        where = self.position if self.field is None else f"{self.position}, field {self.field!r}"
+        if self.window is not None:
+            where = f"window {self.window}, {where}"
+        return f"{where}: {self.reason}, got {_short(self.value)}"
+
+
+class RefusedError(BoxisError):
+    """The API's own refusal: `result` is 0. Sending the same again does not help.
+
+    Attributes:
+        text: The API's `resulttxt`, whole. The provider documents no texts beyond
+            `Error: {error description}` (page "Get Calls History").
+    """
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.text = text
+
+    def __str__(self) -> str:
+        return self.text or "refused without a text"
+
+
+class AuthenticationError(RefusedError):
+    """A refusal whose text says that it is about the username, the key or the authcode.
+
+    The provider documents no error texts: a refusal for the same reason in other
+    words is a plain `RefusedError`.
+    """
+
+
+class ClockError(RefusedError):
+    """The answer says `timestamperror`, again, after the clock was set by the server's.
+
+    Attributes:
+        server_time: The server's clock in Unix seconds, or None if it was not told.
+    """
+
+    def __init__(self, text: str, *, server_time: int | None = None) -> None:
+        super().__init__(text)
+        self.server_time = server_time
+
+    def __str__(self) -> str:
+        told = "no usable timestamp" if self.server_time is None else f"{self.server_time}"
+        return f"the server refuses our clock (it says {told}): {self.text or 'no text'}"
+
+
+class WindowError(BoxisError):
+    """A window that failed for good, so the stream cannot be complete.
+
+    Attributes:
+        window: The window that failed, or None outside a stream.
+        tenant: The tenant that was asked for.
+        attempts: How often the window was asked for.
+        cause: The error of the last attempt.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        window: Window | None = None,
+        tenant: str = "",
+        attempts: int = 0,
+        cause: Exception | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.window = window
+        self.tenant = tenant
+        self.attempts = attempts
+        self.cause = cause
+
+    @classmethod
+    def of(cls, cause: Exception, *, window: Window, tenant: str, attempts: int) -> WindowError:
+        """Build the error that a stream raises for a window, its cause told in its text."""
+        times = "attempt" if attempts == 1 else "attempts"
+        message = f"window {window} of tenant {tenant} failed after {attempts} {times}: {cause}"
+        return cls(message, window=window, tenant=tenant, attempts=attempts, cause=cause)
+
+
+_SHOWN = 200
+
+
+def _short(value: object) -> str:
+    """Show a value, cut where it would fill the screen; the attribute has it whole."""
+    if not isinstance(value, (str, int, float, NoneType)):
+        # A container's repr could be as deep and as large as the answer.
+        return f"a {type(value).__name__}"
+    shown = repr(value)
+    return shown if len(shown) <= _SHOWN else f"{shown[:_SHOWN]}… ({len(shown)} characters)"

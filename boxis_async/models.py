@@ -1,0 +1,294 @@
+"""The frozen values that users hold: calls, windows, batches, plans, counts."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from enum import StrEnum
+from typing import NoReturn, overload
+
+import attrs
+
+__all__ = ["CDR", "Batch", "Direction", "Disposition", "Extra", "Plan", "Stats", "Window"]
+
+
+class Disposition(StrEnum):
+    """How a call ended, in Asterisk's words; a word that is not listed passes through.
+
+    `Disposition("VOICEMAIL")` is a `Disposition` too, equal to the text, so that a new
+    word on the provider's side never ends a stream.
+    """
+
+    NO_ANSWER = "NO ANSWER"
+    FAILED = "FAILED"
+    BUSY = "BUSY"
+    ANSWERED = "ANSWERED"
+    CONGESTION = "CONGESTION"
+
+    @classmethod
+    def _missing_(cls, value: object) -> Disposition | None:
+        if not isinstance(value, str):
+            return None
+        word = str.__new__(cls, value)
+        word._name_ = value
+        word._value_ = value
+        return word
+
+    # Enum hashes the name, and a text hashes itself: equal values must hash alike.
+    __hash__ = str.__hash__
+
+
+class Direction(StrEnum):
+    """Which way a call went, as the provider marks it in `userfield`."""
+
+    INBOUND = "inbound"
+    OUTBOUND = "outbound"
+    LOCAL = "local"
+
+
+class Extra(dict[str, str]):
+    """The fields of a record that nobody documented: a read-only dict."""
+
+    __slots__ = ()
+
+    def _refuse(self, *_: object, **__: object) -> NoReturn:
+        raise TypeError("a CDR is frozen, its extra fields too: copy them with dict(cdr.extra)")
+
+    __setitem__ = __delitem__ = __ior__ = _refuse
+    clear = pop = popitem = setdefault = update = _refuse  # pyright: ignore[reportAssignmentType]
+
+    def __reduce__(self) -> tuple[type[Extra], tuple[dict[str, str]]]:
+        return type(self), (dict(self),)
+
+
+_NO_EXTRA = Extra()
+
+_ESCAPED = re.compile(r"\\(.)", re.DOTALL)
+_NUMBER = re.compile(r"[+*#]?[0-9][0-9*#]*")
+_DIRECTION = re.compile(r"\[(inbound|outbound|local)\]|\A(inbound|outbound|local)\Z", re.IGNORECASE)
+
+
+@attrs.frozen(kw_only=True)
+class CDR:
+    """One call detail record: one leg of a call, as the provider wrote it.
+
+    Fields carry the API's own names (page "Get Calls History"); only `srcCallID` is
+    spelled `src_call_id`. Values are carried as sent: nothing is computed, and nothing is
+    asserted between them (`duration` need not be `end - start`). Text that the provider
+    leaves unset is `""`, whatever else it leaves unset is None. Datetimes are aware, in
+    the provider's time zone.
+
+    Subtract datetimes in UTC where a clock change may lie between them: Python compares
+    and subtracts two datetimes of one zone by their wall clock.
+    """
+
+    uniqueid: str = ""
+    """The name of the caller's channel. Several legs can share it; it can be empty."""
+    start: datetime
+    """When the leg began. In the autumn's repeated hour the epoch inside `uniqueid`
+    tells which of the two moments it is, where there is one; else it is the first."""
+    answer: datetime | None = None
+    """When it was answered; None when it was not."""
+    end: datetime | None = None
+    """When it ended."""
+    clid: str = ""
+    """The caller as Asterisk writes it: `"Name" <number>`."""
+    src: str = ""
+    dst: str = ""
+    dcontext: str = ""
+    channel: str = ""
+    dstchannel: str = ""
+    lastapp: str = ""
+    lastdata: str = ""
+    duration: int | None = None
+    """Seconds from start to end, as the provider counted them."""
+    billsec: int | None = None
+    """Seconds from answer to end, as the provider counted them."""
+    disposition: Disposition | None = None
+    amaflags: str = ""
+    """`3` or `DOCUMENTATION`: sent as a number or as a word."""
+    accountcode: str = ""
+    userfield: str = ""
+    """Holds the direction, as in `[inbound]`."""
+    realsrc: str = ""
+    firstdst: str = ""
+    lastdst: str = ""
+    src_call_id: str = ""
+    """The API's `srcCallID`."""
+    prevuniqueid: str = ""
+    peeraccount: str = ""
+    sequence: int | None = None
+    """Tells apart the legs that share a `uniqueid`."""
+    originateid: str = ""
+    linkedid: str = ""
+    """Shared by all legs of one call."""
+    wherelanded: str = ""
+    pincode: str = ""
+    prevsequence: int | None = None
+    cc_peername: str = ""
+    cc_date: date | None = None
+    cc_type: str = ""
+    cc_type_id: int | None = None
+    cc_country: str = ""
+    cc_network: str = ""
+    cc_international: str = ""
+    cc_cost: Decimal | None = None
+    """The cost, in the currency of your contract; may be worked out after the call."""
+    extra: Extra = attrs.field(default=_NO_EXTRA, hash=False)
+    """Fields that the provider sends and nobody documented, by their own names, as text."""
+
+    @property
+    def answered(self) -> bool:
+        """Whether the leg's disposition is ANSWERED."""
+        return self.disposition == Disposition.ANSWERED
+
+    @property
+    def missed(self) -> bool:
+        """Whether the leg came in from outside and was not answered.
+
+        It speaks of this leg alone: a call that rang in a queue has a missed leg for each
+        telephone that stayed on the hook. Group by `linkedid` to judge the whole call.
+        """
+        return self.direction is Direction.INBOUND and not self.answered
+
+    @property
+    def direction(self) -> Direction | None:
+        """The direction that `userfield` names, as in `[inbound]`, or None."""
+        found = _DIRECTION.search(self.userfield.strip())
+        return None if found is None else Direction((found[1] or found[2]).lower())
+
+    @property
+    def caller_name(self) -> str:
+        """The name in `clid`, without its quotes; `""` if there is none."""
+        return self._caller()[0]
+
+    @property
+    def caller_number(self) -> str:
+        """The number in `clid`; `""` if there is none."""
+        return self._caller()[1]
+
+    @property
+    def ring_time(self) -> timedelta | None:
+        """How long it rang: from start to answer, or to the end when nobody answered.
+
+        Real elapsed time, also across a clock change; None when the record does not tell.
+        """
+        until = self.answer or self.end
+        if until is None:
+            return None
+        return until.astimezone(UTC) - self.start.astimezone(UTC)
+
+    def _caller(self) -> tuple[str, str]:
+        name, number = self.clid.strip(), ""
+        opened = name.rfind("<")
+        if opened >= 0 and name.endswith(">"):
+            name, number = name[:opened].rstrip(), name[opened + 1 : -1].strip()
+        elif _NUMBER.fullmatch(name):
+            return "", name
+        if len(name) > 1 and name[0] == name[-1] == '"':
+            name = _ESCAPED.sub(r"\1", name[1:-1])
+        return name.strip(), number
+
+
+@attrs.frozen
+class Window:
+    """The span that one request asks for, both ends included, on the provider's wall clock.
+
+    `start` and `end` are naive datetimes with whole seconds, as they stand in `datefrom`
+    and `dateto` of the request. Neighbouring windows share their boundary second. Both are
+    None for the one request that asks for everything.
+    """
+
+    start: datetime | None
+    end: datetime | None
+
+    @property
+    def length(self) -> timedelta:
+        """The time from start to end on the wall clock; zero for everything at once."""
+        if self.start is None or self.end is None:
+            return timedelta(0)
+        return self.end - self.start
+
+    def __str__(self) -> str:
+        if self.start is None or self.end is None:
+            return "of everything"
+        return f"{self.start} to {self.end}"
+
+
+@attrs.frozen
+class Batch:
+    """The calls of one window, each key once over the whole stream; possibly none."""
+
+    window: Window
+    cdrs: tuple[CDR, ...]
+
+
+@attrs.frozen(repr=False)
+class Plan(Sequence[Window]):
+    """The windows of a range, in order: a sequence that computes each when asked.
+
+    `guess` is True when the lengths are a first guess only, because the stream sizes its
+    windows itself (`window=None`).
+    """
+
+    start: datetime | None
+    end: datetime | None
+    window: timedelta
+    guess: bool = False
+
+    def __len__(self) -> int:
+        if self.start is None or self.end is None:
+            return 1
+        return max(1, -((self.start - self.end) // self.window))
+
+    @overload
+    def __getitem__(self, index: int, /) -> Window: ...
+    @overload
+    def __getitem__(self, index: slice, /) -> list[Window]: ...
+    def __getitem__(self, index: int | slice, /) -> Window | list[Window]:
+        if isinstance(index, slice):
+            return [self._at(i) for i in range(*index.indices(len(self)))]
+        return self._at(range(len(self))[index])
+
+    def __repr__(self) -> str:
+        windows = "1 window" if len(self) == 1 else f"{len(self)} windows of {self.window}"
+        guess = ", a guess" if self.guess else ""
+        return f"<Plan({windows}, {Window(self.start, self.end)}{guess})>"
+
+    def _at(self, index: int) -> Window:
+        if self.start is None or self.end is None:
+            return Window(None, None)
+        start = self.start + index * self.window
+        # Compared as what is left, since `start + window` may lie past the year 9999.
+        end = self.end if self.end - start <= self.window else start + self.window
+        return Window(start, end)
+
+
+@attrs.frozen
+class Stats:
+    """What a stream's latest run did so far.
+
+    A record is counted as a duplicate, a conflict or a revision when it was dropped
+    because its key had been handed over before.
+    """
+
+    records: int = 0
+    """Records handed to the consumer."""
+    duplicates: int = 0
+    """Dropped: the same content had come before, as at a boundary that two windows share."""
+    conflicts: int = 0
+    """Dropped, and no copy: another leg under the same key. See `unique_by="leg"`."""
+    revisions: int = 0
+    """Dropped, and no copy: the same leg, changed since (a cost worked out later)."""
+    requests: int = 0
+    """HTTP requests sent."""
+    retries: int = 0
+    """Requests that were sent again, for whatever reason."""
+    splits: int = 0
+    """Windows that were cut in halves."""
+    windows: int = 0
+    """Windows whose records have been taken by the consumer."""
+    covered: float = 0.0
+    """The share of the range, from 0 to 1, that these windows make up."""
