@@ -1,0 +1,262 @@
+"""The provider's wall clock: what is asked for in it, and which moment a time in it means.
+
+The API takes and gives local times without an offset (page "Get Calls History"). Once a
+year an hour of them comes twice, and once a year an hour never comes.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
+from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import attrs
+
+from .errors import UsageError
+
+if TYPE_CHECKING:
+    from .models import CDR
+
+__all__ = ["Range", "WallClock", "read_wall", "write_wall"]
+
+_SECOND = timedelta(seconds=1)
+_DAY = timedelta(days=1)
+_WALL_LENGTH = len("2018-02-06 20:12:56")
+_DAYS_REMEMBERED = 4096
+
+# `sip022.voice.boxis.net-1517944376.108168`: Asterisk writes [system name-]epoch.count.
+_EPOCH = re.compile(r"(?:\A|-)([0-9]{9,11})\.[0-9]+\Z", re.ASCII)
+
+
+def read_wall(text: str) -> datetime:
+    """Read a wall time as the provider writes it, `yyyy-mm-dd hh:mm:ss`.
+
+    Raises:
+        ValueError: The text has another form, or there is no such time.
+    """
+    # `fromisoformat` is fast, but takes far more forms than this one.
+    if (
+        len(text) != _WALL_LENGTH
+        or text[4] != "-"
+        or text[7] != "-"
+        or text[10] != " "
+        or text[13] != ":"
+        or text[16] != ":"
+    ):
+        raise ValueError("not a time of the form yyyy-mm-dd hh:mm:ss")
+    return datetime.fromisoformat(text)
+
+
+def write_wall(wall: datetime) -> str:
+    """Write a wall time the way the API takes it."""
+    return wall.isoformat(" ", "seconds")
+
+
+@attrs.frozen
+class Range:
+    """What the user asks for, on the provider's wall clock.
+
+    `start` and `end` are what the server is asked for: naive, in whole seconds. `clip_from`
+    and `clip_to` are the user's own ends: in UTC when they were aware, else wall times.
+    `not_before` and `not_after` are in UTC, and set only where that end lay in a repeated
+    hour, all of which is then asked for.
+    """
+
+    start: datetime
+    end: datetime
+    clip_from: datetime
+    clip_to: datetime
+    not_before: datetime | None = None
+    not_after: datetime | None = None
+
+    @property
+    def reaches_too_far(self) -> bool:
+        """Whether more is asked for than was meant, so that what comes is to be sifted."""
+        return self.not_before is not None or self.not_after is not None
+
+    def holds(self, cdr: CDR) -> bool:
+        """Tell whether a record's own span, told apart in the repeated hour, meets the range.
+
+        A span that cannot be told apart, for want of an epoch, reaches over all the
+        moments it may mean: no record is left out on a guess.
+        """
+        moments = [cdr.start] if cdr.end is None else [cdr.start, cdr.end]
+        if _is_ambiguous(cdr.start) and _epoch(cdr.uniqueid) is None:
+            moments += [moment.replace(fold=fold) for moment in moments for fold in (0, 1)]
+        span = [moment.astimezone(UTC) for moment in moments]
+        if self.not_before is not None and max(span) < self.not_before:
+            return False
+        return self.not_after is None or min(span) <= self.not_after
+
+    def starts_within(self, start: datetime) -> bool:
+        """Tell whether a record that starts then lies in `[clip_from, clip_to)`."""
+        wall, moment = start.replace(tzinfo=None), start.astimezone(UTC)
+        return (wall if self.clip_from.tzinfo is None else moment) >= self.clip_from and (
+            wall if self.clip_to.tzinfo is None else moment
+        ) < self.clip_to
+
+
+class WallClock:
+    """The local time of one zone, in both directions."""
+
+    __slots__ = ("_turned_back", "zone")
+
+    def __init__(self, timezone: str | tzinfo) -> None:
+        """Look up a zone by its IANA name.
+
+        Raises:
+            UsageError: There is no such zone, or the system has no time zone database.
+        """
+        self.zone = _zone(timezone)
+        self._turned_back: dict[int, bool] = {}
+
+    def now(self, clock: float) -> datetime:
+        """Give the aware local time for a clock in Unix seconds."""
+        return datetime.fromtimestamp(clock, self.zone)
+
+    def ask(self, datefrom: date, dateto: date) -> Range:
+        """Turn the user's ends into the range to ask for.
+
+        Aware datetimes are converted, naive ones are taken as the provider's wall clock,
+        dates as midnight. The start is floored and the end raised to the whole second.
+
+        Raises:
+            UsageError: The start lies after the end, or an end is past what a datetime holds.
+        """
+        given_from, given_to = _given(datefrom), _given(dateto)
+        try:
+            first, last = self._wall(given_from), self._wall(given_to)
+            start, end = _floored(first), _raised(last)
+        except OverflowError as error:
+            raise UsageError(
+                f"datefrom ({datefrom}) or dateto ({dateto}) lies too near to the end of "
+                "time: give one within the years 2 to 9998"
+            ) from error
+        comparable = given_from.tzinfo is not None and given_to.tzinfo is not None
+        if (given_from > given_to) if comparable else (first > last):
+            raise UsageError(
+                f"datefrom ({datefrom}) lies after dateto ({dateto}): give the earlier one first"
+            )
+        not_before = not_after = None
+        if given_from.tzinfo is not None and (hour := self._repeated_hour(start)):
+            start, not_before = hour[0], _floored(given_from)
+        if given_to.tzinfo is not None and (
+            hour := self._repeated_hour(end) or self._repeated_hour(last)
+        ):
+            end, not_after = hour[1], _raised(given_to)
+        return Range(start, end, given_from, given_to, not_before, not_after)
+
+    def moments(
+        self, start: datetime, answer: datetime | None, end: datetime | None, uniqueid: str
+    ) -> tuple[datetime, datetime | None, datetime | None]:
+        """Tell which moments the wall times of one record mean, as aware datetimes.
+
+        In the repeated hour a start is the earliest occurrence not before the epoch inside
+        the `uniqueid` (without one, the first), and answer and end are the earliest not
+        before the start. A time that does not exist in spring is carried as sent.
+        """
+        began = start.replace(tzinfo=self.zone)
+        answered = None if answer is None else answer.replace(tzinfo=self.zone)
+        ended = None if end is None else end.replace(tzinfo=self.zone)
+        if self._is_turned_back_on(began) and (epoch := _epoch(uniqueid)) is not None:
+            began = _earliest(began, epoch)
+        if answered is not None and self._is_turned_back_on(answered):
+            answered = _earliest(answered, began.timestamp())
+        if ended is not None and self._is_turned_back_on(ended):
+            ended = _earliest(ended, began.timestamp())
+        return began, answered, ended
+
+    def _wall(self, given: datetime) -> datetime:
+        if given.tzinfo is None:
+            return given
+        return given.astimezone(self.zone).replace(tzinfo=None, fold=0)
+
+    def _is_turned_back_on(self, moment: datetime) -> bool:
+        """Tell whether the clock is turned back on the day of a moment, and remember it."""
+        day = moment.toordinal()
+        known = self._turned_back.get(day)
+        if known is None:
+            midnight = datetime.combine(moment.date(), time(), self.zone)
+            try:
+                # An hour repeated around midnight belongs to the day that it began on.
+                known = _offset(midnight) > _offset((midnight + _DAY).replace(fold=1))
+            except OverflowError:
+                known = False
+            if len(self._turned_back) >= _DAYS_REMEMBERED:
+                self._turned_back.clear()
+            self._turned_back[day] = known
+        return known
+
+    def _repeated_hour(self, wall: datetime) -> tuple[datetime, datetime] | None:
+        """Find the repeated wall times around one, from the first (in) to the last (out)."""
+        wall = _floored(wall)
+        first = wall.replace(tzinfo=self.zone, fold=0)
+        if not _is_ambiguous(first):
+            return None
+        before, after = _offset(first), _offset(first.replace(fold=1))
+        # The clock is turned back somewhere between the two moments that the wall time means.
+        low = (wall - before).replace(tzinfo=UTC)
+        high = (wall - after).replace(tzinfo=UTC)
+        while high - low > _SECOND:
+            middle = (low + (high - low) / 2).replace(microsecond=0)
+            if _offset(middle.astimezone(self.zone)) == before:
+                low = middle
+            else:
+                high = middle
+        change = high.replace(tzinfo=None)
+        return change + after, change + before
+
+
+def _zone(timezone: str | tzinfo) -> tzinfo:
+    if isinstance(timezone, tzinfo):
+        return timezone
+    try:
+        return ZoneInfo(timezone)
+    except (ZoneInfoNotFoundError, ValueError, OSError, TypeError, AttributeError) as error:
+        raise UsageError(
+            f"timezone {timezone!r} is not known: give an IANA name such as 'Europe/Zurich', "
+            "and install the package tzdata where the system has no time zone database"
+        ) from error
+
+
+def _given(end: date) -> datetime:
+    """Give the user's end exactly as meant: in UTC when aware, else as a wall time."""
+    if not isinstance(end, datetime):
+        return datetime.combine(end, time())
+    if end.utcoffset() is None:
+        return end.replace(tzinfo=None, fold=0)
+    try:
+        return end.astimezone(UTC)
+    except OverflowError as error:
+        raise UsageError(f"{end} lies too near to the end of time") from error
+
+
+def _floored(exact: datetime) -> datetime:
+    return exact.replace(microsecond=0)
+
+
+def _raised(exact: datetime) -> datetime:
+    return exact.replace(microsecond=0) + _SECOND if exact.microsecond else exact
+
+
+def _offset(moment: datetime) -> timedelta:
+    return moment.utcoffset() or timedelta(0)
+
+
+def _is_ambiguous(moment: datetime) -> bool:
+    # In spring's gap the offsets differ too, but the other way round.
+    return _offset(moment.replace(fold=0)) > _offset(moment.replace(fold=1))
+
+
+def _epoch(uniqueid: str) -> int | None:
+    found = _EPOCH.search(uniqueid)
+    return None if found is None else int(found[1])
+
+
+def _earliest(moment: datetime, not_before: float) -> datetime:
+    """Choose the earliest occurrence of a wall time not before a moment, else the last one."""
+    if not _is_ambiguous(moment):
+        return moment
+    first = moment.replace(fold=0)
+    return first if first.timestamp() >= not_before else moment.replace(fold=1)
