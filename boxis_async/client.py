@@ -1,0 +1,327 @@
+"""The door: who asks, where, and how; then `cdrs()` for calls and `call()` for the rest."""
+
+from __future__ import annotations
+
+import math
+import os
+from datetime import date, timedelta, tzinfo
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, NoReturn, Self
+
+from .dedupe import UniqueBy, problem_with_unique_by
+from .errors import ConfigurationError, UsageError
+from .fetch import Fetcher
+from .pump import Order, Runs
+from .retry import RetryPolicy
+from .stream import CDRStream, Clip, Query
+from .transport import HTTPClient, Transport, problem_with_http_client, problem_with_url
+from .wallclock import Range, WallClock
+from .windows import problem_with_length
+from .wire import Credentials, Key, ReturnType, problem_with_returntype
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+__all__ = ["BoxisClient"]
+
+BASE_URL: Final = "https://api.boxis.net/"
+
+
+class BoxisClient:
+    """A client of the Boxis telephony API, for one user.
+
+    Open it once, share it between tasks, and close it: `async with BoxisClient(...)`, or
+    `aclose()` as often and from whichever task you like. It belongs to the event loop that
+    first uses it.
+    """
+
+    def __init__(  # noqa: PLR0913 - each is one thing to set, by name
+        self,
+        username: str | None = None,
+        api_key: str | None = None,
+        *,
+        tenant: str | None = None,
+        base_url: str | None = None,
+        timezone: str | tzinfo = "Europe/Zurich",
+        concurrency: int = 8,
+        timeout: float = 30.0,
+        returntype: ReturnType = "json",
+        retry: RetryPolicy | None = None,
+        allow_insecure: bool = False,
+        http_client: HTTPClient | None = None,
+    ) -> None:
+        """Check the configuration; nothing is sent yet.
+
+        Args:
+            username: The user's e-mail address; else from `BOXIS_USERNAME`.
+            api_key: The user's key, which signs each request; else from `BOXIS_API_KEY`.
+            tenant: The tenant to ask for unless `cdrs()` names one, such as `VOICE-29001-1`;
+                else from `BOXIS_TENANT`.
+            base_url: Where the API is; else from `BOXIS_BASE_URL`, else
+                `https://api.boxis.net/`.
+            timezone: The zone of the provider's wall clock, an IANA name or a tzinfo. Swiss
+                time, as the page's one example has it.
+            concurrency: Requests in flight at most, over all streams of this client.
+            timeout: Seconds for one attempt, from connecting to the last byte.
+            returntype: The form of the answers, `"json"` or `"xml"` (extra `xml`).
+            retry: How often, and after how long, a request that failed is sent again.
+            allow_insecure: Whether to send to a plain `http://` address that is not on
+                loopback, though whoever listens can replay the authcode.
+            http_client: An `httpx.AsyncClient` that lends its connections, proxies and
+                certificates; it stays yours and stays open. Its headers, time-outs and
+                redirects do not apply.
+
+        Raises:
+            ConfigurationError: Something is missing or wrong; it names all of it.
+            MissingExtraError: `returntype="xml"` without the extra `xml`.
+        """
+        key = _key(api_key)
+        del api_key  # a traceback that shows locals must not show it
+        username = _given(username, "BOXIS_USERNAME")
+        tenant = _given(tenant, "BOXIS_TENANT")
+        base_url = _given(base_url, "BOXIS_BASE_URL") or BASE_URL
+        wall_clock, problem_with_timezone = _wall_clock(timezone)
+        problems = (
+            _missing(username, "username", "BOXIS_USERNAME"),
+            _missing(key, "api_key", "BOXIS_API_KEY"),
+            _problem_with_text(username, "username"),
+            _problem_with_text(tenant, "tenant"),
+            problem_with_url(base_url, allow_insecure=allow_insecure),
+            problem_with_timezone,
+            _problem_with_concurrency(concurrency),
+            _problem_with_timeout(timeout),
+            problem_with_returntype(returntype),
+            _problem_with_retry(retry),
+            problem_with_http_client(http_client),
+        )
+        if any(problems) or username is None or key is None or wall_clock is None:
+            raise ConfigurationError(*filter(None, problems))
+        self._username = username
+        self._tenant = tenant
+        self._base_url = base_url
+        self._wall_clock = wall_clock
+        self._transport = Transport(
+            base_url, timeout=timeout, connections=concurrency, http_client=http_client
+        )
+        self._fetcher = Fetcher(
+            self._transport,
+            Credentials(username, key),
+            wall_clock=wall_clock,
+            concurrency=concurrency,
+            retry=retry or RetryPolicy(),
+            returntype=returntype,
+        )
+        self._runs = Runs(concurrency)
+
+    def cdrs(  # noqa: PLR0913 - each is one thing to set, by name
+        self,
+        datefrom: date | None = None,
+        dateto: date | None = None,
+        *,
+        tenant: str | None = None,
+        window: timedelta | None = None,
+        order: Order = "time",
+        unique_by: UniqueBy = "uniqueid",
+        clip: Clip = None,
+    ) -> CDRStream:
+        """Ask for a tenant's calls between two moments; nothing is sent before the first item.
+
+        The stream holds what one undivided request would have returned, each key once, or it
+        raises. The server decides which calls belong to a range (its page does not say
+        whether it looks at their start, their end, or both).
+
+        Args:
+            datefrom: The start of the range. Aware datetimes are converted to the provider's
+                zone, naive ones are taken as its wall clock, dates as midnight.
+            dateto: The end of the range; without it, now. Without both, one request asks for
+                everything that the provider holds.
+            tenant: The tenant, such as `VOICE-29001-1`, unless the client has one.
+            window: The span that one request asks for, in whole seconds, counted from
+                `datefrom`; None leaves it to the stream.
+            order: `"time"` hands over windows in order, and in each the calls by wall-clock
+                start as sent, then by sequence; `"completion"` hands over windows as they
+                arrive.
+            unique_by: `"uniqueid"` gives each uniqueid once, the first handed over; `"leg"`
+                each uniqueid and sequence (start, channel and dstchannel where there is no
+                sequence); a function of a CDR each of its values. A record without a uniqueid
+                is known by its whole content under the first two.
+            clip: `"start"` keeps only calls that start in `[datefrom, dateto)`, so that
+                neighbouring months share no call.
+
+        Raises:
+            UsageError: An argument is missing or wrong; it names all that is.
+            ClientClosedError: The client is closed.
+        """
+        self._runs.check_open()
+        tenant = tenant or self._tenant
+        problems = (
+            None if tenant else "no tenant: give tenant=, or set BOXIS_TENANT",
+            _problem_with_text(tenant, "tenant"),
+            *_problems_with_dates(datefrom, dateto, clip),
+            problem_with_length(window),
+            _problem_with_choice(order, "order", ("time", "completion")),
+            problem_with_unique_by(unique_by),
+            _problem_with_choice(clip, "clip", ("start", None)),
+        )
+        if any(problems) or not tenant:
+            raise UsageError(*filter(None, problems))
+        asked = partial(self._ask_for, datefrom, dateto)
+        asked()  # so that a range that cannot be asked for is told now
+        return CDRStream(
+            Query(
+                tenant=tenant,
+                asked=asked,
+                window=window,
+                order=order,
+                unique_by=unique_by,
+                clip=clip,
+                told=_told(datefrom, dateto),
+            ),
+            self._fetcher,
+            self._runs,
+        )
+
+    async def call(
+        self, section: str, action: str, /, *, retry: bool = False, **parameters: object
+    ) -> dict[str, Any]:
+        """Call any function of the API, signed, and give what it gives back.
+
+        No tenant is added; give the function's own parameters: texts, whole numbers, dates,
+        or naive datetimes on the provider's wall clock.
+
+        Args:
+            section: The API's module, such as `"voip"`.
+            action: The module's function, such as `"getLineList"`.
+            retry: Whether to send again after a failure. By default only after a refusal of
+                the clock, as another function may do something, such as send an SMS.
+            parameters: The function's own parameters.
+
+        Returns:
+            The answer's `params` as a dict (`{}` when empty, the keys `"0"`, `"1"`, … for a
+            list), or what stands beside `result` where a function puts it there.
+
+        Raises:
+            UsageError: A parameter cannot be sent.
+            RefusedError: The API refused; its text is whole in the error.
+            NoAnswerError: No answer came.
+            BadAnswerError: What came is no answer of the API.
+            ClientClosedError: The client is closed.
+        """
+        self._runs.check_open()
+        return await self._fetcher.call(section, action, parameters, retry=retry)
+
+    async def aclose(self) -> None:
+        """Close the client: its streams are cut short, its connections closed.
+
+        As often and from whichever task you like, on the event loop that used it. An
+        `http_client` that was passed in stays open.
+        """
+        self._fetcher.check_loop()
+        try:
+            await self._runs.close()
+        finally:
+            await self._transport.aclose()
+
+    async def __aenter__(self) -> Self:
+        self._runs.check_open()
+        self._fetcher.bind()
+        self._transport.open()
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+    def __repr__(self) -> str:
+        state = "closed" if self._runs.is_closed else "open"
+        tenant = "" if self._tenant is None else f", tenant={self._tenant!r}"
+        return f"<BoxisClient({self._username!r}{tenant}, base_url={self._base_url!r}, {state})>"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a BoxisClient holds connections and a key: make one where it is needed")
+
+    def _ask_for(self, datefrom: date | None, dateto: date | None) -> Range | None:
+        if datefrom is None:
+            return None
+        if dateto is None:
+            dateto = self._wall_clock.now(self._fetcher.clock.now())
+        return self._wall_clock.ask(datefrom, dateto)
+
+
+def _given(value: str | None, variable: str) -> str | None:
+    """Give what was passed, or what the environment says; empty is as good as nothing."""
+    return (os.environ.get(variable) if value is None else value) or None
+
+
+def _key(api_key: str | None) -> Key | None:
+    text = _given(api_key, "BOXIS_API_KEY")
+    return None if text is None else Key(text)
+
+
+def _wall_clock(timezone: str | tzinfo) -> tuple[WallClock | None, str | None]:
+    try:
+        return WallClock(timezone), None
+    except UsageError as error:
+        return None, str(error)
+
+
+def _missing(value: object, name: str, variable: str) -> str | None:
+    return None if value is not None else f"no {name}: give {name}=, or set {variable}"
+
+
+def _problem_with_text(value: object, name: str) -> str | None:
+    if value is None or isinstance(value, str):
+        return None
+    return f"{name} must be a str, not {type(value).__name__}"
+
+
+def _problem_with_concurrency(concurrency: object) -> str | None:
+    if isinstance(concurrency, int) and not isinstance(concurrency, bool) and concurrency > 0:
+        return None
+    return f"concurrency must be a whole number, one or more, not {concurrency!r}"
+
+
+def _problem_with_timeout(timeout: object) -> str | None:
+    if (
+        isinstance(timeout, (int, float))
+        and not isinstance(timeout, bool)
+        and math.isfinite(timeout)
+        and timeout > 0
+    ):
+        return None
+    return f"timeout must be seconds, more than zero, not {timeout!r}"
+
+
+def _problem_with_retry(retry: object) -> str | None:
+    if retry is None or isinstance(retry, RetryPolicy):
+        return None
+    return f"retry must be a RetryPolicy, not {type(retry).__name__}"
+
+
+def _problem_with_choice(value: object, name: str, choices: tuple[str | None, ...]) -> str | None:
+    if value in choices:
+        return None
+    return f"{name} must be {' or '.join(map(repr, choices))}, not {value!r}"
+
+
+def _problems_with_dates(datefrom: object, dateto: object, clip: object) -> list[str]:
+    problems = [
+        f"{name} must be a datetime or a date, not {value!r}"
+        for name, value in (("datefrom", datefrom), ("dateto", dateto))
+        if value is not None and not isinstance(value, date)
+    ]
+    if datefrom is None and dateto is not None:
+        problems.append("dateto without datefrom: give datefrom too")
+    if datefrom is None and clip is not None:
+        problems.append("clip without datefrom: there is nothing to clip to")
+    return problems
+
+
+def _told(datefrom: date | None, dateto: date | None) -> str:
+    if datefrom is None:
+        return "everything"
+    return f"{datefrom} to {'now' if dateto is None else dateto}"

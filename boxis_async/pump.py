@@ -1,0 +1,258 @@
+"""Windows in flight: the task that fetches ahead of a stream's consumer, within bounds.
+
+The pump is one detached task. anyio's task group lives inside it and nowhere else, and
+errors leave it as values. It shares a `Run` with the stream and knows nothing of the stream
+itself, so that a stream which is dropped is freed while its pump still runs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import deque
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+import anyio
+
+from .errors import (
+    BoxisError,
+    ClientClosedError,
+    ClosedError,
+    StreamClosedError,
+    WindowError,
+    WrongLoopError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterator
+
+    from .fetch import Fetched
+    from .models import Plan, Window
+
+    Fetch: TypeAlias = Callable[[Window], Awaitable[Fetched]]
+    Outcome: TypeAlias = Fetched | BoxisError
+
+__all__ = ["Order", "Run", "Runs", "abandon"]
+
+Order: TypeAlias = Literal["time", "completion"]
+
+# Windows fetched or held ahead of the consumer, for each request that may be in flight: with
+# fewer a slow window stalls the rest, with more memory grows for nothing.
+_LOOK_AHEAD = 4
+
+
+class Run:
+    """One pass over the windows of a plan: what the pump fills and the stream empties."""
+
+    def __init__(
+        self, plan: Plan, fetch: Fetch, *, tenant: str, order: Order, concurrency: int
+    ) -> None:
+        """Start the pump on the running event loop."""
+        self._total = len(plan)
+        self._tenant = tenant
+        self._order: Order = order
+        self._jobs: Iterator[tuple[int, Window]] = enumerate(plan)
+        self._places = _LOOK_AHEAD * concurrency
+        self._scopes: dict[int, anyio.CancelScope] = {}
+        self._done: dict[int, Outcome] = {}
+        self._queue: deque[int] = deque()
+        self._taken = 0
+        self._is_halted = False
+        self._has_failed = False
+        self._is_stopping = False
+        self._end: BoxisError | None = None
+        self._consumer = anyio.Event()
+        self._workers = anyio.Event()
+        self.loop = asyncio.get_running_loop()
+        # The task is held here, and the run by its client: a pump is never lost while it works.
+        self.pump = self.loop.create_task(
+            _pump(self, fetch, min(concurrency, self._total)), name="boxis_async pump"
+        )
+        self.pump.add_done_callback(self._pump_ended)
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether each window's outcome has been taken."""
+        return self._taken == self._total
+
+    async def take(self) -> Fetched | None:
+        """Wait for the next window's records; None after the last.
+
+        Nothing is lost when the wait is cancelled: an outcome stays until it is taken.
+
+        Raises:
+            BoxisError: The window failed for good, or the run was cut short.
+        """
+        while self._end is None and not self.is_complete:
+            head = self._head()
+            if head is None:
+                self._consumer = _unset(self._consumer)
+                await self._consumer.wait()
+                continue
+            outcome = self._done[head]
+            if isinstance(outcome, BoxisError):
+                self.close(outcome)
+                break
+            del self._done[head]
+            if self._queue:
+                self._queue.popleft()
+            self._taken += 1
+            return outcome
+        if not isinstance(self._end, ClosedError):
+            # Nothing of a run that ended or failed is left on the loop.
+            await self.stopped()
+        if self._end is not None:
+            raise self._end
+        return None
+
+    def release(self) -> None:
+        """Give back a place in the look-ahead: the window taken last has been consumed."""
+        self._places += 1
+        self._workers.set()
+
+    def close(self, reason: BoxisError) -> None:
+        """Cut the run short: whoever waits for an item, or asks for the next, gets the reason."""
+        if self._end is None and not self.is_complete:
+            self._end = reason
+            self._done.clear()
+        self._is_halted = True
+        self._consumer.set()
+        if not self._is_stopping and not self.pump.done():
+            # Once only: a second cancellation would reach into the first one's cleaning up.
+            self._is_stopping = True
+            self.pump.cancel()
+
+    async def stop(self, reason: BoxisError) -> None:
+        """Cut the run short, and wait until its requests have ended."""
+        self.close(reason)
+        await self.stopped()
+
+    async def next_job(self) -> tuple[int, Window] | None:
+        """Wait for a place in the look-ahead and give the next window to fetch, if any."""
+        while not self._is_halted:
+            if self._places > 0:
+                job = next(self._jobs, None)
+                self._places -= job is not None
+                return job
+            self._workers = _unset(self._workers)
+            await self._workers.wait()
+        return None
+
+    async def work(self, index: int, window: Window, fetch: Fetch) -> None:
+        """Fetch one window, and deliver its outcome, an error too, as a value."""
+        with anyio.CancelScope() as scope:
+            self._scopes[index] = scope
+            try:
+                outcome: Outcome = await fetch(window)
+            except BoxisError as error:
+                outcome = error
+            except Exception as error:  # noqa: BLE001 - handed on: none may end in a silent gap
+                outcome = WindowError.of(error, window=window, tenant=self._tenant, attempts=1)
+                outcome.__cause__ = error
+            self._deliver(index, outcome)
+        del self._scopes[index]
+
+    async def stopped(self) -> None:
+        """Wait until the pump has ended, and its requests with it.
+
+        Raises:
+            WrongLoopError: The pump belongs to another event loop.
+        """
+        if not self.pump.done():
+            if asyncio.get_running_loop() is not self.loop:
+                raise WrongLoopError("this stream was begun on another event loop: close it there")
+            await asyncio.wait([self.pump])
+
+    def _pump_ended(self, pump: asyncio.Task[None]) -> None:
+        """Let no consumer wait for what will not come, whatever ended the pump."""
+        if (
+            self._end is None
+            and not self._has_failed
+            and self._taken + len(self._done) < self._total
+        ):
+            self._end = StreamClosedError("the stream's task was cancelled: iterate it anew")
+            self._end.__cause__ = None if pump.cancelled() else pump.exception()
+        self._consumer.set()
+
+    def _head(self) -> int | None:
+        """Find the outcome that is to be handed over next, if it is there."""
+        if self._order == "completion":
+            return self._queue[0] if self._queue else None
+        return self._taken if self._taken in self._done else None
+
+    def _deliver(self, index: int, outcome: Outcome) -> None:
+        if self._end is not None:
+            return
+        self._done[index] = outcome
+        if self._order == "completion":
+            self._queue.append(index)
+        self._consumer.set()
+        if isinstance(outcome, BoxisError):
+            # What comes before the error in order is still handed over; the rest never is.
+            self._has_failed = True
+            self._is_halted = True
+            self._workers.set()
+            for other, scope in self._scopes.items():
+                if other > index or (self._order == "completion" and other != index):
+                    scope.cancel()
+
+
+async def _pump(run: Run, fetch: Fetch, workers: int) -> None:
+    async with anyio.create_task_group() as group:
+        for _ in range(workers):
+            group.start_soon(_worker, run, fetch)
+
+
+async def _worker(run: Run, fetch: Fetch) -> None:
+    while (job := await run.next_job()) is not None:
+        await run.work(*job, fetch)
+
+
+def _unset(event: anyio.Event) -> anyio.Event:
+    """Give an event to wait for: the same while it is unset, as others may wait for it too."""
+    return anyio.Event() if event.is_set() else event
+
+
+def abandon(run: Run) -> None:
+    """Cancel the pump of a stream that was dropped; from any thread, as gc runs in any."""
+    if not run.pump.done() and not run.loop.is_closed():
+        # The loop may be closed in between, by another thread; its tasks are gone then too.
+        with contextlib.suppress(RuntimeError):
+            run.loop.call_soon_threadsafe(
+                run.close, StreamClosedError("the stream was dropped before its end")
+            )
+
+
+class Runs:
+    """The live runs of one client, held so that no pump is lost while it works."""
+
+    def __init__(self, concurrency: int) -> None:
+        self._concurrency = concurrency
+        self._live: set[Run] = set()
+        self.is_closed = False
+
+    def check_open(self) -> None:
+        """Refuse further work once the client is closed.
+
+        Raises:
+            ClientClosedError: It is.
+        """
+        if self.is_closed:
+            raise ClientClosedError("the client is closed: make a new one")
+
+    def begin(self, plan: Plan, fetch: Fetch, *, tenant: str, order: Order) -> Run:
+        """Start a run, and hold it until its pump has ended."""
+        self.check_open()
+        run = Run(plan, fetch, tenant=tenant, order=order, concurrency=self._concurrency)
+        self._live.add(run)
+        run.pump.add_done_callback(lambda _: self._live.discard(run))
+        return run
+
+    async def close(self) -> None:
+        """Cut all runs short, and let none begin."""
+        self.is_closed = True
+        runs = list(self._live)
+        for run in runs:
+            run.close(ClientClosedError("the client was closed while this stream was open"))
+        for run in runs:
+            await run.stopped()
