@@ -1,0 +1,217 @@
+"""The stand-in provider as a real HTTP server on the loopback interface."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import socket
+import threading
+from typing import TYPE_CHECKING, Any, cast
+
+import anyio
+import anyio.to_thread
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+    from types import ModuleType, TracebackType
+    from typing import Self
+
+    from boxis_async.testing.asgi import Receive, Scope, Send
+    from boxis_async.testing.provider import Provider
+
+# Longer than any pause within a test: a server that closes an idle connection just as the client
+# uses it again would be a fault that nobody asked for.
+_KEEP_ALIVE = 120
+_LOGGERS = ("uvicorn.error", "uvicorn.access")
+
+
+def _import_uvicorn() -> ModuleType:
+    try:
+        import uvicorn  # noqa: PLC0415, an optional dependency
+    except ImportError as error:
+        raise ImportError(
+            "LoopbackServer needs uvicorn: install `boxis-async[testing]`", name="uvicorn"
+        ) from error
+    return uvicorn
+
+
+class _Hush(logging.Filter):
+    """Drop what one thread logs, but never an exception that went wrong on its own account."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._thread = threading.get_ident()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if threading.get_ident() != self._thread:
+            return True
+        error = record.exc_info[1] if record.exc_info else None
+        return error is not None and not isinstance(error, asyncio.CancelledError)
+
+
+@contextlib.contextmanager
+def _hushed() -> Generator[None]:
+    # Broken answers are the point of a fault, and uvicorn reports each as an error. A filter by
+    # thread leaves levels and handlers alone, and another uvicorn in the process as loud as it was.
+    hush = _Hush()
+    loggers = [logging.getLogger(name) for name in _LOGGERS]
+    for logger in loggers:
+        logger.addFilter(hush)
+    try:
+        yield
+    finally:
+        for logger in loggers:
+            logger.removeFilter(hush)
+
+
+class LoopbackServer:
+    """Serve providers over HTTP on 127.0.0.1, from a thread with an event loop of its own.
+
+    Use it as `with` or as `async with`; on leaving, requests still under way are broken off. What
+    a provider awaits, its gate included, runs in the server's thread: hold requests with a gate
+    in-process, or release it through that thread's loop.
+
+    Args:
+        provider: Who answers at `url`; None: nobody does until `mount`.
+
+    Raises:
+        ImportError: uvicorn is not installed; `boxis-async[testing]` brings it.
+    """
+
+    def __init__(self, provider: Provider | None = None) -> None:
+        self._uvicorn = _import_uvicorn()
+        self._mounts: dict[str, Provider] = {} if provider is None else {"/": provider}
+        self._mounted = 0
+        self._socket: socket.socket | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._server: Any = None
+        self._thread: threading.Thread | None = None
+
+    def __repr__(self) -> str:
+        where = "closed" if self._socket is None else self.url
+        return f"<LoopbackServer({where}, providers={len(self._mounts)})>"
+
+    def __enter__(self) -> Self:
+        if self._thread is not None:
+            raise RuntimeError("the server is running already")
+        # Listening before the thread starts: a client that is quicker than it waits in the backlog.
+        self._socket = socket.create_server(("127.0.0.1", 0), backlog=2048)
+        # Not `asyncio.new_event_loop`, which follows a policy that the host may have set.
+        self._loop = asyncio.SelectorEventLoop()
+        config = self._uvicorn.Config(
+            self._dispatch,
+            interface="asgi3",
+            http="h11",
+            ws="none",
+            lifespan="off",
+            # Neither `access_log=False`: it would take the handlers off the host's own logger.
+            log_config=None,
+            proxy_headers=False,
+            server_header=False,
+            timeout_keep_alive=_KEEP_ALIVE,
+            timeout_graceful_shutdown=0,
+        )
+        self._server = self._uvicorn.Server(config)
+        self._thread = threading.Thread(
+            target=self._run, args=(self._loop, self._socket), name="boxis-loopback", daemon=True
+        )
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return self.__enter__()
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        # In a worker: the caller's loop goes on while the server's thread ends.
+        with anyio.CancelScope(shield=True):
+            await anyio.to_thread.run_sync(self.close)
+
+    @property
+    def url(self) -> str:
+        """The address of the provider given at construction: `http://127.0.0.1:PORT/`.
+
+        Raises:
+            RuntimeError: The server is not running, and has no port.
+        """
+        if self._socket is None:
+            raise RuntimeError("the server is not running: use it as a context manager")
+        return f"http://127.0.0.1:{self._socket.getsockname()[1]}/"
+
+    def mount(self, provider: Provider) -> str:
+        """Serve one more provider, and return its address: `http://127.0.0.1:PORT/p1/`.
+
+        Raises:
+            RuntimeError: The server is not running, and has no port.
+        """
+        base = self.url
+        self._mounted += 1
+        path = f"/p{self._mounted}/"
+        self._mounts[path] = provider
+        return base[:-1] + path
+
+    def unmount(self, provider: Provider) -> None:
+        """Stop serving a provider; its addresses answer 404 from now on.
+
+        Raises:
+            LookupError: It is not mounted.
+        """
+        paths = [path for path, mounted in self._mounts.items() if mounted is provider]
+        if not paths:
+            raise LookupError(f"{provider!r} is not mounted")
+        for path in paths:
+            del self._mounts[path]
+
+    def close(self) -> None:
+        """Break off what is under way, and wait until the thread has ended; again is harmless."""
+        if self._thread is None or self._loop is None or self._socket is None:
+            return
+        # The loop is closed already if the server failed; its thread has said why.
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._stop)
+        self._thread.join()
+        self._socket.close()
+        self._thread = self._loop = self._socket = self._server = None
+
+    def _run(self, loop: asyncio.AbstractEventLoop, sock: socket.socket) -> None:
+        with _hushed(), asyncio.Runner(loop_factory=lambda: loop) as runner:
+            runner.run(self._serve(sock))
+
+    async def _serve(self, sock: socket.socket) -> None:
+        await self._server.serve(sockets=[sock])
+        # Whoever came in after `_stop`. Left alone, their sockets would be closed by the garbage
+        # collector, with a warning.
+        self._abort()
+        await asyncio.sleep(0)
+
+    def _stop(self) -> None:
+        # Requests that hang end when their connection does, so that uvicorn finds none to wait for.
+        self._abort()
+        self._server.should_exit = True
+
+    def _abort(self) -> None:
+        for connection in list(self._server.server_state.connections):
+            cast("asyncio.Transport", connection.transport).abort()
+
+    async def _dispatch(self, scope: Scope, receive: Receive, send: Send) -> None:
+        provider = self._mounts.get(scope["path"])
+        if provider is not None:
+            await provider(scope, receive, send)
+            return
+        body = b"no provider here\n"
+        headers = [(b"content-type", b"text/plain"), (b"content-length", b"%d" % len(body))]
+        await send({"type": "http.response.start", "status": 404, "headers": headers})
+        await send({"type": "http.response.body", "body": body})

@@ -1,0 +1,215 @@
+"""Generated calls, held against what real ones are like."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections import Counter, defaultdict
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import pytest
+
+from boxis_async.testing import Provider, generate_calls
+
+ZURICH = ZoneInfo("Europe/Zurich")
+NEVER = "0000-00-00 00:00:00"
+# A month with 21 working days.
+MONTH = generate_calls(date(2024, 10, 1), date(2024, 11, 1))
+PAGE = tuple(
+    """
+    uniqueid start answer end clid src dst dcontext channel dstchannel lastapp lastdata duration
+    billsec disposition amaflags accountcode userfield realsrc firstdst lastdst srcCallID
+    prevuniqueid peeraccount sequence originateid linkedid wherelanded pincode prevsequence
+    cc_peername cc_date cc_type cc_type_id cc_country cc_network cc_international cc_cost
+    """.split()  # noqa: SIM905, as a page of names it can be compared with the provider's
+)
+
+Row = dict[str, str | None]
+
+
+def text(row: Row, name: str) -> str:
+    value = row[name]
+    assert value is not None
+    return value
+
+
+def by_call(rows: list[Row]) -> dict[str, list[Row]]:
+    grouped: defaultdict[str, list[Row]] = defaultdict(list)
+    for row in rows:
+        grouped[text(row, "linkedid")].append(row)
+    return grouped
+
+
+def epoch(uniqueid: str) -> int:
+    found = re.fullmatch(r"sip\d{3}\.voice\.boxis\.net-(\d+)\.\d+", uniqueid)
+    assert found is not None
+    return int(found[1])
+
+
+def test_fields() -> None:
+    """Each row has the page's 38 fields, in the page's order."""
+    assert len(PAGE) == 38
+    assert all(tuple(row) == PAGE for row in MONTH)
+
+
+def test_number_of_calls() -> None:
+    """Calls are counted exactly, over any range."""
+    assert len(by_call(MONTH)) == 120 * 31
+    assert len(MONTH) > 120 * 31 * 1.4
+    odd = generate_calls(date(2024, 2, 28), date(2024, 3, 2), calls_per_day=7)
+    assert len(by_call(odd)) == 21
+    assert generate_calls(date(2024, 2, 28), date(2024, 2, 28)) == []
+
+
+def test_identity() -> None:
+    """`(uniqueid, sequence)` is unique; many records share their `uniqueid` all the same."""
+    assert len({(row["uniqueid"], row["sequence"]) for row in MONTH}) == len(MONTH)
+    shared = Counter(row["uniqueid"] for row in MONTH)
+    assert sum(count for count in shared.values() if count > 1) > len(MONTH) / 5
+
+
+def test_first_leg() -> None:
+    """A call's first leg gives it its `linkedid`, and the true instant at which it began."""
+    for linkedid, legs in by_call(MONTH).items():
+        began = datetime.fromtimestamp(epoch(linkedid), ZURICH)
+        first = [leg for leg in legs if leg["uniqueid"] == linkedid]
+        assert f"{began:%Y-%m-%d %H:%M:%S}" in {leg["start"] for leg in first}
+        assert all(epoch(text(leg, "uniqueid")) >= epoch(linkedid) for leg in legs)
+
+
+def test_order_is_that_of_hang_up() -> None:
+    """Rows come as they were written, at their end; not in the order of their start."""
+    quiet = [row for row in MONTH if not text(row, "end").startswith("2024-10-27")]
+    ends = [text(row, "end") for row in quiet]
+    assert ends == sorted(ends)
+    starts = [text(row, "start") for row in quiet]
+    assert starts != sorted(starts)
+
+
+def test_times_and_durations() -> None:
+    """Answered calls have an answer between start and end; the rest never; durations mostly fit."""
+    odd = 0
+    for row in MONTH:
+        start, answer, end = (text(row, name) for name in ("start", "answer", "end"))
+        assert row["cc_date"] == start[:10]
+        if row["disposition"] == "ANSWERED":
+            assert answer != NEVER
+        else:
+            assert (answer, row["billsec"]) == (NEVER, "0")
+        if start.startswith("2024-10-27"):
+            continue
+        assert start <= end
+        assert answer == NEVER or start <= answer <= end
+        length = datetime.fromisoformat(end) - datetime.fromisoformat(start)
+        odd += length != timedelta(seconds=int(text(row, "duration")))
+    assert 0 < odd < len(MONTH) / 20
+
+
+def test_shape_of_a_day() -> None:
+    """Mornings and afternoons peak, lunch dips, nights and weekends are quiet."""
+    calls = [datetime.fromtimestamp(epoch(linkedid), ZURICH) for linkedid in by_call(MONTH)]
+    hours = Counter(call.hour for call in calls)
+    assert min(hours[9], hours[10], hours[14], hours[15]) > 1.5 * hours[12]
+    assert sum(hours[hour] for hour in range(6)) < len(calls) / 50
+    days = Counter(call.date() for call in calls)
+    weekend = [count for day, count in days.items() if day.weekday() >= 5]
+    working = [count for day, count in days.items() if day.weekday() < 5]
+    assert max(weekend) < min(working)
+
+
+def test_kinds() -> None:
+    """Directions, dispositions, queues, transfers, costs and odd names all occur."""
+    assert {row["userfield"] for row in MONTH} == {"[inbound]", "[outbound]", "[local]"}
+    dispositions = Counter(row["disposition"] for row in MONTH)
+    assert dispositions.keys() == {"ANSWERED", "NO ANSWER", "BUSY", "FAILED", "CONGESTION"}
+    assert dispositions["ANSWERED"] > len(MONTH) / 2
+    assert any(row["lastapp"] == "Queue" for row in MONTH)
+    written = {(row["uniqueid"], row["sequence"]) for row in MONTH}
+    transfers = [row for row in MONTH if row["prevsequence"] is not None]
+    assert transfers
+    assert all((row["prevuniqueid"], row["prevsequence"]) in written for row in transfers)
+    for row in MONTH:
+        charged = row["cc_cost"] != "0.00000"
+        assert re.fullmatch(r"\d+\.\d{5}", text(row, "cc_cost"))
+        assert not charged or (row["userfield"], row["disposition"]) == ("[outbound]", "ANSWERED")
+    assert any(row["cc_cost"] != "0.00000" for row in MONTH)
+    names = "".join(text(row, "clid") for row in MONTH)
+    assert all(odd in names for odd in ("ü", "🦄", "O'Brien, Pat", '\\"Housi\\"', '"" <', "<team>"))
+    assert any(text(row, "clid").startswith('"=SUM(A1)"') for row in MONTH)
+
+
+def test_bursts() -> None:
+    """Now and then many calls begin in one second."""
+    assert max(Counter(map(epoch, by_call(MONTH))).values()) >= 4
+
+
+def test_numbers_are_fictional() -> None:
+    """Whoever is outside has a number from the block kept for fiction."""
+    for row in MONTH:
+        for name in ("src", "dst"):
+            if text(row, name).startswith("00"):
+                assert re.fullmatch(r"00\d{3,4}55501\d\d", text(row, name))
+
+
+def test_repeated_hour_of_autumn() -> None:
+    """Both passes of the repeated hour have calls, some at one and the same text."""
+    change = int(datetime(2024, 10, 27, 1, tzinfo=UTC).timestamp())
+    begun = {epoch(linkedid) for linkedid in by_call(MONTH)}
+    first = {at for at in begun if change - 3600 <= at < change}
+    second = {at for at in begun if change <= at < change + 3600}
+    assert {at + 3600 for at in first} & second
+    texts = [text(row, "start") for row in MONTH]
+    assert all(start[11:13] == "02" for start in texts if start.startswith("2024-10-27 02"))
+    assert change - 1 in begun
+
+
+def test_missing_hour_of_spring() -> None:
+    """No call begins, is answered or ends in the hour that spring leaves out."""
+    rows = generate_calls(date(2024, 3, 31), date(2024, 4, 1))
+    assert len(by_call(rows)) == 120
+    written = [text(row, name) for row in rows for name in ("start", "answer", "end")]
+    assert not any(at.startswith("2024-03-31 02") for at in written)
+    assert "2024-03-31 01:59:59" in written
+
+
+def test_same_arguments_same_rows() -> None:
+    """The seed decides, not the process."""
+    arguments = (date(2024, 10, 25), date(2024, 10, 29))
+    code = (
+        "import datetime, hashlib; from boxis_async.testing import generate_calls;"
+        "rows = generate_calls(datetime.date(2024, 10, 25), datetime.date(2024, 10, 29));"
+        "print(hashlib.sha256(repr(rows).encode()).hexdigest())"
+    )
+    digests = {
+        subprocess.run(
+            [sys.executable, "-c", code],
+            check=True,
+            capture_output=True,
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            cwd=Path(__file__).parents[2],
+        ).stdout
+        for seed in ("1", "2")
+    }
+    assert len(digests) == 1
+    assert generate_calls(*arguments) == generate_calls(*arguments)
+    assert generate_calls(*arguments) != generate_calls(*arguments, seed=1)
+
+
+def test_other_zones() -> None:
+    """The wall clock may hang elsewhere, if there is such a place."""
+    rows = generate_calls(date(2024, 1, 8), date(2024, 1, 9), timezone="Asia/Kolkata")
+    kolkata = ZoneInfo("Asia/Kolkata")
+    for linkedid, legs in by_call(rows).items():
+        began = datetime.fromtimestamp(epoch(linkedid), kolkata)
+        assert f"{began:%Y-%m-%d %H:%M:%S}" in {leg["start"] for leg in legs}
+    with pytest.raises(ZoneInfoNotFoundError):
+        generate_calls(date(2024, 1, 8), date(2024, 1, 9), timezone="Mars/Olympus")
+
+
+def test_provider_holds_them() -> None:
+    """Generated rows are what `Provider` takes."""
+    assert len(Provider(MONTH).select("2024-10-01 00:00:00", "2024-10-31 23:59:59")) > 4000
