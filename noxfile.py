@@ -35,6 +35,13 @@ def tests(session: nox.Session) -> None:
 
 
 @nox.session(python="3.11")
+def year(session: nox.Session) -> None:
+    """Fetch a year of calls in every way, and compare it with the server's own rows."""
+    _install(session, "tests")
+    session.run("python", "tests/bench/year.py", *session.posargs)
+
+
+@nox.session(python="3.11")
 def lint(session: nox.Session) -> None:
     """Check and format with ruff."""
     session.install("--quiet", *nox.project.dependency_groups(_PROJECT, "lint"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -13,9 +14,11 @@ if TYPE_CHECKING:
 
 __all__ = ["main"]
 
+_INTERRUPTED = 130
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command and give its exit code: 0, or 1 when something is missing."""
+    """Run one command and give its exit code: 0, 1 when an extra is missing, 130 for Ctrl-C."""
     parser = argparse.ArgumentParser(
         prog="python -m boxis_async",
         description="Call detail records of the Boxis telephony API.",
@@ -41,7 +44,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"boxis_async demo: {error}", file=sys.stderr)  # noqa: T201
         return 1
     except KeyboardInterrupt:
-        return 130
+        return _INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read the output has seen enough; nothing more is to be flushed to them.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
 
 
