@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from datetime import date, timedelta, tzinfo
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NoReturn, Self
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 __all__ = ["BoxisClient"]
 
 BASE_URL: Final = "https://api.boxis.net/"
+
+# What the environment's bytes become where they are not UTF-8.
+_LONE_SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 
 class BoxisClient:
@@ -75,7 +79,7 @@ class BoxisClient:
             ConfigurationError: Something is missing or wrong; it names all of it.
             MissingExtraError: `returntype="xml"` without the extra `xml`.
         """
-        key = _key(api_key)
+        key, problem_with_key = _key(api_key)
         del api_key  # a traceback that shows locals must not show it
         username = _given(username, "BOXIS_USERNAME")
         tenant = _given(tenant, "BOXIS_TENANT")
@@ -83,7 +87,7 @@ class BoxisClient:
         wall_clock, problem_with_timezone = _wall_clock(timezone)
         problems = (
             _missing(username, "username", "BOXIS_USERNAME"),
-            _missing(key, "api_key", "BOXIS_API_KEY"),
+            problem_with_key,
             _problem_with_text(username, "username"),
             _problem_with_text(tenant, "tenant"),
             problem_with_url(base_url, allow_insecure=allow_insecure),
@@ -257,9 +261,11 @@ def _given(value: str | None, variable: str) -> str | None:
     return (os.environ.get(variable) if value is None else value) or None
 
 
-def _key(api_key: str | None) -> Key | None:
+def _key(api_key: str | None) -> tuple[Key | None, str | None]:
+    """Wrap the key, or say what is wrong with it; no error is raised that could hold it."""
     text = _given(api_key, "BOXIS_API_KEY")
-    return None if text is None else Key(text)
+    problem = _missing(text, "api_key", "BOXIS_API_KEY") or _problem_with_text(text, "api_key")
+    return (None if text is None or problem else Key(text)), problem
 
 
 def _wall_clock(timezone: str | tzinfo) -> tuple[WallClock | None, str | None]:
@@ -274,9 +280,13 @@ def _missing(value: object, name: str, variable: str) -> str | None:
 
 
 def _problem_with_text(value: object, name: str) -> str | None:
-    if value is None or isinstance(value, str):
+    if value is None:
         return None
-    return f"{name} must be a str, not {type(value).__name__}"
+    if not isinstance(value, str):
+        return f"{name} must be a str, not {type(value).__name__}"
+    if _LONE_SURROGATE.search(value):
+        return f"{name} is not valid Unicode: it cannot be sent"
+    return None
 
 
 def _problem_with_concurrency(concurrency: object) -> str | None:

@@ -82,7 +82,8 @@ def content(row: Mapping[str, object]) -> bytes:
     ]
     if row.keys() != _ATTRIBUTES.keys():
         for name in sorted(row.keys() - _ATTRIBUTES.keys()):
-            known += (name, _extra(row[name]))
+            if told := _extra(row[name]):
+                known += (name, told)
     # Version 2 writes each text with its length and never by reference: no two lists share it.
     return blake2b(marshal.dumps(known, 2), digest_size=DIGEST_SIZE).digest()
 
@@ -126,10 +127,12 @@ def _build(row: dict[str, object], clock: WallClock) -> CDR:
 def _read(row: dict[str, object], field: str, read: Callable[[str], T]) -> T | None:
     """Read one field that is no text; unset is None."""
     value = row.get(field)
-    if value is None or value in _UNSET:
+    if value is None:
         return None
     if not isinstance(value, str):
         raise RecordError("neither a text nor null", field=field, value=value)
+    if value in _UNSET:
+        return None
     try:
         return read(value)
     except (ValueError, InvalidOperation) as error:

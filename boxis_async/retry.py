@@ -37,6 +37,11 @@ def _at_least(least: float) -> Callable[[object, attrs.Attribute[Any], Any], Non
     return check
 
 
+def _whole(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
+    if not isinstance(value, int):
+        raise UsageError(f"RetryPolicy: {attribute.name} must be a whole number, not {value!r}")
+
+
 class _Settings(TypedDict):
     attempts: int
     timeout: float | None
@@ -56,7 +61,7 @@ class RetryPolicy:
     what the provider asks for in `Retry-After`, at most `wait_max`.
     """
 
-    attempts: int = attrs.field(default=6, validator=_at_least(1))
+    attempts: int = attrs.field(default=6, validator=[_at_least(1), _whole])
     """How often one window is asked for at most, the first time included."""
     wait_initial: float = attrs.field(default=0.5, validator=_at_least(0))
     """Seconds before the first retry."""
@@ -106,5 +111,8 @@ def retry_after(error: Exception) -> float | None:
             when = parsedate_to_datetime(told)
         except ValueError:
             return None
-        seconds = (when.astimezone(UTC) - datetime.now(UTC)).total_seconds()
+        if when.tzinfo is None:
+            when = when.replace(tzinfo=UTC)  # HTTP's dates are in GMT, also when they do not say so
+        # Subtracted as they are: converted, a date near the year 9999 would overflow.
+        seconds = (when - datetime.now(UTC)).total_seconds()
     return max(0.0, seconds) if math.isfinite(seconds) else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, TypeAlias
 
 import anyio
@@ -24,7 +25,7 @@ __all__ = ["HTTPClient", "Reply", "Transport", "problem_with_http_client", "prob
 HTTPClient: TypeAlias = httpx.AsyncClient
 """What an `http_client` is: the one name of httpx that the rest of the library uses."""
 
-_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+_LOOPBACK = re.compile(r"localhost|127(?:\.[0-9]{1,3}){3}|::1")
 
 
 @attrs.frozen
@@ -48,7 +49,7 @@ def problem_with_url(url: str, *, allow_insecure: bool) -> str | None:
     if parsed.userinfo or parsed.query or parsed.fragment:
         # Not shown: a password could stand in it.
         return "base_url must hold no user, query or fragment: give a scheme, a host and a path"
-    loopback = parsed.host in _LOOPBACK or parsed.host.startswith("127.")
+    loopback = _LOOPBACK.fullmatch(parsed.host) is not None
     if parsed.scheme == "http" and not loopback and not allow_insecure:
         return (
             f"base_url {url!r} is not encrypted: whoever listens could replay the authcode; "

@@ -54,6 +54,7 @@ _RESERVED = frozenset(
     {"version", "returntype", "timestamp", "username", "authcode", "section", "action"}
 )
 _ENVELOPE = frozenset({"result", "resulttxt", "params", "timestamp", "timestamperror"})
+_ENVELOPE_BEGINS = re.compile(rf'\{{\s*"(?:{"|".join(sorted(_ENVELOPE))})"\s*:')
 _LONG_NUMBER = re.compile(r"[0-9]{6,}")
 _NUMBERED = re.compile(r"[a-z]+_?[0-9]+", re.IGNORECASE)
 _OK = range(200, 300)
@@ -157,14 +158,18 @@ def sign(  # noqa: PLR0913 - one argument for each part of the form
         "section": section,
         "action": action,
     }
-    problems: list[str] = []
+    problems = [
+        f"{name} is not valid Unicode"
+        for name in ("username", "section", "action")
+        if _LONE_SURROGATE.search(fields[name])
+    ]
     for name, value in parameters.items():
         if name in _RESERVED:
             problems.append(f"parameter {name!r} is set by the client itself: leave it out")
             continue
         try:
-            fields[name] = _parameter(value)
-        except TypeError as error:
+            fields[_parameter(name)] = _parameter(value)
+        except (TypeError, ValueError) as error:
             problems.append(f"parameter {name!r}: {error}")
     if problems:
         # Not from within this frame's locals, which hold the authcode.
@@ -223,16 +228,20 @@ def read_reply(reply: Reply, returntype: ReturnType = "json", *, as_text: bool =
     """
     if reply.status in _OK:
         return read_answer(reply.body, returntype, as_text=as_text)
-    if reply.status in _REFUSED and reply.status not in _PASSING:
+    advice = ""
+    if reply.status in _REDIRECTED:
+        where = "" if reply.location is None else f" to {reply.location}"
+        advice = f"{where}: redirects are not followed, set base_url to where the API is"
+    else:
         try:
             read_answer(reply.body, returntype)
         except MalformedAnswerError:
             logger.debug("status %d came without an answer of the API", reply.status)
-    advice = ""
-    if reply.status in _REDIRECTED:
-        advice = (
-            f" to {reply.location}: redirects are not followed, set base_url to where the API is"
-        )
+        except RefusedError as refusal:
+            if reply.status in _REFUSED and reply.status not in _PASSING:
+                raise
+            # It may pass, so the status decides; what the API says of it is not lost.
+            advice = f": {refusal}"
     raise StatusError(
         f"HTTP status {reply.status}{advice}", status=reply.status, retry_after=reply.retry_after
     )
@@ -247,7 +256,11 @@ def rows(answer: Answer) -> list[tuple[str, object]]:
     """
     found: object = answer.params
     if _is_empty(found):
-        found = {name: value for name, value in answer.beside.items() if _is_nested(value)}
+        found = {
+            name: value
+            for name, value in answer.beside.items()
+            if _is_nested(value) or name == "cdr" or name.startswith("call_")
+        }
     if _is_empty(found):
         return []
     if isinstance(found, dict):
@@ -360,12 +373,14 @@ def _after_notice(text: str, decoder: json.JSONDecoder) -> int:
         try:
             answer, end = decoder.raw_decode(text, begin)
         except json.JSONDecodeError as error:
-            if error.pos - begin > _NOTICE_OBJECT_LENGTH:
-                break  # too long for a part of a notice: this was the answer, and is broken
+            if error.pos - begin > _NOTICE_OBJECT_LENGTH or _ENVELOPE_BEGINS.match(text, begin):
+                break  # no part of a notice: this was the answer, and is broken
             continue
         except (ValueError, RecursionError):
             break
-        if "result" in answer and not text[end:].strip():
+        if "result" in answer:
+            if text[end:].strip():
+                raise MalformedAnswerError("the answer goes on after the end of its JSON")
             logger.warning("%d characters stand before the answer; they are read past", begin)
             return begin
     raise MalformedAnswerError(f"the answer is not JSON, it begins {_excerpt(text)}")
@@ -377,10 +392,12 @@ def _without_lone_surrogates(value: Any) -> Any:  # noqa: ANN401
         return _LONE_SURROGATE.sub("�", value)
     if isinstance(value, dict):
         fields = cast("dict[str, Any]", value)
-        return {
-            _without_lone_surrogates(name): _without_lone_surrogates(field)
-            for name, field in fields.items()
-        }
+        return _object(
+            [
+                (_without_lone_surrogates(name), _without_lone_surrogates(field))
+                for name, field in fields.items()
+            ]
+        )
     if isinstance(value, list):
         return [_without_lone_surrogates(item) for item in cast("Sequence[Any]", value)]
     return value
@@ -413,7 +430,10 @@ def _scalar(value: object) -> str:
 
 
 def _text(value: object) -> str:
-    return value if isinstance(value, str) else "" if value is None else json.dumps(value)
+    try:
+        return value if isinstance(value, str) else "" if value is None else json.dumps(value)
+    except RecursionError:
+        raise MalformedAnswerError("the answer's `resulttxt` is nested too deep") from None
 
 
 def _shown(value: object) -> str:

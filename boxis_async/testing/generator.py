@@ -63,9 +63,9 @@ def generate_calls(
         datefrom: The first day.
         dateto: The day after the last. A call is of the day on which its first leg begins; what
             follows may run on past midnight.
-        calls_per_day: The mean number of calls. It counts calls, that is different `linkedid`s,
-            and over the whole range it is met exactly, rounded down. Records are about two thirds
-            more, since a queue or a transfer writes several for one call.
+        calls_per_day: The mean number of calls, that is of different values of `linkedid`; over
+            the whole range it is met exactly, rounded down. Records are about two thirds more,
+            since a queue or a transfer writes several for one call.
         seed: Other seeds give other calls; the same arguments give the same records anywhere.
         timezone: The zone of the wall clock.
 
