@@ -241,6 +241,8 @@ class BoxisClient:
         await self.aclose()
 
     def __repr__(self) -> str:
+        if not hasattr(self, "_runs"):  # in the traceback of its own ConfigurationError
+            return "<BoxisClient(not built)>"
         state = "closed" if self._runs.is_closed else "open"
         tenant = "" if self._tenant is None else f", tenant={self._tenant!r}"
         return f"<BoxisClient({self._username!r}{tenant}, base_url={self._base_url!r}, {state})>"

@@ -109,7 +109,7 @@ def retry_after(error: Exception) -> float | None:
     except ValueError:
         try:
             when = parsedate_to_datetime(told)
-        except ValueError:
+        except (ValueError, OverflowError):
             return None
         if when.tzinfo is None:
             when = when.replace(tzinfo=UTC)  # HTTP's dates are in GMT, also when they do not say so
