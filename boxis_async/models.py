@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
@@ -225,6 +225,28 @@ class Batch:
     cdrs: tuple[CDR, ...]
 
 
+@attrs.frozen
+class Stretch:
+    """A part of a plan: windows of one length, but for the last, which may be shorter."""
+
+    start: datetime | None
+    end: datetime | None
+    window: timedelta
+
+    def __len__(self) -> int:
+        if self.start is None or self.end is None:
+            return 1
+        return max(1, -((self.start - self.end) // self.window))
+
+    def __getitem__(self, index: int) -> Window:
+        if self.start is None or self.end is None:
+            return Window(None, None)
+        start = self.start + index * self.window
+        # Compared as what is left, since `start + window` may lie past the year 9999.
+        end = self.end if self.end - start <= self.window else start + self.window
+        return Window(start, end)
+
+
 @attrs.frozen(repr=False)
 class Plan(Sequence[Window]):
     """The windows of a range, in order: a sequence that computes each when asked.
@@ -233,15 +255,26 @@ class Plan(Sequence[Window]):
     windows itself (`window=None`).
     """
 
-    start: datetime | None
-    end: datetime | None
-    window: timedelta
+    stretches: tuple[Stretch, ...]
     guess: bool = False
 
+    @property
+    def start(self) -> datetime | None:
+        """When the first window begins; None for everything, or when there is no window."""
+        return self.stretches[0].start if self.stretches else None
+
+    @property
+    def end(self) -> datetime | None:
+        """When the last window ends; None for everything, or when there is no window."""
+        return self.stretches[-1].end if self.stretches else None
+
     def __len__(self) -> int:
-        if self.start is None or self.end is None:
-            return 1
-        return max(1, -((self.start - self.end) // self.window))
+        return sum(map(len, self.stretches))
+
+    def __iter__(self) -> Iterator[Window]:
+        for stretch in self.stretches:
+            for index in range(len(stretch)):
+                yield stretch[index]
 
     @overload
     def __getitem__(self, index: int, /) -> Window: ...
@@ -253,17 +286,18 @@ class Plan(Sequence[Window]):
         return self._at(range(len(self))[index])
 
     def __repr__(self) -> str:
-        windows = "1 window" if len(self) == 1 else f"{len(self)} windows of {self.window}"
-        guess = ", a guess" if self.guess else ""
-        return f"<Plan({windows}, {Window(self.start, self.end)}{guess})>"
+        windows = "1 window" if len(self) == 1 else f"{len(self)} windows"
+        if len(self.stretches) == 1 and len(self) > 1:
+            windows += f" of {self.stretches[0].window}"
+        span = f", {Window(self.start, self.end)}" if self else ""
+        return f"<Plan({windows}{span}{', a guess' if self.guess else ''})>"
 
     def _at(self, index: int) -> Window:
-        if self.start is None or self.end is None:
-            return Window(None, None)
-        start = self.start + index * self.window
-        # Compared as what is left, since `start + window` may lie past the year 9999.
-        end = self.end if self.end - start <= self.window else start + self.window
-        return Window(start, end)
+        for stretch in self.stretches:
+            if index < len(stretch):
+                return stretch[index]
+            index -= len(stretch)
+        raise IndexError("there are fewer windows")
 
 
 @attrs.frozen
@@ -290,5 +324,7 @@ class Stats:
     """Windows that were cut in halves."""
     windows: int = 0
     """Windows whose records have been taken by the consumer."""
+    failures: int = 0
+    """Windows that could not be had; see `CDRStream.failures`."""
     covered: float = 0.0
-    """The share of the range, from 0 to 1, that these windows make up."""
+    """The share of the range, from 0 to 1, that has been handed over, by earlier runs too."""

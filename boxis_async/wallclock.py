@@ -25,6 +25,12 @@ _DAY = timedelta(days=1)
 _WALL_LENGTH = len("2018-02-06 20:12:56")
 _DAYS_REMEMBERED = 4096
 
+# Clocks are turned back weeks apart; no offset is larger than a day.
+_STEP = timedelta(days=7)
+_MARGIN = timedelta(days=1)
+_FIRST = datetime.min + 2 * _MARGIN  # noqa: DTZ901 - a wall time
+_LAST = datetime.max - 2 * _MARGIN  # noqa: DTZ901 - a wall time
+
 # `sip022.voice.boxis.net-1517944376.108168`: Asterisk writes [system name-]epoch.count.
 _EPOCH = re.compile(r"(?:\A|-)([0-9]{9,11})\.[0-9]+\Z", re.ASCII)
 
@@ -60,7 +66,8 @@ class Range:
     `start` and `end` are what the server is asked for: naive, in whole seconds. `clip_from`
     and `clip_to` are the user's own ends: in UTC when they were aware, else wall times.
     `not_before` and `not_after` are in UTC, and set only where that end lay in a repeated
-    hour, all of which is then asked for.
+    hour, all of which is then asked for. `repeated` lists the wall times that come twice in
+    the range, from the first (in) to the last (out) of each hour.
     """
 
     start: datetime
@@ -69,6 +76,7 @@ class Range:
     clip_to: datetime
     not_before: datetime | None = None
     not_after: datetime | None = None
+    repeated: tuple[tuple[datetime, datetime], ...] = ()
 
     @property
     def reaches_too_far(self) -> bool:
@@ -115,6 +123,15 @@ class WallClock:
         """Give the aware local time for a clock in Unix seconds."""
         return datetime.fromtimestamp(clock, self.zone)
 
+    def settled(self, clock: float) -> datetime:
+        """Give the wall time that is surely past at a clock in Unix seconds, naive.
+
+        In a repeated hour that is its beginning: what comes after it may come again.
+        """
+        wall = _floored(self.now(clock).replace(tzinfo=None, fold=0))
+        hour = self._repeated_hour(wall)
+        return wall if hour is None else hour[0]
+
     def ask(self, datefrom: date, dateto: date) -> Range:
         """Turn the user's ends into the range to ask for.
 
@@ -145,7 +162,8 @@ class WallClock:
             hour := self._repeated_hour(end) or self._repeated_hour(last)
         ):
             end, not_after = hour[1], _raised(given_to)
-        return Range(start, end, given_from, given_to, not_before, not_after)
+        repeated = self._repeated_between(start, end)
+        return Range(start, end, given_from, given_to, not_before, not_after, repeated)
 
     def moments(
         self, start: datetime, answer: datetime | None, end: datetime | None, uniqueid: str
@@ -196,8 +214,26 @@ class WallClock:
             return None
         before, after = _offset(first), _offset(first.replace(fold=1))
         # The clock is turned back somewhere between the two moments that the wall time means.
-        low = (wall - before).replace(tzinfo=UTC)
-        high = (wall - after).replace(tzinfo=UTC)
+        return self._hour_between(_utc(wall - before), _utc(wall - after))
+
+    def _repeated_between(
+        self, start: datetime, end: datetime
+    ) -> tuple[tuple[datetime, datetime], ...]:
+        """List the wall times that come twice between two wall times."""
+        found: list[tuple[datetime, datetime]] = []
+        low, last = (_utc(min(max(wall, _FIRST), _LAST)) for wall in (start, end))
+        low, last = low - _MARGIN, last + _MARGIN
+        while low < last:
+            high = last if last - low <= _STEP else low + _STEP
+            if _offset(low.astimezone(self.zone)) > _offset(high.astimezone(self.zone)):
+                found.append(self._hour_between(low, high))
+            low = high
+        return tuple(hour for hour in found if hour[1] > start and hour[0] < end)
+
+    def _hour_between(self, low: datetime, high: datetime) -> tuple[datetime, datetime]:
+        """Find the wall times that come twice, where the clock is turned back in between."""
+        before = _offset(low.astimezone(self.zone))
+        after = _offset(high.astimezone(self.zone))
         while high - low > _SECOND:
             middle = (low + (high - low) / 2).replace(microsecond=0)
             if _offset(middle.astimezone(self.zone)) == before:
@@ -230,6 +266,10 @@ def _given(end: date) -> datetime:
         return end.astimezone(UTC)
     except OverflowError as error:
         raise UsageError(f"{end} lies too near to the end of time") from error
+
+
+def _utc(wall: datetime) -> datetime:
+    return wall.replace(tzinfo=UTC)
 
 
 def _floored(exact: datetime) -> datetime:

@@ -12,7 +12,17 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import pytest
 
-from boxis_async.models import CDR, Batch, Direction, Disposition, Extra, Plan, Stats, Window
+from boxis_async.models import (
+    CDR,
+    Batch,
+    Direction,
+    Disposition,
+    Extra,
+    Plan,
+    Stats,
+    Stretch,
+    Window,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,7 +35,7 @@ VALUES = [
     WINDOW,
     Window(None, None),
     Batch(WINDOW, (CALL,)),
-    Plan(NOON, NOON + timedelta(days=2), timedelta(hours=5), guess=True),
+    Plan((Stretch(NOON, NOON + timedelta(days=2), timedelta(hours=5)),), guess=True),
     Stats(records=5, covered=0.5),
     Disposition("VOICEMAIL"),
     Disposition.BUSY,
