@@ -16,6 +16,7 @@
     ├── BadAnswerError                      what came is not an answer of the API
     │   ├── StatusError                     an HTTP status that carries no answer
     │   ├── MalformedAnswerError            a body that is not JSON or XML, or not complete
+    │   ├── TooLargeError                   more than one answer may hold: bytes, or records
     │   └── RecordError                     a record that cannot be read
     ├── RefusedError                        the API's own refusal: its `result` is 0
     │   ├── AuthenticationError             ... and the text says that it is about who asks
@@ -50,6 +51,7 @@ __all__ = [
     "RefusedError",
     "StatusError",
     "StreamClosedError",
+    "TooLargeError",
     "UsageError",
     "WindowError",
     "WrongLoopError",
@@ -108,11 +110,27 @@ class NoAnswerError(BoxisError):
 
 
 class ConnectionFailedError(NoAnswerError):
-    """No connection could be made, or it broke before the answer was complete."""
+    """No connection could be made, or it broke before the answer was complete.
+
+    Attributes:
+        was_sent: Whether the request was under way, so that the failure may be due to it.
+    """
+
+    def __init__(self, message: str, *, was_sent: bool = False) -> None:
+        super().__init__(message)
+        self.was_sent = was_sent
 
 
 class AttemptTimeoutError(NoAnswerError, TimeoutError):
-    """One attempt took longer than the client's `timeout`."""
+    """One attempt took longer than the client's `timeout`.
+
+    Attributes:
+        was_sent: Whether the request was under way, so that the failure may be due to it.
+    """
+
+    def __init__(self, message: str, *, was_sent: bool = False) -> None:
+        super().__init__(message)
+        self.was_sent = was_sent
 
 
 class BadAnswerError(BoxisError):
@@ -135,6 +153,18 @@ class StatusError(BadAnswerError):
 
 class MalformedAnswerError(BadAnswerError):
     """A body that is not well-formed JSON or XML, is cut short, or has another shape."""
+
+
+class TooLargeError(BadAnswerError):
+    """An answer of more bytes than `max_response_bytes`, or of `row_limit` records or more.
+
+    Attributes:
+        limit: The limit that was reached.
+    """
+
+    def __init__(self, message: str, *, limit: int = 0) -> None:
+        super().__init__(message)
+        self.limit = limit
 
 
 class RecordError(BadAnswerError):

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
 import re
-from typing import TYPE_CHECKING, TypeAlias
+import zlib
+from typing import TYPE_CHECKING, Self, TypeAlias, cast
 
 import anyio
 import attrs
@@ -14,10 +17,13 @@ from .errors import (
     ClientClosedError,
     ConnectionFailedError,
     MalformedAnswerError,
+    TooLargeError,
     UsageError,
 )
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
     from .wire import Form
 
 __all__ = ["HTTPClient", "Reply", "Transport", "problem_with_http_client", "problem_with_url"]
@@ -25,6 +31,7 @@ __all__ = ["HTTPClient", "Reply", "Transport", "problem_with_http_client", "prob
 HTTPClient: TypeAlias = httpx.AsyncClient
 """What an `http_client` is: the one name of httpx that the rest of the library uses."""
 
+_GZIP = 16 + zlib.MAX_WBITS
 _LOOPBACK = re.compile(r"localhost|127(?:\.[0-9]{1,3}){3}|::1")
 
 
@@ -68,13 +75,20 @@ def problem_with_http_client(http_client: object) -> str | None:
 class Transport:
     """Sends forms to one URL, over connections of its own or those of a lent client."""
 
-    __slots__ = ("_client", "_connections", "_is_lent", "_timeout", "_url")
+    __slots__ = ("_client", "_connections", "_is_lent", "_most_bytes", "_timeout", "_url")
 
     def __init__(
-        self, url: str, *, timeout: float, connections: int, http_client: HTTPClient | None = None
+        self,
+        url: str,
+        *,
+        timeout: float,
+        connections: int,
+        most_bytes: int,
+        http_client: HTTPClient | None = None,
     ) -> None:
         self._url = httpx.URL(url)
         self._timeout = timeout
+        self._most_bytes = most_bytes
         self._connections = connections
         self._client = http_client
         self._is_lent = http_client is not None
@@ -96,8 +110,8 @@ class Transport:
             )
         return self._client
 
-    async def post(self, form: Form) -> Reply:
-        """Send a form and read the whole answer, within the time-out.
+    async def post(self, form: Form, *, at_most: float = math.inf) -> Reply:
+        """Send a form and read the whole answer, within the time-out, and within so many seconds.
 
         A lent client lends its connections, proxies and certificates only: its headers,
         cookies, credentials, time-outs and redirects do not apply.
@@ -106,6 +120,7 @@ class Transport:
             AttemptTimeoutError: The attempt took longer than the time-out, all in all.
             ConnectionFailedError: No connection, or it broke before the answer was complete.
             MalformedAnswerError: The answer's compression is broken.
+            TooLargeError: The answer is larger than the client takes; the rest is not read.
             ClientClosedError: The lent client is closed.
         """
         client = self.open()
@@ -115,7 +130,7 @@ class Transport:
             content=form.body,
             headers={
                 "accept": "*/*",
-                "accept-encoding": "gzip, deflate",
+                "accept-encoding": "gzip",
                 "content-type": "application/x-www-form-urlencoded",
                 "user-agent": "boxis-async",
             },
@@ -123,9 +138,13 @@ class Transport:
             # drip for ever.
             extensions={"timeout": httpx.Timeout(None).as_dict()},
         )
-        with anyio.move_on_after(self._timeout):
-            return await _exchange(client, request)
-        raise AttemptTimeoutError(f"no complete answer within {self._timeout:g} s")
+        progress = _Progress()
+        request.extensions["trace"] = progress.note
+        timeout = min(self._timeout, at_most)
+        with anyio.move_on_after(timeout):
+            return await _exchange(client, request, progress, self._most_bytes)
+        what = "no complete answer" if progress.was_sent else "no connection"
+        raise AttemptTimeoutError(f"{what} within {timeout:g} s", was_sent=progress.was_sent)
 
     async def aclose(self) -> None:
         """Close the connections, unless they are lent."""
@@ -133,22 +152,51 @@ class Transport:
             await self._client.aclose()
 
 
-async def _exchange(client: HTTPClient, request: httpx.Request) -> Reply:
+class _Progress:
+    """How far an attempt came: whether a failure may be due to what was asked."""
+
+    __slots__ = ("_is_connecting",)
+
+    def __init__(self) -> None:
+        self._is_connecting = False
+
+    @property
+    def was_sent(self) -> bool:
+        """Whether the request was under way; a transport that does not tell has no wires."""
+        return not self._is_connecting
+
+    async def note(self, event: str, _: object) -> None:
+        """Take note of what httpx's transport does: see its extension `trace`."""
+        if event.endswith("send_request_headers.started"):
+            self._is_connecting = False
+        elif event.startswith("connection.") and event.endswith(".started"):
+            self._is_connecting = True
+
+
+async def _exchange(
+    client: HTTPClient, request: httpx.Request, progress: _Progress, most_bytes: int
+) -> Reply:
     try:
         response = await client.send(request, stream=True, auth=None, follow_redirects=False)
         try:
-            body = b"".join([chunk async for chunk in response.aiter_bytes()])
+            body = await _read(response, most_bytes)
         finally:
             await response.aclose()
     except httpx.TimeoutException as error:
         # Only a lent client's own transport can say this; ours has no limits.
-        raise AttemptTimeoutError(_told("timed out", error)) from error
+        was_sent = not isinstance(error, (httpx.ConnectTimeout, httpx.PoolTimeout))
+        raise AttemptTimeoutError(_told("timed out", error), was_sent=was_sent) from error
     except httpx.DecodingError as error:
         raise MalformedAnswerError(_told("the answer's compression is broken", error)) from error
     except (httpx.UnsupportedProtocol, httpx.InvalidURL, httpx.LocalProtocolError) as error:
         raise UsageError(_told("the request cannot be sent", error)) from error
     except (httpx.HTTPError, httpx.StreamError, httpx.CookieConflict, OSError) as error:
-        raise ConnectionFailedError(_told("the connection failed", error)) from error
+        was_sent = progress.was_sent and not isinstance(
+            error, (httpx.ConnectError, httpx.ProxyError)
+        )
+        raise ConnectionFailedError(
+            _told("the connection failed", error), was_sent=was_sent
+        ) from error
     except RuntimeError as error:
         if client.is_closed:
             raise ClientClosedError("the HTTP client was closed during the request") from error
@@ -159,6 +207,60 @@ async def _exchange(client: HTTPClient, request: httpx.Request) -> Reply:
         response.headers.get("retry-after"),
         response.headers.get("location"),
     )
+
+
+async def _read(response: httpx.Response, most_bytes: int) -> bytes:
+    """Read a body and decompress it, no further than the limit."""
+    body = _Body(response.headers.get("content-encoding", ""), most_bytes)
+    if response.is_stream_consumed:
+        # A canned response, as tests lend them, is in memory already, and decompressed.
+        return _Body("", most_bytes).add(response.content).whole()
+    chunks = cast("AsyncGenerator[bytes, None]", response.aiter_raw())
+    async with contextlib.aclosing(chunks):
+        async for chunk in chunks:
+            body.add(chunk)
+    return body.whole()
+
+
+class _Body:
+    """A body that is being read: never more of it in memory than the limit, and one byte."""
+
+    __slots__ = ("_bytes", "_inflate", "_most")
+
+    def __init__(self, compression: str, most_bytes: int) -> None:
+        compression = compression.strip().lower()
+        if compression not in {"", "identity", "gzip", "x-gzip"}:
+            raise MalformedAnswerError(
+                f"the answer is compressed as {compression[:40]!r}, unasked for"
+            )
+        self._bytes = bytearray()
+        self._most = most_bytes
+        self._inflate = zlib.decompressobj(_GZIP) if compression.endswith("gzip") else None
+
+    def add(self, chunk: bytes) -> Self:
+        """Take in what was received, or as much of it as the limit allows to know it is passed."""
+        if self._inflate is None:
+            self._bytes += chunk
+        else:
+            try:
+                self._bytes += self._inflate.decompress(chunk, self._most + 1 - len(self._bytes))
+            except zlib.error as error:
+                raise MalformedAnswerError(
+                    f"the answer's compression is broken: {error}"
+                ) from error
+            if self._inflate.unused_data:
+                raise MalformedAnswerError("the answer goes on after the end of its compression")
+        if len(self._bytes) > self._most:
+            raise TooLargeError(
+                f"the answer is larger than max_response_bytes ({self._most:,})", limit=self._most
+            )
+        return self
+
+    def whole(self) -> bytes:
+        """Give all of it, now that all was received."""
+        if self._inflate is not None and not self._inflate.eof:
+            raise MalformedAnswerError("the answer's compression ends too early")
+        return bytes(self._bytes)
 
 
 def _told(what: str, error: Exception) -> str:

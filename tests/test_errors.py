@@ -117,6 +117,8 @@ EXAMPLES: list[tuple[BoxisError, str]] = [
     (errors.NoAnswerError("a"), "a"),
     (ConnectionFailedError("a"), "a"),
     (AttemptTimeoutError("no answer within 30 s"), "no answer within 30 s"),
+    (AttemptTimeoutError("no answer", was_sent=True), "no answer"),
+    (errors.TooLargeError("the answer is too large", limit=5), "the answer is too large"),
     (errors.BadAnswerError("a"), "a"),
     (StatusError("HTTP status 503", status=503, retry_after="5"), "HTTP status 503"),
     (MalformedAnswerError("a"), "a"),
