@@ -15,16 +15,18 @@ from .errors import (
     ConnectionFailedError,
     MalformedAnswerError,
     StatusError,
+    TooLargeError,
     UsageError,
 )
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-__all__ = ["RetryPolicy", "is_transient", "retry_after"]
+__all__ = ["RetryPolicy", "is_cured_by_less", "is_too_much", "is_transient", "retry_after"]
 
 _SERVER_IS_AT_FAULT = 500
-_PASSING_STATUSES = frozenset({408, 425, 429})
+_TOO_MANY_REQUESTS = 429
+_PASSING_STATUSES = frozenset({408, 425, _TOO_MANY_REQUESTS})
 
 
 def _at_least(least: float) -> Callable[[object, attrs.Attribute[Any], Any], None]:
@@ -69,6 +71,8 @@ class RetryPolicy:
     """Seconds before any retry, at most."""
     wait_jitter: float = attrs.field(default=0.5, validator=_at_least(0))
     """Up to so many seconds are added at random, so that retries do not come in step."""
+    timeout: float = attrs.field(default=600.0, validator=_at_least(0))
+    """Seconds for one window, from its first request, over all its attempts and halves."""
 
     def attempts_on(
         self, deserves: Callable[[Exception], bool | float]
@@ -91,12 +95,43 @@ class RetryPolicy:
         wait = retry_after(error)
         return True if wait is None else min(wait, self.wait_max)
 
+    def pause(self, error: Exception, attempt: int) -> float:
+        """Tell for how many seconds the whole client is to send nothing, after an error.
+
+        What the provider asks for in `Retry-After`, or after a 429 without it the wait
+        before the next attempt, without jitter.
+        """
+        if not isinstance(error, StatusError):
+            return 0.0
+        asked = retry_after(error)
+        if asked is None and error.status == _TOO_MANY_REQUESTS:
+            asked = self.wait_initial * 2 ** (attempt - 1)
+        return min(asked or 0.0, self.wait_max)
+
 
 def is_transient(error: Exception) -> bool:
     """Tell whether sending the same again may help."""
     if isinstance(error, StatusError):
         return error.status >= _SERVER_IS_AT_FAULT or error.status in _PASSING_STATUSES
     return isinstance(error, (ConnectionFailedError, AttemptTimeoutError, MalformedAnswerError))
+
+
+def is_too_much(error: Exception | None) -> bool:
+    """Tell whether asking for less is the only cure, so that trying again is in vain."""
+    return isinstance(error, TooLargeError)
+
+
+def is_cured_by_less(error: Exception | None) -> bool:
+    """Tell whether a smaller window may be answered where this one was not.
+
+    PHP that runs out of memory or time says so in HTML, with any status, or not at all; a
+    connection that was refused, and a server that asks to wait, have nothing to do with size.
+    """
+    if isinstance(error, StatusError):
+        return error.status >= _SERVER_IS_AT_FAULT
+    if isinstance(error, (ConnectionFailedError, AttemptTimeoutError)):
+        return error.was_sent
+    return isinstance(error, (MalformedAnswerError, TooLargeError))
 
 
 def retry_after(error: Exception) -> float | None:
