@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterable
 from enum import Enum, auto
 from hashlib import blake2b
 from typing import Literal, TypeAlias
@@ -39,14 +39,33 @@ def problem_with_unique_by(unique_by: object) -> str | None:
 class Seen:
     """The records that a run has seen, each as digests of its key, leg and content."""
 
-    __slots__ = ("_contents", "_keys", "_legs", "_unique_by", "counts")
+    __slots__ = ("_carried", "_contents", "_keys", "_legs", "_unique_by", "counts")
 
-    def __init__(self, unique_by: UniqueBy) -> None:
+    def __init__(self, unique_by: UniqueBy, carried: Iterable[bytes] = ()) -> None:
+        """Know the records whose marks an earlier run carries over."""
         self._unique_by = unique_by
         self._contents: set[bytes] = set()
         self._keys: set[Hashable] = set()
         self._legs: set[bytes] = set()
+        # What an earlier run hands on of a key is its digest; a function's own keys are compared
+        # with these apart.
+        self._carried: set[bytes] = set()
+        for mark in carried:
+            self._carried.add(mark[:_DIGEST_SIZE])
+            self._legs.add(mark[_DIGEST_SIZE : 2 * _DIGEST_SIZE])
+            self._contents.add(mark[2 * _DIGEST_SIZE :])
+        if not callable(unique_by):
+            self._keys |= self._carried
         self.counts = dict.fromkeys(Verdict, 0)
+
+    def mark(self, cdr: CDR, content: bytes) -> bytes:
+        """Give what a later run needs to know a record again: digests of key, leg and content."""
+        leg = _leg(cdr)
+        if callable(self._unique_by):
+            key = _digest(repr(self._unique_by(cdr)))
+        else:
+            key = leg if self._unique_by == "leg" else _digest(cdr.uniqueid)
+        return key + leg + content
 
     def add(self, cdr: CDR, content: bytes) -> bool:
         """Take note of a record, and tell whether it is the first with its key.
@@ -78,7 +97,7 @@ class Seen:
             return Verdict.REVISION if is_same_leg else Verdict.NEW
         key = self._unique_by(cdr) if callable(self._unique_by) else _digest(cdr.uniqueid)
         try:
-            is_known = key in self._keys
+            is_known = key in self._keys or self._is_carried(key)
             self._keys.add(key)
         except TypeError as error:
             raise UsageError(
@@ -87,6 +106,14 @@ class Seen:
         if not is_known:
             return Verdict.NEW
         return Verdict.REVISION if is_same_leg else Verdict.CONFLICT
+
+    def _is_carried(self, key: Hashable) -> bool:
+        """Tell whether an earlier run handed over what a function gave this key."""
+        return (
+            callable(self._unique_by)
+            and bool(self._carried)
+            and _digest(repr(key)) in self._carried
+        )
 
     def _advice(self, verdict: Verdict) -> str | None:
         if verdict is Verdict.REVISION:
