@@ -4,6 +4,7 @@
 """
 
 from .client import BoxisClient
+from .coverage import Coverage
 from .errors import (
     AttemptTimeoutError,
     AuthenticationError,
@@ -21,6 +22,7 @@ from .errors import (
     RefusedError,
     StatusError,
     StreamClosedError,
+    TooLargeError,
     UsageError,
     WindowError,
     WrongLoopError,
@@ -46,6 +48,7 @@ __all__ = [
     "ClosedError",
     "ConfigurationError",
     "ConnectionFailedError",
+    "Coverage",
     "Direction",
     "Disposition",
     "Extra",
@@ -59,6 +62,7 @@ __all__ = [
     "Stats",
     "StatusError",
     "StreamClosedError",
+    "TooLargeError",
     "UsageError",
     "Window",
     "WindowError",

@@ -5,16 +5,19 @@ from __future__ import annotations
 import math
 import os
 import re
-from datetime import date, timedelta, tzinfo
+from datetime import date, datetime, timedelta, tzinfo
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NoReturn, Self
 
+from .coverage import Coverage
 from .dedupe import UniqueBy, problem_with_unique_by
 from .errors import ConfigurationError, UsageError
 from .fetch import Fetcher
-from .pump import Order, Runs
+from .pace import Pace, problem_with_rate
+from .pump import OnError, Order, Runs
+from .query import Clip, Query
 from .retry import RetryPolicy
-from .stream import CDRStream, Clip, Query
+from .stream import CDRStream
 from .transport import HTTPClient, Transport, problem_with_http_client, problem_with_url
 from .wallclock import Range, WallClock
 from .windows import problem_with_length
@@ -51,6 +54,8 @@ class BoxisClient:
         timeout: float = 30.0,
         returntype: ReturnType = "json",
         retry: RetryPolicy | None = None,
+        max_rate: float | None = None,
+        max_response_bytes: int = 64 * 1024 * 1024,
         allow_insecure: bool = False,
         http_client: HTTPClient | None = None,
     ) -> None:
@@ -69,6 +74,10 @@ class BoxisClient:
             timeout: Seconds for one attempt, from connecting to the last byte.
             returntype: The form of the answers, `"json"` or `"xml"` (extra `xml`).
             retry: How often, and after how long, a request that failed is sent again.
+            max_rate: Requests a second at most, over all streams; a fraction is rounded down, less
+                than one is one in so many seconds.
+            max_response_bytes: The largest answer that is read, decompressed; a window with more
+                is asked for in halves.
             allow_insecure: Whether to send to a plain `http://` address that is not on
                 loopback, though whoever listens can replay the authcode.
             http_client: An `httpx.AsyncClient` that lends its connections, proxies and
@@ -96,6 +105,8 @@ class BoxisClient:
             _problem_with_timeout(timeout),
             problem_with_returntype(returntype),
             _problem_with_retry(retry),
+            problem_with_rate(max_rate),
+            _problem_with_most_bytes(max_response_bytes),
             problem_with_http_client(http_client),
         )
         if any(problems) or username is None or key is None or wall_clock is None:
@@ -105,7 +116,11 @@ class BoxisClient:
         self._base_url = base_url
         self._wall_clock = wall_clock
         self._transport = Transport(
-            base_url, timeout=timeout, connections=concurrency, http_client=http_client
+            base_url,
+            timeout=timeout,
+            connections=concurrency,
+            most_bytes=max_response_bytes,
+            http_client=http_client,
         )
         self._fetcher = Fetcher(
             self._transport,
@@ -113,6 +128,7 @@ class BoxisClient:
             wall_clock=wall_clock,
             concurrency=concurrency,
             retry=retry or RetryPolicy(),
+            pace=Pace(max_rate),
             returntype=returntype,
         )
         self._runs = Runs(concurrency)
@@ -127,6 +143,11 @@ class BoxisClient:
         order: Order = "time",
         unique_by: UniqueBy = "uniqueid",
         clip: Clip = None,
+        row_limit: int | None = None,
+        on_error: OnError = "raise",
+        resume: Coverage | None = None,
+        settle: timedelta = timedelta(hours=24),
+        carry_keys: bool = False,
     ) -> CDRStream:
         """Ask for a tenant's calls between two moments; nothing is sent before the first item.
 
@@ -151,6 +172,17 @@ class BoxisClient:
                 is known by its whole content under the first two.
             clip: `"start"` keeps only calls that start in `[datefrom, dateto)`, so that
                 neighbouring months share no call.
+            row_limit: So many records in an answer, or more, mean that it may be cut off: the
+                window is then asked for in halves. None trusts every answer to be whole.
+            on_error: What happens to a window that failed for good: `"raise"` hands over what
+                comes before it in order, then raises; `"collect"` goes on, and lists it in
+                `CDRStream.failures`.
+            resume: The `coverage` of an earlier run of the same query: only what it is not done
+                with is fetched.
+            settle: How long after the end of a window its records may still change: until then
+                it is fetched, but not sealed in the coverage.
+            carry_keys: Whether the coverage carries a mark (48 bytes) of every record, so that a
+                resumed run also knows a further leg of a call that was handed over before.
 
         Raises:
             UsageError: An argument is missing or wrong; it names all that is.
@@ -166,24 +198,31 @@ class BoxisClient:
             _problem_with_choice(order, "order", ("time", "completion")),
             problem_with_unique_by(unique_by),
             _problem_with_choice(clip, "clip", ("start", None)),
+            _problem_with_row_limit(row_limit),
+            _problem_with_choice(on_error, "on_error", ("raise", "collect")),
+            _problem_with_resume(resume),
+            _problem_with_settle(settle),
         )
         if any(problems) or not tenant:
             raise UsageError(*filter(None, problems))
-        asked = partial(self._ask_for, datefrom, dateto)
-        asked()  # so that a range that cannot be asked for is told now
-        return CDRStream(
-            Query(
-                tenant=tenant,
-                asked=asked,
-                window=window,
-                order=order,
-                unique_by=unique_by,
-                clip=clip,
-                told=_told(datefrom, dateto),
-            ),
-            self._fetcher,
-            self._runs,
+        query = Query(
+            tenant=tenant,
+            asked=partial(self._ask_for, datefrom, dateto),
+            horizon=partial(self._horizon, settle),
+            zone=self._wall_clock.zone,
+            window=window,
+            order=order,
+            unique_by=unique_by,
+            clip=clip,
+            row_limit=row_limit,
+            on_error=on_error,
+            resume=resume,
+            carry_keys=carry_keys,
+            told=_told(datefrom, dateto),
         )
+        query.asked()  # so that a range that cannot be asked for is told now
+        query.check_resume()
+        return CDRStream(query, self._fetcher, self._runs)
 
     async def call(
         self, section: str, action: str, /, *, retry: bool = False, **parameters: object
@@ -257,6 +296,9 @@ class BoxisClient:
             dateto = self._wall_clock.now(self._fetcher.clock.now())
         return self._wall_clock.ask(datefrom, dateto)
 
+    def _horizon(self, settle: timedelta) -> datetime:
+        return self._wall_clock.settled(self._fetcher.clock.now() - settle.total_seconds())
+
 
 def _given(value: str | None, variable: str) -> str | None:
     """Give what was passed, or what the environment says; empty is as good as nothing."""
@@ -312,6 +354,30 @@ def _problem_with_retry(retry: object) -> str | None:
     if retry is None or isinstance(retry, RetryPolicy):
         return None
     return f"retry must be a RetryPolicy, not {type(retry).__name__}"
+
+
+def _problem_with_most_bytes(most: object) -> str | None:
+    if isinstance(most, int) and not isinstance(most, bool) and most > 0:
+        return None
+    return f"max_response_bytes must be a whole number, one or more, not {most!r}"
+
+
+def _problem_with_row_limit(limit: object) -> str | None:
+    if limit is None or (isinstance(limit, int) and not isinstance(limit, bool) and limit > 0):
+        return None
+    return f"row_limit must be a whole number, one or more, or None, not {limit!r}"
+
+
+def _problem_with_resume(resume: object) -> str | None:
+    if resume is None or isinstance(resume, Coverage):
+        return None
+    return f"resume must be a Coverage, as Coverage.from_json gives, not {type(resume).__name__}"
+
+
+def _problem_with_settle(settle: object) -> str | None:
+    if isinstance(settle, timedelta) and settle >= timedelta(0):
+        return None
+    return f"settle must be a timedelta, zero or more, not {settle!r}"
 
 
 def _problem_with_choice(value: object, name: str, choices: tuple[str | None, ...]) -> str | None:

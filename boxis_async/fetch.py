@@ -4,37 +4,43 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Sized
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
 
 import anyio
 import attrs
 
 from .errors import (
+    AttemptTimeoutError,
     BadAnswerError,
     BoxisError,
     ClockError,
     NoAnswerError,
     RecordError,
     RefusedError,
+    TooLargeError,
     WindowError,
     WrongLoopError,
 )
 from .models import CDR, Window
 from .records import content, make_converter
+from .retry import is_cured_by_less, is_too_much
 from .wallclock import write_wall
+from .windows import Span, halve, smallest
 from .wire import read_reply, rows, sign
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from .pace import Pace
     from .retry import RetryPolicy
     from .transport import Transport
     from .wallclock import WallClock
     from .wire import Answer, Credentials, ReturnType
 
-__all__ = ["Fetched", "Fetcher", "Tally"]
+__all__ = ["Asking", "Fetched", "Fetcher", "Piece", "Tally"]
 
 logger = logging.getLogger("boxis_async")
 
@@ -42,6 +48,8 @@ T = TypeVar("T", bound=Sized)
 
 # So many records are built before other tasks get a turn: about 5 ms.
 _SLICE = 256
+
+_LEAST_SECONDS = 0.001
 
 
 @attrs.define
@@ -54,12 +62,46 @@ class Tally:
 
 
 @attrs.frozen
+class Asking:
+    """What the windows of one run have in common."""
+
+    tenant: str
+    row_limit: int | None
+    repeated: tuple[Span, ...]
+    tally: Tally
+
+
+class Deadline:
+    """The end of the time that one window has, with its halves, from its first request on."""
+
+    __slots__ = ("_end", "_seconds")
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._end: float | None = None
+
+    def begin(self) -> float:
+        """Let the time begin, unless it has, and give the seconds left; at least a little."""
+        if self._end is None:
+            self._end = time.monotonic() + self._seconds
+        return max(self.left(), _LEAST_SECONDS)
+
+    def left(self) -> float:
+        """Give the seconds that are left."""
+        return self._seconds if self._end is None else self._end - time.monotonic()
+
+
+@attrs.frozen
 class Fetched:
     """What one window gave: its records, and beside each a digest of all that was sent for it."""
 
     window: Window
     cdrs: list[CDR]
     contents: list[bytes]
+
+
+Piece: TypeAlias = Fetched | WindowError
+"""What came of a part of a window: its records, or why it failed for good."""
 
 
 class ServerClock:
@@ -99,12 +141,14 @@ class Fetcher:
         wall_clock: WallClock,
         concurrency: int,
         retry: RetryPolicy,
+        pace: Pace,
         returntype: ReturnType,
     ) -> None:
         self._transport = transport
         self._credentials = credentials
         self._concurrency = concurrency
         self._retry = retry
+        self._pace = pace
         self._returntype: ReturnType = returntype
         self._converter = make_converter(wall_clock)
         self._limiter: anyio.CapacityLimiter | None = None
@@ -134,35 +178,102 @@ class Fetcher:
                 "to that one: make a client for each loop"
             )
 
-    async def fetch(self, window: Window, tenant: str, tally: Tally) -> Fetched:
+    async def fetch(self, window: Window, asking: Asking) -> list[Piece]:
+        """Fetch one window, in halves where a smaller one may be answered: its pieces, in order.
+
+        Each piece is a span with all its records, or the error of one that failed for good.
+        """
+        return await self._pieces(window, asking, Deadline(self._retry.timeout))
+
+    async def _pieces(self, window: Window, asking: Asking, deadline: Deadline) -> list[Piece]:
+        try:
+            return [await self._whole(window, asking, deadline)]
+        except WindowError as error:
+            failed = error
+        halves = halve(window, asking.repeated)
+        if not is_cured_by_less(failed.cause):
+            return [failed]
+        if halves is None:
+            return [_with_advice(failed)]
+        if not is_too_much(failed.cause):
+            try:
+                await self._whole(smallest(window), asking, deadline)
+            except WindowError as same:
+                # Not the size, then: halving would only multiply the requests of an outage.
+                return [_outage(failed, same)]
+        asking.tally.splits += 1
+        logger.debug("window %s is cut in halves: %s", window, failed.cause)
+        return await self._both(halves, asking, deadline)
+
+    async def _both(
+        self, halves: tuple[Window, Window], asking: Asking, deadline: Deadline
+    ) -> list[Piece]:
+        found: list[list[Piece]] = [[], []]
+        errors: list[Exception] = []
+
+        async def fetch(place: int) -> None:
+            # As a value, so that no error leaves in a group.
+            try:
+                found[place] = await self._pieces(halves[place], asking, deadline)
+            except Exception as error:  # noqa: BLE001 - raised again below
+                errors.append(error)
+                group.cancel_scope.cancel()
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(fetch, 0)
+            group.start_soon(fetch, 1)
+        if errors:
+            raise errors[0]
+        return found[0] + found[1]
+
+    async def _whole(self, window: Window, asking: Asking, deadline: Deadline) -> Fetched:
         """Fetch the records of one window, all of them, as often as the policy allows.
 
         Raises:
             WindowError: The window failed for good.
         """
         parameters = {
-            "tenant": tenant,
+            "tenant": asking.tenant,
             "datefrom": "" if window.start is None else write_wall(window.start),
             "dateto": "" if window.end is None else write_wall(window.end),
         }
         attempts = 0
+        last: Exception = AttemptTimeoutError(f"the {self._retry.timeout:g} s for it are used up")
+
+        def deserves(error: Exception) -> bool | float:
+            nonlocal last
+            last = error
+            return self._retry.deserves(error) if deadline.left() > 0 else False
+
         try:
-            async for attempt in self._retry.attempts_on(self._retry.deserves):
+            async for attempt in self._retry.attempts_on(deserves):
                 with attempt:
+                    if deadline.left() <= 0:
+                        raise last
                     attempts = attempt.num
-                    tally.retries += attempts > 1
+                    asking.tally.retries += attempts > 1
                     records = await self._ask(
                         "voice",
                         "getCDR",
                         parameters,
                         read=rows,
                         as_text=True,
-                        tally=tally,
+                        tally=asking.tally,
                         told=f"window {window}, attempt {attempts}",
+                        attempt=attempts,
+                        deadline=deadline,
                     )
+                    if asking.row_limit is not None and len(records) >= asking.row_limit:
+                        raise TooLargeError(
+                            f"the answer holds {len(records):,} records, and may be cut off: "
+                            f"row_limit is {asking.row_limit:,}",
+                            limit=asking.row_limit,
+                        )
                     return await self._build(window, records)
         except (NoAnswerError, BadAnswerError, RefusedError) as error:
-            raise WindowError.of(error, window=window, tenant=tenant, attempts=attempts) from error
+            raise WindowError.of(
+                error, window=window, tenant=asking.tenant, attempts=attempts
+            ) from error
         raise AssertionError("stamina ends with a result or an error")
 
     async def call(
@@ -180,6 +291,8 @@ class Fetcher:
                     as_text=False,
                     tally=Tally(),
                     told=f"{section}/{action}, attempt {attempt.num}",
+                    attempt=attempt.num,
+                    deadline=Deadline(math.inf),
                 )
         raise AssertionError("stamina ends with a result or an error")
 
@@ -193,6 +306,8 @@ class Fetcher:
         as_text: bool,
         tally: Tally,
         told: str,
+        attempt: int,
+        deadline: Deadline,
     ) -> T:
         """Send one request and read its answer; once more when the clock was refused.
 
@@ -203,7 +318,9 @@ class Fetcher:
         clock_was_refused = False
         while True:
             async with limiter:
-                # Signed only now: the wait for a place may have been long.
+                # With the place in hand, as no other request may be sent either until then.
+                await self._pace.turn()
+                # Signed only now: the waits may have been long.
                 corrections = self.clock.corrections
                 form = sign(
                     self._credentials,
@@ -216,8 +333,8 @@ class Fetcher:
                 tally.requests += 1
                 began = time.perf_counter()
                 try:
-                    reply = await self._transport.post(form)
-                except NoAnswerError as error:
+                    reply = await self._transport.post(form, at_most=deadline.begin())
+                except (NoAnswerError, BadAnswerError) as error:
                     logger.debug("%s: %s, %.0f ms", told, error, _milliseconds(began))
                     raise
             took = _milliseconds(began)
@@ -233,6 +350,7 @@ class Fetcher:
                 tally.retries += 1
                 continue
             except BoxisError as error:
+                self._pace.pause(self._retry.pause(error, attempt))
                 logger.debug(
                     "%s: status %d, %d bytes, %.0f ms: %s",
                     told,
@@ -271,6 +389,32 @@ class Fetcher:
                     ) from None
                 fetched.contents.append(content(cast("dict[str, object]", row)))
         return fetched
+
+
+def _with_advice(failed: WindowError) -> WindowError:
+    """Say of a window that can be no smaller what can be done."""
+    if failed.window is not None and failed.window.start is None:
+        advice = "asking for everything is too much at once: give datefrom and dateto"
+    else:
+        advice = "and no smaller window can be asked for"
+    return _again(failed, f"{failed}; {advice}")
+
+
+def _outage(failed: WindowError, probe: WindowError) -> WindowError:
+    """Make one error of a window and its smallest part, which failed alike."""
+    return _again(failed, f"{failed}; its smallest part failed too, so it is not its size: {probe}")
+
+
+def _again(failed: WindowError, message: str) -> WindowError:
+    told = WindowError(
+        message,
+        window=failed.window,
+        tenant=failed.tenant,
+        attempts=failed.attempts,
+        cause=failed.cause,
+    )
+    told.__cause__ = failed.__cause__
+    return told
 
 
 def _milliseconds(began: float) -> float:

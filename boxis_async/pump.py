@@ -24,17 +24,17 @@ from .errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
+    from collections.abc import Awaitable, Callable, Iterator, Sequence
 
-    from .fetch import Fetched
-    from .models import Plan, Window
+    from .fetch import Piece
+    from .models import Window
 
-    Fetch: TypeAlias = Callable[[Window], Awaitable[Fetched]]
-    Outcome: TypeAlias = Fetched | BoxisError
+    Fetch: TypeAlias = Callable[[Window], Awaitable[list[Piece]]]
 
-__all__ = ["Order", "Run", "Runs", "abandon"]
+__all__ = ["OnError", "Order", "Run", "Runs", "abandon"]
 
 Order: TypeAlias = Literal["time", "completion"]
+OnError: TypeAlias = Literal["raise", "collect"]
 
 # Windows fetched or held ahead of the consumer, for each request that may be in flight: with
 # fewer a slow window stalls the rest, with more memory grows for nothing.
@@ -44,18 +44,28 @@ _LOOK_AHEAD = 4
 class Run:
     """One pass over the windows of a plan: what the pump fills and the stream empties."""
 
-    def __init__(
-        self, plan: Plan, fetch: Fetch, *, tenant: str, order: Order, concurrency: int
+    def __init__(  # noqa: PLR0913 - what the stream is asked to do meets here
+        self,
+        plan: Sequence[Window],
+        fetch: Fetch,
+        *,
+        tenant: str,
+        order: Order,
+        on_error: OnError,
+        concurrency: int,
     ) -> None:
         """Start the pump on the running event loop."""
         self._total = len(plan)
         self._tenant = tenant
         self._order: Order = order
+        self._on_error: OnError = on_error
         self._jobs: Iterator[tuple[int, Window]] = enumerate(plan)
         self._places = _LOOK_AHEAD * concurrency
         self._scopes: dict[int, anyio.CancelScope] = {}
-        self._done: dict[int, Outcome] = {}
+        # What each window came to, by its place in the plan: pieces, or an error of our own.
+        self._done: dict[int, deque[Piece] | BoxisError] = {}
         self._queue: deque[int] = deque()
+        self._in_hand: deque[Piece] | None = None
         self._taken = 0
         self._is_halted = False
         self._has_failed = False
@@ -72,18 +82,29 @@ class Run:
 
     @property
     def is_complete(self) -> bool:
-        """Whether each window's outcome has been taken."""
-        return self._taken == self._total
+        """Whether each piece of each window has been taken."""
+        return self._taken == self._total and not self._in_hand
 
-    async def take(self) -> Fetched | None:
-        """Wait for the next window's records; None after the last.
+    async def take(self) -> Piece | None:
+        """Wait for the next piece of a window, in order; None after the last.
 
-        Nothing is lost when the wait is cancelled: an outcome stays until it is taken.
+        To ask for the next window is to be done with the last one: its place in the
+        look-ahead is given back. Nothing is lost when the wait is cancelled.
 
         Raises:
-            BoxisError: The window failed for good, or the run was cut short.
+            BoxisError: A window failed for good, or the run was cut short.
         """
         while self._end is None and not self.is_complete:
+            if self._in_hand:
+                piece = self._in_hand[0]
+                if isinstance(piece, WindowError) and self._on_error == "raise":
+                    self.close(piece)
+                    break
+                return self._in_hand.popleft()
+            if self._in_hand is not None:
+                self._in_hand = None
+                self._places += 1
+                self._workers.set()
             head = self._head()
             if head is None:
                 self._consumer = _unset(self._consumer)
@@ -97,7 +118,7 @@ class Run:
             if self._queue:
                 self._queue.popleft()
             self._taken += 1
-            return outcome
+            self._in_hand = outcome
         if not isinstance(self._end, ClosedError):
             # Nothing of a run that ended or failed is left on the loop.
             await self.stopped()
@@ -105,16 +126,12 @@ class Run:
             raise self._end
         return None
 
-    def release(self) -> None:
-        """Give back a place in the look-ahead: the window taken last has been consumed."""
-        self._places += 1
-        self._workers.set()
-
     def close(self, reason: BoxisError) -> None:
         """Cut the run short: whoever waits for an item, or asks for the next, gets the reason."""
         if self._end is None and not self.is_complete:
             self._end = reason
             self._done.clear()
+            self._in_hand = None
         self._is_halted = True
         self._consumer.set()
         if not self._is_stopping and not self.pump.done():
@@ -139,17 +156,17 @@ class Run:
         return None
 
     async def work(self, index: int, window: Window, fetch: Fetch) -> None:
-        """Fetch one window, and deliver its outcome, an error too, as a value."""
+        """Fetch one window, and deliver what it came to, an error too, as a value."""
         with anyio.CancelScope() as scope:
             self._scopes[index] = scope
             try:
-                outcome: Outcome = await fetch(window)
+                self._deliver(index, deque(await fetch(window)))
             except BoxisError as error:
-                outcome = error
+                self._deliver(index, error)
             except Exception as error:  # noqa: BLE001 - handed on: none may end in a silent gap
-                outcome = WindowError.of(error, window=window, tenant=self._tenant, attempts=1)
-                outcome.__cause__ = error
-            self._deliver(index, outcome)
+                told = WindowError.of(error, window=window, tenant=self._tenant, attempts=1)
+                told.__cause__ = error
+                self._deliver(index, deque([told]))
         del self._scopes[index]
 
     async def stopped(self) -> None:
@@ -180,14 +197,16 @@ class Run:
             return self._queue[0] if self._queue else None
         return self._taken if self._taken in self._done else None
 
-    def _deliver(self, index: int, outcome: Outcome) -> None:
+    def _deliver(self, index: int, outcome: deque[Piece] | BoxisError) -> None:
         if self._end is not None:
             return
         self._done[index] = outcome
         if self._order == "completion":
             self._queue.append(index)
         self._consumer.set()
-        if isinstance(outcome, BoxisError):
+        if isinstance(outcome, BoxisError) or (
+            self._on_error == "raise" and any(isinstance(piece, WindowError) for piece in outcome)
+        ):
             # What comes before the error in order is still handed over; the rest never is.
             self._has_failed = True
             self._is_halted = True
@@ -240,10 +259,25 @@ class Runs:
         if self.is_closed:
             raise ClientClosedError("the client is closed: make a new one")
 
-    def begin(self, plan: Plan, fetch: Fetch, *, tenant: str, order: Order) -> Run:
+    def begin(
+        self,
+        plan: Sequence[Window],
+        fetch: Fetch,
+        *,
+        tenant: str,
+        order: Order,
+        on_error: OnError,
+    ) -> Run:
         """Start a run, and hold it until its pump has ended."""
         self.check_open()
-        run = Run(plan, fetch, tenant=tenant, order=order, concurrency=self._concurrency)
+        run = Run(
+            plan,
+            fetch,
+            tenant=tenant,
+            order=order,
+            on_error=on_error,
+            concurrency=self._concurrency,
+        )
         self._live.add(run)
         run.pump.add_done_callback(lambda _: self._live.discard(run))
         return run

@@ -8,51 +8,30 @@ time-out around one item. No scope, time-out or lock is held while the consumer 
 from __future__ import annotations
 
 import asyncio
+import logging
 import weakref
-from collections.abc import AsyncIterator, Callable, Iterator
-from datetime import timedelta
+from collections.abc import AsyncIterator, Iterator
 from enum import Enum
 from functools import partial
 from operator import length_hint
-from typing import TYPE_CHECKING, Literal, Self, TypeAlias
+from typing import TYPE_CHECKING, Self
 
-import attrs
-
-from .dedupe import Seen, UniqueBy, Verdict
-from .errors import BoxisError, StreamClosedError
-from .fetch import Tally
+from .dedupe import Verdict
+from .errors import BoxisError, StreamClosedError, WindowError
+from .fetch import Asking, Tally
 from .models import CDR, Batch, Plan, Stats, Window
-from .pump import Order, Run, Runs, abandon
-from .wallclock import Range
-from .windows import cut
+from .pump import Run, Runs, abandon
 
 if TYPE_CHECKING:
-    from datetime import datetime
     from types import TracebackType
 
+    from .coverage import Coverage
     from .fetch import Fetched, Fetcher
+    from .query import Pass, Query
 
-__all__ = ["BatchStream", "CDRStream", "Clip", "Query"]
+__all__ = ["BatchStream", "CDRStream"]
 
-Clip: TypeAlias = Literal["start"] | None
-
-
-@attrs.frozen(kw_only=True)
-class Query:
-    """One question, checked: which calls of which tenant, and how they are handed over."""
-
-    tenant: str
-    asked: Callable[[], Range | None]
-    """Gives the range to ask for; each run anew, as it may end "now". None is everything."""
-    window: timedelta | None
-    order: Order
-    unique_by: UniqueBy
-    clip: Clip
-    told: str
-    """The user's own words for the range, for the repr."""
-
-    def __str__(self) -> str:
-        return f"{self.told}, tenant={self.tenant!r}"
+logger = logging.getLogger("boxis_async")
 
 
 class _State(Enum):
@@ -81,24 +60,28 @@ class CDRStream(AsyncIterator[CDR]):
         self._state = _State.NEW
         self._run: Run | None = None
         self._finalizer: weakref.finalize[[Run], CDRStream] | None = None
-        self._plan: Plan | None = None
-        self._asked: Range | None = None
+        self._unread: weakref.finalize[[list[WindowError]], CDRStream] | None = None
         self._turn = asyncio.Lock()
+        self._pass: Pass | None = None
+        self._tally = Tally()
+        self._records = self._in_hand = 0
         self._window: Window | None = None
+        self._is_untold = False
         self._rest: Iterator[CDR] = iter(())
-        self._begin_counting()
 
     def plan(self) -> Plan:
         """Tell which windows would be fetched, without a request.
 
         With `window=None` they are a first guess (`Plan.guess`), of a day each.
         """
-        return cut(self._query.asked(), self._query.window)
+        return self._query.begin().plan
 
     @property
     def stats(self) -> Stats:
         """What the latest run did so far."""
-        counts = self._seen.counts
+        if self._pass is None:
+            return Stats()
+        counts = self._pass.seen.counts
         return Stats(
             records=self._records + self._in_hand - length_hint(self._rest),
             duplicates=counts[Verdict.DUPLICATE],
@@ -107,9 +90,24 @@ class CDRStream(AsyncIterator[CDR]):
             requests=self._tally.requests,
             retries=self._tally.retries,
             splits=self._tally.splits,
-            windows=self._windows,
-            covered=self._covered(),
+            windows=self._pass.windows,
+            failures=len(self._pass.failures),
+            covered=self._pass.covered(),
         )
+
+    @property
+    def coverage(self) -> Coverage:
+        """The spans that the latest run is done with, and those that it was told of.
+
+        Hand it back, `client.cdrs(..., resume=coverage)`, to fetch what is missing.
+        """
+        return (self._pass or self._query.begin()).coverage()
+
+    @property
+    def failures(self) -> tuple[WindowError, ...]:
+        """The windows that the latest run could not get, with `on_error="collect"`."""
+        self._forget_unread()
+        return () if self._pass is None else tuple(self._pass.failures)
 
     async def to_list(self) -> list[CDR]:
         """Fetch all calls of the range, in memory; of a live run, those still to come.
@@ -172,6 +170,8 @@ class CDRStream(AsyncIterator[CDR]):
         """
         if self._state in (_State.NEW, _State.LIVE):
             self._break()
+        if self._unread is not None:
+            self._unread()
         if self._run is not None:
             await self._run.stop(StreamClosedError("the stream was closed: iterate it anew"))
 
@@ -190,19 +190,12 @@ class CDRStream(AsyncIterator[CDR]):
             if self._state is _State.BROKEN:
                 raise StreamClosedError("this run of the stream was cut short: iterate it anew")
             run = self._begin() if self._run is None or self._state is _State.NEW else self._run
-            self._settle(run)
-            try:
-                fetched = await run.take()
-            except BoxisError:
-                if run is self._run and self._state is _State.LIVE:
-                    self._break()
-                raise
+            self._settle()
+            fetched = await self._take(run)
             if fetched is None:
-                self._state = _State.ENDED
-                self._forget()
                 return False
             try:
-                cdrs = self._sifted(fetched)
+                cdrs = self._live_pass.sift(fetched)
             except BaseException:
                 # The user's key function failed, and the window is out of the run's hands: to
                 # go on would leave it out.
@@ -215,42 +208,58 @@ class CDRStream(AsyncIterator[CDR]):
             self._rest = iter(cdrs)
             return True
 
+    @property
+    def _live_pass(self) -> Pass:
+        assert self._pass is not None  # noqa: S101 - a run that has begun has one
+        return self._pass
+
+    async def _take(self, run: Run) -> Fetched | None:
+        """Wait for the next piece with records, noting those that failed; None at the end."""
+        try:
+            while isinstance(piece := await run.take(), WindowError):
+                logger.debug("a failure is collected: %s", piece)
+                self._live_pass.fail(piece)
+                if self._unread is None or not self._unread.alive:
+                    self._unread = weakref.finalize(self, _tell_unread, self._live_pass.failures)
+                    self._unread.atexit = False
+        except BoxisError as error:
+            if run is self._run and self._state is _State.LIVE:
+                if isinstance(error, WindowError):
+                    self._live_pass.fail(error)
+                self._break()
+            raise
+        if piece is None:
+            self._state = _State.ENDED
+            self._forget()
+        return piece
+
     def _begin(self) -> Run:
-        self._fetcher.bind()
-        self._asked = self._query.asked()
-        self._plan = cut(self._asked, self._query.window)
-        self._begin_counting()
+        if self._unread is not None:
+            self._unread()
         query = self._query
+        self._pass = query.begin()
+        self._tally = Tally()
+        self._records = 0
+        asking = Asking(query.tenant, query.row_limit, self._pass.repeated, self._tally)
         self._run = self._runs.begin(
-            self._plan,
-            partial(self._fetcher.fetch, tenant=query.tenant, tally=self._tally),
+            self._pass.plan,
+            partial(self._fetcher.fetch, asking=asking),
             tenant=query.tenant,
             order=query.order,
+            on_error=query.on_error,
         )
         self._finalizer = weakref.finalize(self, abandon, self._run)
         self._finalizer.atexit = False
         self._state = _State.LIVE
         return self._run
 
-    def _begin_counting(self) -> None:
-        self._tally = Tally()
-        self._seen = Seen(self._query.unique_by)
-        self._records = self._in_hand = self._windows = 0
-        self._seconds = 0.0
-        self._window = None
-        self._is_untold = False
-        self._rest = iter(())
-
-    def _settle(self, run: Run) -> None:
+    def _settle(self) -> None:
         """Count the window in hand as handed over, now that the item after it is asked for."""
-        if self._window is None:
-            return
-        self._windows += 1
-        self._seconds += self._window.length.total_seconds()
-        self._records += self._in_hand
-        self._in_hand = 0
-        self._window = None
-        run.release()
+        if self._window is not None:
+            self._live_pass.settle(self._window)
+            self._records += self._in_hand
+            self._in_hand = 0
+            self._window = None
 
     def _break(self) -> None:
         self._state = _State.BROKEN
@@ -266,25 +275,9 @@ class CDRStream(AsyncIterator[CDR]):
         if self._finalizer is not None:
             self._finalizer.detach()
 
-    def _covered(self) -> float:
-        if self._plan is None or not self._windows:
-            return 0.0
-        if self._windows == len(self._plan):
-            return 1.0
-        return self._seconds / Window(self._plan.start, self._plan.end).length.total_seconds()
-
-    def _sifted(self, fetched: Fetched) -> tuple[CDR, ...]:
-        """Choose what is handed over of a window: in the range, in order, each key once."""
-        pairs = list(zip(fetched.cdrs, fetched.contents, strict=True))
-        asked = self._asked
-        if asked is not None and asked.reaches_too_far:
-            pairs = [pair for pair in pairs if asked.holds(pair[0])]
-        if asked is not None and self._query.clip == "start":
-            pairs = [pair for pair in pairs if asked.starts_within(pair[0].start)]
-        if self._query.order == "time":
-            pairs.sort(key=_by_start)
-        add = self._seen.add
-        return tuple(cdr for cdr, content in pairs if add(cdr, content))
+    def _forget_unread(self) -> None:
+        if self._unread is not None:
+            self._unread.detach()
 
 
 class BatchStream(AsyncIterator[Batch]):
@@ -319,10 +312,13 @@ class BatchStream(AsyncIterator[Batch]):
         await self.aclose()
 
 
-def _by_start(pair: tuple[CDR, bytes]) -> tuple[datetime, int]:
-    """Sort by the wall-clock start as sent, then by sequence.
+def _tell_unread(failures: list[WindowError]) -> None:
+    """Say that a stream has gaps that nobody has looked at."""
+    logger.warning(
+        "a stream was left with %d windows that failed, and nobody read stream.failures: %s",
+        len(failures),
+        "; ".join(map(str, failures[:_SHOWN])),
+    )
 
-    Two datetimes of one zone compare by their wall clock, as Python defines it.
-    """
-    cdr = pair[0]
-    return cdr.start, -1 if cdr.sequence is None else cdr.sequence
+
+_SHOWN = 3

@@ -1,0 +1,191 @@
+"""One question: what it asks for, in which windows, and what of the answers it hands over."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta, tzinfo
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+import attrs
+
+from .coverage import Coverage, Ledger, Marks
+from .dedupe import Seen, UniqueBy
+from .errors import UsageError, WindowError
+from .pump import OnError, Order
+from .wallclock import Range
+from .windows import cut
+
+if TYPE_CHECKING:
+    from .fetch import Fetched
+    from .models import CDR, Plan, Window
+    from .windows import Span
+
+__all__ = ["Clip", "Pass", "Query"]
+
+Clip: TypeAlias = Literal["start"] | None
+
+
+@attrs.frozen(kw_only=True)
+class Query:
+    """What a stream was asked, checked."""
+
+    tenant: str
+    asked: Callable[[], Range | None]
+    """Gives the range to ask for; each run anew, as it may end "now". None is everything."""
+    horizon: Callable[[], datetime]
+    """Gives the wall time up to which records are at rest."""
+    zone: tzinfo
+    window: timedelta | None
+    order: Order
+    unique_by: UniqueBy
+    clip: Clip
+    row_limit: int | None
+    on_error: OnError
+    resume: Coverage | None
+    carry_keys: bool
+    told: str
+    """The user's own words for the range, for the repr."""
+
+    @property
+    def fingerprint(self) -> str:
+        """What must be the same for one query's coverage to be of use to another, as a digest."""
+        rule = self.unique_by
+        told = rule if isinstance(rule, str) else f"{rule.__module__}.{rule.__qualname__}"
+        parts = (self.tenant, str(self.zone), told, str(self.clip))
+        return blake2b(repr(parts).encode("utf-8", "replace"), digest_size=16).hexdigest()
+
+    def check_resume(self) -> None:
+        """Refuse a coverage that is of no use here.
+
+        Raises:
+            UsageError: It is another query's, or there are no dates to go on between.
+        """
+        if self.resume is None:
+            return
+        if self.resume.fingerprint != self.fingerprint:
+            raise UsageError(
+                "resume is the coverage of another query: tenant, timezone, unique_by and clip "
+                "must be the same"
+            )
+        if self.asked() is None:
+            raise UsageError("resume without datefrom: everything at once cannot be resumed")
+
+    def begin(self) -> Pass:
+        """Plan a run, by the clock as it is now."""
+        asked = self.asked()
+        if asked is None:
+            return Pass(self, None, cut(None, None), None)
+        horizon = self.horizon()
+        missing = [(asked.start, asked.end)]
+        if self.resume is not None:
+            missing = self.resume.missing(asked.start, asked.end)
+        spans = [part for span in missing for part in _parted(span, horizon)]
+        return Pass(self, asked, cut(asked, self.window, spans), horizon)
+
+    def __str__(self) -> str:
+        return f"{self.told}, tenant={self.tenant!r}"
+
+
+class Pass:
+    """One run of a query: what it asks for, and what it has handed over."""
+
+    def __init__(
+        self, query: Query, asked: Range | None, plan: Plan, horizon: datetime | None
+    ) -> None:
+        self.plan = plan
+        self.failures: list[WindowError] = []
+        self.windows = 0
+        self.seen = Seen(query.unique_by, query.resume.marks() if query.resume else ())
+        self._query = query
+        self._asked = asked
+        self._horizon = horizon
+        self._ledger = Ledger(query.fingerprint, query.resume, carry_keys=query.carry_keys)
+        self._marks = Marks()
+        self._is_empty = True
+        self._seconds = 0.0
+
+    @property
+    def repeated(self) -> tuple[Span, ...]:
+        """The repeated hours in the range."""
+        return () if self._asked is None else self._asked.repeated
+
+    def sift(self, fetched: Fetched) -> tuple[CDR, ...]:
+        """Choose what is handed over of a window: in the range, in order, each key once."""
+        pairs = list(zip(fetched.cdrs, fetched.contents, strict=True))
+        self._is_empty = not pairs
+        asked = self._asked
+        if asked is not None and asked.reaches_too_far:
+            pairs = [pair for pair in pairs if asked.holds(pair[0])]
+        if asked is not None and self._query.clip == "start":
+            pairs = [pair for pair in pairs if asked.starts_within(pair[0].start)]
+        if self._query.order == "time":
+            pairs.sort(key=_by_start)
+        # Before they are added: a mark speaks of all that the server gave for the window.
+        self._marks = self._marked(fetched.window, pairs)
+        add = self.seen.add
+        return tuple(cdr for cdr, content in pairs if add(cdr, content))
+
+    def settle(self, window: Window) -> None:
+        """Note a window as handed over, now that the item after its last record is asked for."""
+        self.windows += 1
+        self._seconds += window.length.total_seconds()
+        self._ledger.hand_over(
+            window, self._marks, is_sealed=self._is_at_rest(window), is_empty=self._is_empty
+        )
+
+    def fail(self, error: WindowError) -> None:
+        """Note a window that failed for good."""
+        self.failures.append(error)
+        self._ledger.fail(error.window)
+
+    def coverage(self) -> Coverage:
+        """Give what is done so far, with what earlier runs have done."""
+        return self._ledger.coverage()
+
+    def covered(self) -> float:
+        """Give the share of the range, from 0 to 1, that is handed over."""
+        if self._asked is None or self._asked.start == self._asked.end:
+            return float(self.windows > 0)
+        span = (self._asked.start, self._asked.end)
+        total = (span[1] - span[0]).total_seconds()
+        missing = [span] if self._query.resume is None else self._query.resume.missing(*span)
+        before = total - sum((end - start).total_seconds() for start, end in missing)
+        return min(1.0, (before + self._seconds) / total)
+
+    def _is_at_rest(self, window: Window) -> bool:
+        return window.end is not None and self._horizon is not None and window.end <= self._horizon
+
+    def _marked(self, window: Window, pairs: list[tuple[CDR, bytes]]) -> Marks:
+        """Mark the records that touch a window's two ends, and all if they are to be carried."""
+        if window.start is None or window.end is None or not self._is_at_rest(window):
+            return Marks()
+        # In the records' own zone, where Python compares the wall clocks.
+        first = window.start.replace(tzinfo=self._query.zone)
+        last = window.end.replace(tzinfo=self._query.zone)
+        mark = self.seen.mark
+        return Marks(
+            frozenset(mark(*pair) for pair in pairs if pair[0].start <= first),
+            frozenset(mark(*pair) for pair in pairs if _last(pair[0]) >= last),
+            frozenset(mark(*pair) for pair in pairs) if self._query.carry_keys else frozenset(),
+        )
+
+
+def _last(cdr: CDR) -> datetime:
+    """Give the later of a record's start and end by the wall clock."""
+    return cdr.start if cdr.end is None else max(cdr.start, cdr.end)
+
+
+def _parted(span: Span, horizon: datetime) -> list[Span]:
+    """Part a span at the horizon, so that no window is at rest in part."""
+    start, end = span
+    return [(start, horizon), (horizon, end)] if start < horizon < end else [span]
+
+
+def _by_start(pair: tuple[CDR, bytes]) -> tuple[datetime, int]:
+    """Sort by the wall-clock start as sent, then by sequence.
+
+    Two datetimes of one zone compare by their wall clock, as Python defines it.
+    """
+    cdr = pair[0]
+    return cdr.start, -1 if cdr.sequence is None else cdr.sequence
