@@ -20,6 +20,8 @@ import pytest
 from boxis_async.testing import Fault, LoopbackServer, Provider
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from boxis_async.testing import Received
 
 
@@ -46,8 +48,23 @@ ROOT = Path(__file__).parents[2]
 ROWS = [{"uniqueid": str(number), "clid": "Zoë"} for number in range(50)]
 
 
+@pytest.fixture(autouse=True)
+def _other_servers() -> Iterator[None]:
+    """Leave out of count the servers that other tests share."""
+    _OTHERS.update(_threads())
+    yield
+    _OTHERS.clear()
+
+
+_OTHERS: set[threading.Thread] = set()
+
+
+def _threads() -> set[threading.Thread]:
+    return {thread for thread in threading.enumerate() if thread.name == "boxis-loopback"}
+
+
 def servers() -> list[threading.Thread]:
-    return [thread for thread in threading.enumerate() if thread.name == "boxis-loopback"]
+    return list(_threads() - _OTHERS)
 
 
 async def test_same_answer_as_in_process() -> None:
@@ -143,12 +160,12 @@ async def test_logging_is_left_as_it_was() -> None:
     def settings() -> list[object]:
         return [(logger.level, logger.propagate, [*logger.handlers]) for logger in loggers]
 
-    before = settings()
+    before, filters = settings(), [[*logger.filters] for logger in loggers]
     async with LoopbackServer(Provider()) as server, httpx.AsyncClient() as client:
         await client.post(server.url, data=form())
         assert settings() == before
     assert settings() == before
-    assert [logger.filters for logger in loggers] == [[], [], []]
+    assert [logger.filters for logger in loggers] == filters
     loggers[2].removeHandler(handler)
 
 
