@@ -17,6 +17,7 @@ from .pace import Pace, problem_with_rate
 from .pump import OnError, Order, Runs
 from .query import Clip, Query
 from .retry import RetryPolicy
+from .send import Sender
 from .stream import CDRStream
 from .transport import HTTPClient, Transport, problem_with_http_client, problem_with_url
 from .wallclock import Range, WallClock
@@ -115,6 +116,7 @@ class BoxisClient:
         self._tenant = tenant
         self._base_url = base_url
         self._wall_clock = wall_clock
+        retry = retry or RetryPolicy()
         self._transport = Transport(
             base_url,
             timeout=timeout,
@@ -122,15 +124,15 @@ class BoxisClient:
             most_bytes=max_response_bytes,
             http_client=http_client,
         )
-        self._fetcher = Fetcher(
+        self._sender = Sender(
             self._transport,
             Credentials(username, key),
-            wall_clock=wall_clock,
             concurrency=concurrency,
-            retry=retry or RetryPolicy(),
+            retry=retry,
             pace=Pace(max_rate),
             returntype=returntype,
         )
+        self._fetcher = Fetcher(self._sender, retry=retry, wall_clock=wall_clock)
         self._runs = Runs(concurrency)
 
     def cdrs(  # noqa: PLR0913 - each is one thing to set, by name
@@ -259,7 +261,7 @@ class BoxisClient:
         As often and from whichever task you like, on the event loop that used it. An
         `http_client` that was passed in stays open.
         """
-        self._fetcher.check_loop()
+        self._sender.check_loop()
         try:
             await self._runs.close()
         finally:
@@ -267,7 +269,7 @@ class BoxisClient:
 
     async def __aenter__(self) -> Self:
         self._runs.check_open()
-        self._fetcher.bind()
+        self._sender.bind()
         self._transport.open()
         return self
 
@@ -293,11 +295,11 @@ class BoxisClient:
         if datefrom is None:
             return None
         if dateto is None:
-            dateto = self._wall_clock.now(self._fetcher.clock.now())
+            dateto = self._wall_clock.now(self._sender.clock.now())
         return self._wall_clock.ask(datefrom, dateto)
 
     def _horizon(self, settle: timedelta) -> datetime:
-        return self._wall_clock.settled(self._fetcher.clock.now() - settle.total_seconds())
+        return self._wall_clock.settled(self._sender.clock.now() - settle.total_seconds())
 
 
 def _given(value: str | None, variable: str) -> str | None:

@@ -1,13 +1,11 @@
-"""One window → its records: sign, send, read; again when that may help."""
+"""One window → its records: again, or in halves, when that may help."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import math
-import time
-from collections.abc import Sized
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import anyio
 import attrs
@@ -15,50 +13,34 @@ import attrs
 from .errors import (
     AttemptTimeoutError,
     BadAnswerError,
-    BoxisError,
-    ClockError,
     NoAnswerError,
     RecordError,
     RefusedError,
     TooLargeError,
     WindowError,
-    WrongLoopError,
 )
 from .models import CDR, Window
 from .records import content, make_converter
 from .retry import is_cured_by_less, is_too_much
+from .send import Deadline, Tally
 from .wallclock import write_wall
 from .windows import Span, halve, smallest
-from .wire import read_reply, rows, sign
+from .wire import rows
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
-    from .pace import Pace
     from .retry import RetryPolicy
-    from .transport import Transport
+    from .send import Sender
     from .wallclock import WallClock
-    from .wire import Answer, Credentials, ReturnType
+    from .wire import Answer
 
-__all__ = ["Asking", "Fetched", "Fetcher", "Piece", "Tally"]
+__all__ = ["Asking", "Fetched", "Fetcher", "Piece"]
 
 logger = logging.getLogger("boxis_async")
 
-T = TypeVar("T", bound=Sized)
-
 # So many records are built before other tasks get a turn: about 5 ms.
 _SLICE = 256
-
-_LEAST_SECONDS = 0.001
-
-
-@attrs.define
-class Tally:
-    """What the requests of one run came to, so far."""
-
-    requests: int = 0
-    retries: int = 0
-    splits: int = 0
 
 
 @attrs.frozen
@@ -69,26 +51,6 @@ class Asking:
     row_limit: int | None
     repeated: tuple[Span, ...]
     tally: Tally
-
-
-class Deadline:
-    """The end of the time that one window has, with its halves, from its first request on."""
-
-    __slots__ = ("_end", "_seconds")
-
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
-        self._end: float | None = None
-
-    def begin(self) -> float:
-        """Let the time begin, unless it has, and give the seconds left; at least a little."""
-        if self._end is None:
-            self._end = time.monotonic() + self._seconds
-        return max(self.left(), _LEAST_SECONDS)
-
-    def left(self) -> float:
-        """Give the seconds that are left."""
-        return self._seconds if self._end is None else self._end - time.monotonic()
 
 
 @attrs.frozen
@@ -104,79 +66,13 @@ Piece: TypeAlias = Fetched | WindowError
 """What came of a part of a window: its records, or why it failed for good."""
 
 
-class ServerClock:
-    """The provider's clock, as far as it has told it: ours, and an offset that is kept."""
-
-    __slots__ = ("_offset", "corrections")
-
-    def __init__(self) -> None:
-        self._offset = 0.0
-        self.corrections = 0
-
-    def now(self) -> float:
-        """Give the time in Unix seconds by the provider's clock."""
-        return time.time() + self._offset
-
-    def correct(self, server_time: int, *, seen: int) -> None:
-        """Set the clock, unless somebody did since a request was signed.
-
-        Args:
-            server_time: What the server's clock says, in Unix seconds.
-            seen: `corrections` when the refused request was signed.
-        """
-        if seen == self.corrections:
-            self._offset = server_time - time.time()
-            self.corrections += 1
-            logger.info("the clock is set by the server's, %+.0f s from ours", self._offset)
-
-
 class Fetcher:
-    """Sends the requests of one client, never more at once than its concurrency."""
+    """Fetches windows for the streams of one client, and calls what else the API has."""
 
-    def __init__(  # noqa: PLR0913 - the client's whole configuration meets here
-        self,
-        transport: Transport,
-        credentials: Credentials,
-        *,
-        wall_clock: WallClock,
-        concurrency: int,
-        retry: RetryPolicy,
-        pace: Pace,
-        returntype: ReturnType,
-    ) -> None:
-        self._transport = transport
-        self._credentials = credentials
-        self._concurrency = concurrency
+    def __init__(self, sender: Sender, *, retry: RetryPolicy, wall_clock: WallClock) -> None:
+        self.sender = sender
         self._retry = retry
-        self._pace = pace
-        self._returntype: ReturnType = returntype
         self._converter = make_converter(wall_clock)
-        self._limiter: anyio.CapacityLimiter | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self.clock = ServerClock()
-
-    def bind(self) -> None:
-        """Belong to the running event loop from the first use on.
-
-        Raises:
-            WrongLoopError: It was first used on another one.
-        """
-        self.check_loop()
-        if self._loop is None:
-            self._loop = asyncio.get_running_loop()
-            self._limiter = anyio.CapacityLimiter(self._concurrency)
-
-    def check_loop(self) -> None:
-        """Refuse to work on another event loop than the first.
-
-        Raises:
-            WrongLoopError: It was first used on another one, to which its connections belong.
-        """
-        if self._loop is not None and self._loop is not asyncio.get_running_loop():
-            raise WrongLoopError(
-                "this client was first used on another event loop, and its connections belong "
-                "to that one: make a client for each loop"
-            )
 
     async def fetch(self, window: Window, asking: Asking) -> list[Piece]:
         """Fetch one window, in halves where a smaller one may be answered: its pieces, in order.
@@ -252,7 +148,7 @@ class Fetcher:
                         raise last
                     attempts = attempt.num
                     asking.tally.retries += attempts > 1
-                    records = await self._ask(
+                    records = await self.sender.ask(
                         "voice",
                         "getCDR",
                         parameters,
@@ -283,7 +179,7 @@ class Fetcher:
         policy = self._retry if retry else attrs.evolve(self._retry, attempts=1)
         async for attempt in policy.attempts_on(policy.deserves):
             with attempt:
-                return await self._ask(
+                return await self.sender.ask(
                     section,
                     action,
                     parameters,
@@ -295,80 +191,6 @@ class Fetcher:
                     deadline=Deadline(math.inf),
                 )
         raise AssertionError("stamina ends with a result or an error")
-
-    async def _ask(  # noqa: PLR0913 - one argument for each thing that differs
-        self,
-        section: str,
-        action: str,
-        parameters: Mapping[str, object],
-        *,
-        read: Callable[[Answer], T],
-        as_text: bool,
-        tally: Tally,
-        told: str,
-        attempt: int,
-        deadline: Deadline,
-    ) -> T:
-        """Send one request and read its answer; once more when the clock was refused.
-
-        The page's sample does the same: it signs again with the server's timestamp.
-        """
-        self.bind()
-        limiter = cast("anyio.CapacityLimiter", self._limiter)
-        clock_was_refused = False
-        while True:
-            async with limiter:
-                # With the place in hand, as no other request may be sent either until then.
-                await self._pace.turn()
-                # Signed only now: the waits may have been long.
-                corrections = self.clock.corrections
-                form = sign(
-                    self._credentials,
-                    section=section,
-                    action=action,
-                    parameters=parameters,
-                    timestamp=int(self.clock.now()),
-                    returntype=self._returntype,
-                )
-                tally.requests += 1
-                began = time.perf_counter()
-                try:
-                    reply = await self._transport.post(form, at_most=deadline.begin())
-                except (NoAnswerError, BadAnswerError) as error:
-                    logger.debug("%s: %s, %.0f ms", told, error, _milliseconds(began))
-                    raise
-            took = _milliseconds(began)
-            try:
-                answer = read_reply(reply, self._returntype, as_text=as_text)
-                found = read(answer)
-            except ClockError as error:
-                logger.debug("%s: %s, %.0f ms", told, error, took)
-                if clock_was_refused or error.server_time is None:
-                    raise
-                clock_was_refused = True
-                self.clock.correct(error.server_time, seen=corrections)
-                tally.retries += 1
-                continue
-            except BoxisError as error:
-                self._pace.pause(self._retry.pause(error, attempt))
-                logger.debug(
-                    "%s: status %d, %d bytes, %.0f ms: %s",
-                    told,
-                    reply.status,
-                    len(reply.body),
-                    took,
-                    error,
-                )
-                raise
-            logger.debug(
-                "%s: status %d, %d bytes, %d records, %.0f ms",
-                told,
-                reply.status,
-                len(reply.body),
-                len(found),
-                took,
-            )
-            return found
 
     async def _build(self, window: Window, records: list[tuple[str, object]]) -> Fetched:
         """Build the records, giving way to other tasks in between."""
@@ -415,10 +237,6 @@ def _again(failed: WindowError, message: str) -> WindowError:
     )
     told.__cause__ = failed.__cause__
     return told
-
-
-def _milliseconds(began: float) -> float:
-    return (time.perf_counter() - began) * 1000
 
 
 def _as_dict(answer: Answer) -> dict[str, Any]:

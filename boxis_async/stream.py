@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING, Self
 
 from .dedupe import Verdict
 from .errors import BoxisError, StreamClosedError, WindowError
-from .fetch import Asking, Tally
+from .fetch import Asking
 from .models import CDR, Batch, Plan, Stats, Window
 from .pump import Run, Runs, abandon
+from .send import Tally
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -180,7 +181,7 @@ class CDRStream(AsyncIterator[CDR]):
 
     async def _advance(self) -> bool:
         """Take the next window in hand, unless there is one; tell whether there is one now."""
-        self._fetcher.bind()
+        self._fetcher.sender.bind()
         async with self._turn:
             # Another task that shares the stream may have taken it while this one waited.
             if self._is_untold or length_hint(self._rest):

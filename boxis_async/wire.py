@@ -25,9 +25,10 @@ from .errors import (
     UsageError,
 )
 from .wallclock import write_wall
+from .wire_json import read_json
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
 
     from .transport import Reply
 
@@ -54,8 +55,6 @@ _RESERVED = frozenset(
     {"version", "returntype", "timestamp", "username", "authcode", "section", "action"}
 )
 _ENVELOPE = frozenset({"result", "resulttxt", "params", "timestamp", "timestamperror"})
-_ENVELOPE_BEGINS = re.compile(rf'\{{\s*"(?:{"|".join(sorted(_ENVELOPE))})"\s*:')
-_LONG_NUMBER = re.compile(r"[0-9]{6,}")
 _NUMBERED = re.compile(r"[a-z]+_?[0-9]+", re.IGNORECASE)
 _OK = range(200, 300)
 _REDIRECTED = range(300, 400)
@@ -65,11 +64,6 @@ _LONE_SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 # No error text is documented beyond `Error: {error description}`: match the page's own words.
 _ABOUT_WHO_ASKS = re.compile(r"authenticat|authcode|auth code|credential", re.IGNORECASE)
-
-# A notice is short; searching a megabyte of it for an answer would only burn time.
-_NOTICE_LENGTH = 64 * 1024
-_NOTICE_CANDIDATES = 64
-_NOTICE_OBJECT_LENGTH = 4096
 
 
 class Key:
@@ -199,7 +193,7 @@ def read_answer(body: bytes, returntype: ReturnType = "json", *, as_text: bool =
     body = _without_bom(body)
     if not body.strip():
         raise MalformedAnswerError("the answer is empty, though the request was accepted")
-    answer = _xml_reader()(body) if returntype == "xml" else _json(body, as_text=as_text)
+    answer = _xml_reader()(body) if returntype == "xml" else read_json(body, as_text=as_text)
     result = _scalar(answer.get("result"))
     if _is_truthy(answer.get("timestamperror")):
         server_time = _scalar(answer.get("timestamp"))
@@ -318,89 +312,6 @@ def _without_bom(body: bytes) -> bytes:
         logger.warning("a byte order mark stands before the answer; it is read past")
         body = body[len(_BOM) :]
     return body
-
-
-def _json(body: bytes, *, as_text: bool) -> dict[str, Any]:
-    text = body.decode("utf-8", "replace")
-    decoder = _decoder(as_text=as_text)
-    begin = len(text) - len(text.lstrip())
-    if not text.startswith("{", begin):
-        begin = _after_notice(text, decoder)
-    try:
-        answer, end = decoder.raw_decode(text, begin)
-        if b"\\ud" in body or b"\\uD" in body:
-            answer = _without_lone_surrogates(answer)
-    except (ValueError, RecursionError) as error:
-        raise MalformedAnswerError(f"the answer is not complete, valid JSON: {error}") from None
-    if text[end:].strip():
-        raise MalformedAnswerError("the answer goes on after the end of its JSON")
-    return cast("dict[str, Any]", answer)
-
-
-def _decoder(*, as_text: bool) -> json.JSONDecoder:
-    return json.JSONDecoder(
-        object_pairs_hook=_object,
-        parse_constant=_not_a_number,
-        parse_int=str if as_text else None,
-        parse_float=str if as_text else None,
-    )
-
-
-def _excerpt(text: str) -> str:
-    """Show how a body begins, without what could be a telephone number: errors get logged."""
-    return repr(_LONG_NUMBER.sub("…", text.strip()[:80]))
-
-
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        # Keeping the last of two would lose a record, or mix two into one.
-        raise ValueError("a key comes twice in one object")
-    return found
-
-
-def _not_a_number(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is no JSON")
-
-
-def _after_notice(text: str, decoder: json.JSONDecoder) -> int:
-    """Find where the answer begins behind what PHP printed before it."""
-    begin = -1
-    for _ in range(_NOTICE_CANDIDATES):
-        begin = text.find("{", begin + 1, _NOTICE_LENGTH)
-        if begin < 0:
-            break
-        try:
-            answer, end = decoder.raw_decode(text, begin)
-        except json.JSONDecodeError as error:
-            if error.pos - begin > _NOTICE_OBJECT_LENGTH or _ENVELOPE_BEGINS.match(text, begin):
-                break  # no part of a notice: this was the answer, and is broken
-            continue
-        except (ValueError, RecursionError):
-            break
-        if "result" in answer:
-            if text[end:].strip():
-                raise MalformedAnswerError("the answer goes on after the end of its JSON")
-            logger.warning("%d characters stand before the answer; they are read past", begin)
-            return begin
-    raise MalformedAnswerError(f"the answer is not JSON, it begins {_excerpt(text)}")
-
-
-def _without_lone_surrogates(value: Any) -> Any:  # noqa: ANN401
-    """Replace halves of characters, which JSON's escapes can spell and UTF-8 cannot."""
-    if isinstance(value, str):
-        return _LONE_SURROGATE.sub("�", value)
-    if isinstance(value, dict):
-        fields = cast("dict[str, Any]", value)
-        return _object(
-            [
-                (_without_lone_surrogates(name), _without_lone_surrogates(field))
-                for name, field in fields.items()
-            ]
-        )
-    if isinstance(value, list):
-        return [_without_lone_surrogates(item) for item in cast("Sequence[Any]", value)]
-    return value
 
 
 def _xml_reader() -> Callable[[bytes], dict[str, Any]]:

@@ -1,0 +1,121 @@
+"""Answers in JSON → plain dicts: complete and well formed, or an error, never a half."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from typing import TYPE_CHECKING, Any, NoReturn, cast
+
+from .errors import MalformedAnswerError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["read_json"]
+
+logger = logging.getLogger("boxis_async")
+
+_ENVELOPE_BEGINS = re.compile(
+    r'\{\s*"(?:result|resulttxt|params|timestamp|timestamperror)"\s*:', re.ASCII
+)
+_LONG_NUMBER = re.compile(r"[0-9]{6,}")
+_LONE_SURROGATE = re.compile(r"[\ud800-\udfff]")
+
+# A notice is short; searching a megabyte of it for an answer would only burn time.
+_NOTICE_LENGTH = 64 * 1024
+_NOTICE_CANDIDATES = 64
+_NOTICE_OBJECT_LENGTH = 4096
+
+
+def read_json(body: bytes, *, as_text: bool) -> dict[str, Any]:
+    """Read a JSON answer, past what PHP printed before it, which is logged.
+
+    Args:
+        body: The whole body; bytes that are not UTF-8 become replacement characters.
+        as_text: Whether to give numbers as the text that stands on the wire.
+
+    Raises:
+        MalformedAnswerError: It is not one complete, well-formed object, a key comes twice in
+            it, or it says NaN.
+    """
+    text = body.decode("utf-8", "replace")
+    decoder = _decoder(as_text=as_text)
+    begin = len(text) - len(text.lstrip())
+    if not text.startswith("{", begin):
+        begin = _after_notice(text, decoder)
+    try:
+        answer, end = decoder.raw_decode(text, begin)
+        if b"\\ud" in body or b"\\uD" in body:
+            answer = _without_lone_surrogates(answer)
+    except (ValueError, RecursionError) as error:
+        raise MalformedAnswerError(f"the answer is not complete, valid JSON: {error}") from None
+    if text[end:].strip():
+        raise MalformedAnswerError("the answer goes on after the end of its JSON")
+    return cast("dict[str, Any]", answer)
+
+
+def _decoder(*, as_text: bool) -> json.JSONDecoder:
+    return json.JSONDecoder(
+        object_pairs_hook=_object,
+        parse_constant=_not_a_number,
+        parse_int=str if as_text else None,
+        parse_float=str if as_text else None,
+    )
+
+
+def _excerpt(text: str) -> str:
+    """Show how a body begins, without what could be a telephone number: errors get logged."""
+    return repr(_LONG_NUMBER.sub("…", text.strip()[:80]))
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        # Keeping the last of two would lose a record, or mix two into one.
+        raise ValueError("a key comes twice in one object")
+    return found
+
+
+def _not_a_number(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is no JSON")
+
+
+def _after_notice(text: str, decoder: json.JSONDecoder) -> int:
+    """Find where the answer begins behind what PHP printed before it."""
+    begin = -1
+    for _ in range(_NOTICE_CANDIDATES):
+        begin = text.find("{", begin + 1, _NOTICE_LENGTH)
+        if begin < 0:
+            break
+        try:
+            answer, end = decoder.raw_decode(text, begin)
+        except json.JSONDecodeError as error:
+            if error.pos - begin > _NOTICE_OBJECT_LENGTH or _ENVELOPE_BEGINS.match(text, begin):
+                break  # no part of a notice: this was the answer, and is broken
+            continue
+        except (ValueError, RecursionError):
+            break
+        if "result" in answer:
+            if text[end:].strip():
+                raise MalformedAnswerError("the answer goes on after the end of its JSON")
+            logger.warning("%d characters stand before the answer; they are read past", begin)
+            return begin
+    raise MalformedAnswerError(f"the answer is not JSON, it begins {_excerpt(text)}")
+
+
+def _without_lone_surrogates(value: Any) -> Any:  # noqa: ANN401
+    """Replace halves of characters, which JSON's escapes can spell and UTF-8 cannot."""
+    if isinstance(value, str):
+        return _LONE_SURROGATE.sub("�", value)
+    if isinstance(value, dict):
+        fields = cast("dict[str, Any]", value)
+        return _object(
+            [
+                (_without_lone_surrogates(name), _without_lone_surrogates(field))
+                for name, field in fields.items()
+            ]
+        )
+    if isinstance(value, list):
+        return [_without_lone_surrogates(item) for item in cast("Sequence[Any]", value)]
+    return value
