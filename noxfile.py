@@ -15,7 +15,7 @@ _installed = sorted(Path.home().glob(".pyenv/versions/3.1[1-9].*/bin"))
 os.environ["PATH"] = os.pathsep.join([*map(str, _installed), os.environ["PATH"]])
 
 nox.needs_version = ">=2024.10.9"
-nox.options.sessions = ["lint", "types", "docs", "package", "tests"]
+nox.options.sessions = ["lint", "types", "docs", "package", "lowest", "tests"]
 nox.options.error_on_missing_interpreters = False
 nox.options.reuse_existing_virtualenvs = True
 
@@ -32,6 +32,17 @@ def tests(session: nox.Session) -> None:
     """Run the test suite, on asyncio and on uvloop."""
     _install(session, "tests")
     session.run("pytest", *session.posargs)
+
+
+@nox.session(python="3.11")
+def lowest(session: nox.Session) -> None:
+    """Run the tests that lean on other libraries with the lowest versions that are allowed."""
+    _install(session, "tests")
+    bounds = (requirement.partition(";")[0] for requirement in _PROJECT["project"]["dependencies"])
+    floors = (bound.partition(">=") for bound in bounds if ">=" in bound)
+    session.install("--quiet", *(f"{name}=={floor.partition(',')[0]}" for name, _, floor in floors))
+    leaning = ("call", "client", "clock_sync", "records", "retry", "stream", "transport")
+    session.run("pytest", *(session.posargs or (f"tests/test_{room}.py" for room in leaning)))
 
 
 @nox.session(python="3.11")
