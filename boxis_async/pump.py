@@ -107,8 +107,7 @@ class Run:
                 self._workers.set()
             head = self._head()
             if head is None:
-                self._consumer = _unset(self._consumer)
-                await self._consumer.wait()
+                await self._outcome_due()
                 continue
             outcome = self._done[head]
             if isinstance(outcome, BoxisError):
@@ -125,6 +124,15 @@ class Run:
         if self._end is not None:
             raise self._end
         return None
+
+    async def _outcome_due(self) -> None:
+        if self.pump.done():
+            # Whatever ended it, the outcome that is due will not come.
+            self._end = StreamClosedError("the stream's task was cancelled: iterate it anew")
+            self._end.__cause__ = None if self.pump.cancelled() else self.pump.exception()
+            return
+        self._consumer = _unset(self._consumer)
+        await self._consumer.wait()
 
     def close(self, reason: BoxisError) -> None:
         """Cut the run short: whoever waits for an item, or asks for the next, gets the reason."""
@@ -181,14 +189,9 @@ class Run:
             await asyncio.wait([self.pump])
 
     def _pump_ended(self, pump: asyncio.Task[None]) -> None:
-        """Let no consumer wait for what will not come, whatever ended the pump."""
-        if (
-            self._end is None
-            and not self._has_failed
-            and self._taken + len(self._done) < self._total
-        ):
-            self._end = StreamClosedError("the stream's task was cancelled: iterate it anew")
-            self._end.__cause__ = None if pump.cancelled() else pump.exception()
+        """Wake the consumer, that it may see; and keep asyncio from logging what ended the pump."""
+        if not pump.cancelled():
+            pump.exception()
         self._consumer.set()
 
     def _head(self) -> int | None:

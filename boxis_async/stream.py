@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from .coverage import Coverage
-    from .fetch import Fetched, Fetcher
+    from .fetch import Fetcher
     from .query import Pass, Query
 
 __all__ = ["BatchStream", "CDRStream"]
@@ -106,7 +106,11 @@ class CDRStream(AsyncIterator[CDR]):
 
     @property
     def failures(self) -> tuple[WindowError, ...]:
-        """The windows that the latest run could not get, with `on_error="collect"`."""
+        """The windows that the latest run could not get, with their errors.
+
+        With `on_error="collect"`, read it when the stream has ended, or left unread they are
+        logged; with `"raise"` it holds the error that was raised.
+        """
         self._forget_unread()
         return () if self._pass is None else tuple(self._pass.failures)
 
@@ -131,11 +135,14 @@ class CDRStream(AsyncIterator[CDR]):
 
     async def next_batch(self) -> Batch | None:
         """Give the rest of the window in hand, else the next window; None after the last."""
-        if not await self._advance() or self._window is None:
-            return None
-        batch = Batch(self._window, tuple(self._rest))
-        self._is_untold = False
-        return batch
+        try:
+            if not await self._advance() or self._window is None:
+                return None
+            self._is_untold = False
+            return Batch(self._window, tuple(self._rest))
+        except BaseException:
+            del self  # see __anext__
+            raise
 
     def __aiter__(self) -> Self:
         if self._state in (_State.ENDED, _State.BROKEN):
@@ -146,10 +153,16 @@ class CDRStream(AsyncIterator[CDR]):
         # The usual case, kept short: the next record of the window in hand.
         for cdr in self._rest:
             return cdr
-        while await self._advance():
-            self._is_untold = False
-            for cdr in self._rest:
-                return cdr
+        try:
+            while await self._advance():
+                self._is_untold = False
+                for cdr in self._rest:
+                    return cdr
+        except BaseException:
+            # Whoever keeps the traceback, as servers do in reference cycles, must not keep the
+            # stream by it: a stream that was dropped is to cancel its requests at once.
+            del self
+            raise
         raise StopAsyncIteration
 
     async def __aenter__(self) -> Self:
@@ -182,57 +195,64 @@ class CDRStream(AsyncIterator[CDR]):
     async def _advance(self) -> bool:
         """Take the next window in hand, unless there is one; tell whether there is one now."""
         self._fetcher.sender.bind()
-        async with self._turn:
-            # Another task that shares the stream may have taken it while this one waited.
-            if self._is_untold or length_hint(self._rest):
-                return True
-            if self._state is _State.ENDED:
-                return False
-            if self._state is _State.BROKEN:
-                raise StreamClosedError("this run of the stream was cut short: iterate it anew")
-            run = self._begin() if self._run is None or self._state is _State.NEW else self._run
-            self._settle()
-            fetched = await self._take(run)
-            if fetched is None:
-                return False
-            try:
-                cdrs = self._live_pass.sift(fetched)
-            except BaseException:
-                # The user's key function failed, and the window is out of the run's hands: to
-                # go on would leave it out.
-                self._break()
-                run.close(StreamClosedError("the stream was cut short by an error"))
-                raise
-            self._window = fetched.window
-            self._is_untold = True
-            self._in_hand = len(cdrs)
-            self._rest = iter(cdrs)
-            return True
+        try:
+            async with self._turn:
+                # Another task that shares the stream may have taken it while this one waited.
+                if self._is_untold or length_hint(self._rest):
+                    return True
+                if self._state is _State.ENDED:
+                    return False
+                return await self._take()
+        except BaseException:
+            del self  # see __anext__
+            raise
 
     @property
     def _live_pass(self) -> Pass:
         assert self._pass is not None  # noqa: S101 - a run that has begun has one
         return self._pass
 
-    async def _take(self, run: Run) -> Fetched | None:
-        """Wait for the next piece with records, noting those that failed; None at the end."""
+    async def _take(self) -> bool:
+        """Wait for the next piece with records, noting those that failed; False at the end."""
+        if self._state is _State.BROKEN:
+            raise StreamClosedError("this run of the stream was cut short: iterate it anew")
+        run = self._begin() if self._run is None or self._state is _State.NEW else self._run
+        self._settle()
         try:
             while isinstance(piece := await run.take(), WindowError):
-                logger.debug("a failure is collected: %s", piece)
-                self._live_pass.fail(piece)
-                if self._unread is None or not self._unread.alive:
-                    self._unread = weakref.finalize(self, _tell_unread, self._live_pass.failures)
-                    self._unread.atexit = False
-        except BoxisError as error:
-            if run is self._run and self._state is _State.LIVE:
+                self._collect(piece)
+        except BaseException as error:
+            if isinstance(error, BoxisError) and run is self._run and self._state is _State.LIVE:
                 if isinstance(error, WindowError):
                     self._live_pass.fail(error)
                 self._break()
+            del self  # see __anext__
             raise
         if piece is None:
             self._state = _State.ENDED
             self._forget()
-        return piece
+            return False
+        try:
+            cdrs = self._live_pass.sift(piece)
+        except BaseException:
+            # The user's key function failed, and the window is out of the run's hands: to go
+            # on would leave it out.
+            self._break()
+            run.close(StreamClosedError("the stream was cut short by an error"))
+            raise
+        self._window = piece.window
+        self._is_untold = True
+        self._in_hand = len(cdrs)
+        self._rest = iter(cdrs)
+        return True
+
+    def _collect(self, failure: WindowError) -> None:
+        """Note a window that failed, and that it is to be told if nobody reads of it."""
+        logger.debug("a failure is collected: %s", failure)
+        self._live_pass.fail(failure)
+        if self._unread is None or not self._unread.alive:
+            self._unread = weakref.finalize(self, _tell_unread, self._live_pass.failures)
+            self._unread.atexit = False
 
     def _begin(self) -> Run:
         if self._unread is not None:
@@ -292,7 +312,11 @@ class BatchStream(AsyncIterator[Batch]):
         return self
 
     async def __anext__(self) -> Batch:
-        batch = await self._stream.next_batch()
+        try:
+            batch = await self._stream.next_batch()
+        except BaseException:
+            del self  # see CDRStream.__anext__
+            raise
         if batch is None:
             raise StopAsyncIteration
         return batch
@@ -316,8 +340,9 @@ class BatchStream(AsyncIterator[Batch]):
 def _tell_unread(failures: list[WindowError]) -> None:
     """Say that a stream has gaps that nobody has looked at."""
     logger.warning(
-        "a stream was left with %d windows that failed, and nobody read stream.failures: %s",
+        "a stream was left with %d %s that failed, and nobody read stream.failures: %s",
         len(failures),
+        "window" if len(failures) == 1 else "windows",
         "; ".join(map(str, failures[:_SHOWN])),
     )
 
