@@ -67,6 +67,12 @@ class Seen:
             key = leg if self._unique_by == "leg" else _digest(cdr.uniqueid)
         return key + leg + content
 
+    def name(self, cdr: CDR, content: bytes) -> bytes:
+        """Give a digest of what makes a record the same: its key, or else its content."""
+        if not cdr.uniqueid and not callable(self._unique_by):
+            return content
+        return self.mark(cdr, content)[:_DIGEST_SIZE]
+
     def add(self, cdr: CDR, content: bytes) -> bool:
         """Take note of a record, and tell whether it is the first with its key.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from datetime import datetime, timedelta, tzinfo
 from hashlib import blake2b
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 __all__ = ["Clip", "Pass", "Query"]
 
 Clip: TypeAlias = Literal["start"] | None
+
+_ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 
 
 @attrs.frozen(kw_only=True)
@@ -50,9 +53,11 @@ class Query:
     @property
     def fingerprint(self) -> str:
         """What must be the same for one query's coverage to be of use to another, as a digest."""
-        rule = self.unique_by
-        told = rule if isinstance(rule, str) else f"{rule.__module__}.{rule.__qualname__}"
-        parts = (self.tenant, str(self.zone), told, str(self.clip))
+        asked = self.asked()
+        # What is left out at the start of one range may belong to a range that starts earlier.
+        is_cut = asked is not None and (self.clip is not None or asked.not_before is not None)
+        start = str(asked.clip_from) if asked is not None and is_cut else ""
+        parts = (self.tenant, str(self.zone), _named(self.unique_by), str(self.clip), start)
         return blake2b(repr(parts).encode("utf-8", "replace"), digest_size=16).hexdigest()
 
     def check_resume(self) -> None:
@@ -66,7 +71,7 @@ class Query:
         if self.resume.fingerprint != self.fingerprint:
             raise UsageError(
                 "resume is the coverage of another query: tenant, timezone, unique_by and clip "
-                "must be the same"
+                "must be the same, and with clip datefrom too"
             )
         if self.asked() is None:
             raise UsageError("resume without datefrom: everything at once cannot be resumed")
@@ -103,6 +108,8 @@ class Pass:
         self._ledger = Ledger(query.fingerprint, query.resume, carry_keys=query.carry_keys)
         self._marks = Marks()
         self._is_empty = True
+        # Names of what was handed over with a window that is not sealed, and so will come again.
+        self._unsealed: set[bytes] = set()
         self._seconds = 0.0
 
     @property
@@ -112,6 +119,9 @@ class Pass:
 
     def sift(self, fetched: Fetched) -> tuple[CDR, ...]:
         """Choose what is handed over of a window: in the range, in order, each key once."""
+        if self._horizon is not None:
+            # The clock may have been set back by the server's since.
+            self._horizon = min(self._horizon, self._query.horizon())
         pairs = list(zip(fetched.cdrs, fetched.contents, strict=True))
         self._is_empty = not pairs
         asked = self._asked
@@ -124,7 +134,10 @@ class Pass:
         # Before they are added: a mark speaks of all that the server gave for the window.
         self._marks = self._marked(fetched.window, pairs)
         add = self.seen.add
-        return tuple(cdr for cdr, content in pairs if add(cdr, content))
+        new = [pair for pair in pairs if add(*pair)]
+        if not self._is_at_rest(fetched.window):
+            self._unsealed.update(self.seen.name(*pair) for pair in new)
+        return tuple(cdr for cdr, _ in new)
 
     def settle(self, window: Window) -> None:
         """Note a window as handed over, now that the item after its last record is asked for."""
@@ -145,30 +158,53 @@ class Pass:
 
     def covered(self) -> float:
         """Give the share of the range, from 0 to 1, that is handed over."""
-        if self._asked is None or self._asked.start == self._asked.end:
+        if self._asked is None:
             return float(self.windows > 0)
         span = (self._asked.start, self._asked.end)
         total = (span[1] - span[0]).total_seconds()
         missing = [span] if self._query.resume is None else self._query.resume.missing(*span)
+        if not total:
+            return float(self.windows > 0 or not missing)
         before = total - sum((end - start).total_seconds() for start, end in missing)
         return min(1.0, (before + self._seconds) / total)
 
     def _is_at_rest(self, window: Window) -> bool:
-        return window.end is not None and self._horizon is not None and window.end <= self._horizon
+        """Tell whether a window need never be asked for again."""
+        if self._asked is None or self._horizon is None:
+            return False
+        if window.start is None or window.end is None:
+            return False
+        return window.end <= self._horizon and not self._asked.is_trimmed(window.start, window.end)
 
     def _marked(self, window: Window, pairs: list[tuple[CDR, bytes]]) -> Marks:
         """Mark the records that touch a window's two ends, and all if they are to be carried."""
         if window.start is None or window.end is None or not self._is_at_rest(window):
             return Marks()
+        if self._unsealed:
+            # What is to be handed over again must not be known again.
+            pairs = [pair for pair in pairs if self.seen.name(*pair) not in self._unsealed]
         # In the records' own zone, where Python compares the wall clocks.
         first = window.start.replace(tzinfo=self._query.zone)
         last = window.end.replace(tzinfo=self._query.zone)
         mark = self.seen.mark
         return Marks(
-            frozenset(mark(*pair) for pair in pairs if pair[0].start <= first),
+            frozenset(mark(*pair) for pair in pairs if _first(pair[0]) <= first),
             frozenset(mark(*pair) for pair in pairs if _last(pair[0]) >= last),
             frozenset(mark(*pair) for pair in pairs) if self._query.carry_keys else frozenset(),
         )
+
+
+def _named(rule: UniqueBy) -> str:
+    """Name a key rule; a function by where it is defined, or by its repr without addresses."""
+    if isinstance(rule, str):
+        return rule
+    name = getattr(rule, "__qualname__", None)
+    return f"{rule.__module__}.{name}" if name else _ADDRESS.sub("", repr(rule))
+
+
+def _first(cdr: CDR) -> datetime:
+    """Give the earlier of a record's start and end by the wall clock."""
+    return cdr.start if cdr.end is None else min(cdr.start, cdr.end)
 
 
 def _last(cdr: CDR) -> datetime:

@@ -97,6 +97,12 @@ class Range:
             return False
         return self.not_after is None or min(span) <= self.not_after
 
+    def is_trimmed(self, start: datetime, end: datetime) -> bool:
+        """Tell whether records of a part of the range may be left out for lying after its end."""
+        return self.not_after is not None and any(
+            hour[1] == self.end and hour[0] < end and start < hour[1] for hour in self.repeated
+        )
+
     def starts_within(self, start: datetime) -> bool:
         """Tell whether a record that starts then lies in `[clip_from, clip_to)`."""
         wall, moment = start.replace(tzinfo=None), start.astimezone(UTC)
