@@ -122,7 +122,7 @@ class ConnectionFailedError(NoAnswerError):
 
 
 class AttemptTimeoutError(NoAnswerError, TimeoutError):
-    """One attempt took longer than the client's `timeout`.
+    """One attempt took longer than the client's `timeout`, or than what `RetryPolicy` leaves.
 
     Attributes:
         was_sent: Whether the request was under way, so that the failure may be due to it.

@@ -92,6 +92,8 @@ class Fetcher:
         if halves is None:
             return [_with_advice(failed)]
         if not is_too_much(failed.cause):
+            if deadline.left() <= 0:
+                return [_again(failed, f"{failed}; and its time (RetryPolicy.timeout) is used up")]
             try:
                 await self._whole(smallest(window), asking, deadline)
             except WindowError as same:

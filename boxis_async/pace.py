@@ -6,13 +6,14 @@ import asyncio
 import math
 import time
 from collections import deque
+from typing import TYPE_CHECKING
 
 import stamina
 
-__all__ = ["Pace", "problem_with_rate"]
+if TYPE_CHECKING:
+    from types import TracebackType
 
-# A little more than the second that is promised: what leaves a second apart may arrive closer.
-_SPAN = 1.02
+__all__ = ["Pace", "problem_with_rate"]
 
 
 def problem_with_rate(max_rate: object) -> str | None:
@@ -28,7 +29,11 @@ def problem_with_rate(max_rate: object) -> str | None:
 
 
 class Pace:
-    """The turns of one client's requests, over all its streams."""
+    """The turns of one client's requests, over all its streams: `async with pace` around each.
+
+    A request counts from its turn until a second after its end. Counted from its turn alone, one
+    that was slow to connect would arrive in the same second as the next ones.
+    """
 
     def __init__(self, max_rate: float | None) -> None:
         """Set the limit: so many requests in any second, a fraction rounded down.
@@ -36,8 +41,10 @@ class Pace:
         Less than one request a second is one in so many seconds.
         """
         self._most = math.inf if max_rate is None else max(1, math.floor(max_rate))
-        self._span = _SPAN if max_rate is None else _SPAN * max(1.0, 1.0 / max_rate)
-        self._sent: deque[float] = deque()
+        self._span = 1.0 if max_rate is None else max(1.0, 1.0 / max_rate)
+        self._in_flight = 0
+        self._ended: deque[float] = deque()
+        self._one_ended = asyncio.Event()
         self._paused_until = -math.inf
         self._line = asyncio.Lock()
 
@@ -46,23 +53,38 @@ class Pace:
         if seconds > 0 and not stamina.is_testing():
             self._paused_until = max(self._paused_until, time.monotonic() + seconds)
 
-    async def turn(self) -> None:
-        """Wait until a request may be sent, and take note that it is."""
+    async def __aenter__(self) -> None:
+        """Wait for a turn."""
         if self._most == math.inf and self._wait() <= 0:
             return
         # One waits for the clock, the others wait for it, in the order of their coming.
         async with self._line:
-            # Not an event: what is waited for is the clock, and a pause may be prolonged.
-            while (wait := self._wait()) > 0:  # noqa: ASYNC110
-                await asyncio.sleep(wait)
-            if self._most != math.inf:
-                self._sent.append(time.monotonic())
+            while (wait := self._wait()) > 0:
+                if wait == math.inf:
+                    self._one_ended.clear()
+                    await self._one_ended.wait()
+                else:
+                    await asyncio.sleep(wait)
+            self._in_flight += 1
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Take note of the end of a request."""
+        if self._most != math.inf:
+            self._in_flight -= 1
+            self._ended.append(time.monotonic())
+            self._one_ended.set()
 
     def _wait(self) -> float:
+        """Tell how long it is until the next turn; infinite when that is for a request to end."""
         now = time.monotonic()
-        while self._sent and self._sent[0] <= now - self._span:
-            self._sent.popleft()
+        while self._ended and self._ended[0] <= now - self._span:
+            self._ended.popleft()
         wait = self._paused_until - now
-        if len(self._sent) >= self._most:
-            wait = max(wait, self._sent[0] + self._span - now)
+        if self._in_flight + len(self._ended) >= self._most:
+            wait = max(wait, self._ended[0] + self._span - now if self._ended else math.inf)
         return wait

@@ -124,8 +124,8 @@ def is_too_much(error: Exception | None) -> bool:
 def is_cured_by_less(error: Exception | None) -> bool:
     """Tell whether a smaller window may be answered where this one was not.
 
-    PHP that runs out of memory or time says so in HTML, with any status, or not at all; a
-    connection that was refused, and a server that asks to wait, have nothing to do with size.
+    PHP that runs out of memory or time says so in HTML, with status 200 or 5xx, or not at all;
+    a connection that was refused, and a server that asks to wait, have nothing to do with size.
     """
     if isinstance(error, StatusError):
         return error.status >= _SERVER_IS_AT_FAULT

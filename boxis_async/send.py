@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, TypeVar, cast
 import anyio
 import attrs
 
-from .errors import BadAnswerError, BoxisError, ClockError, NoAnswerError, WrongLoopError
+from .errors import (
+    AttemptTimeoutError,
+    BadAnswerError,
+    BoxisError,
+    ClockError,
+    NoAnswerError,
+    WrongLoopError,
+)
 from .wire import read_reply, sign
 
 if TYPE_CHECKING:
@@ -27,8 +34,6 @@ __all__ = ["Deadline", "Sender", "ServerClock", "Tally"]
 logger = logging.getLogger("boxis_async")
 
 T = TypeVar("T", bound=Sized)
-
-_LEAST_SECONDS = 0.001
 
 
 @attrs.define
@@ -50,10 +55,19 @@ class Deadline:
         self._end: float | None = None
 
     def begin(self) -> float:
-        """Let the time begin, unless it has, and give the seconds left; at least a little."""
+        """Let the time begin, unless it has, and give the seconds left.
+
+        Raises:
+            AttemptTimeoutError: None are.
+        """
         if self._end is None:
             self._end = time.monotonic() + self._seconds
-        return max(self.left(), _LEAST_SECONDS)
+        left = self.left()
+        if left <= 0:
+            raise AttemptTimeoutError(
+                f"the {self._seconds:g} s for the window (RetryPolicy.timeout) are used up"
+            )
+        return left
 
     def left(self) -> float:
         """Give the seconds that are left."""
@@ -153,9 +167,9 @@ class Sender:
         limiter = cast("anyio.CapacityLimiter", self._limiter)
         clock_was_refused = False
         while True:
-            async with limiter:
-                # With the place in hand, as no other request may be sent either until then.
-                await self._pace.turn()
+            # The turn with the place in hand, as no other request may be sent until then either.
+            async with limiter, self._pace:
+                left = deadline.begin()
                 # Signed only now: the waits may have been long.
                 corrections = self.clock.corrections
                 form = sign(
@@ -169,7 +183,7 @@ class Sender:
                 tally.requests += 1
                 began = time.perf_counter()
                 try:
-                    reply = await self._transport.post(form, at_most=deadline.begin())
+                    reply = await self._transport.post(form, at_most=left)
                 except (NoAnswerError, BadAnswerError) as error:
                     logger.debug("%s: %s, %.0f ms", told, error, _milliseconds(began))
                     raise

@@ -144,7 +144,7 @@ class Transport:
         with anyio.move_on_after(timeout):
             return await _exchange(client, request, progress, self._most_bytes)
         what = "no complete answer" if progress.was_sent else "no connection"
-        raise AttemptTimeoutError(f"{what} within {timeout:g} s", was_sent=progress.was_sent)
+        raise AttemptTimeoutError(f"{what} within {timeout:.3g} s", was_sent=progress.was_sent)
 
     async def aclose(self) -> None:
         """Close the connections, unless they are lent."""
@@ -216,10 +216,14 @@ async def _read(response: httpx.Response, most_bytes: int) -> bytes:
         # A canned response, as tests lend them, is in memory already, and decompressed.
         return _Body("", most_bytes).add(response.content).whole()
     chunks = cast("AsyncGenerator[bytes, None]", response.aiter_raw())
-    async with contextlib.aclosing(chunks):
-        async for chunk in chunks:
-            body.add(chunk)
-    return body.whole()
+    try:
+        async with contextlib.aclosing(chunks):
+            async for chunk in chunks:
+                body.add(chunk)
+        return body.whole()
+    finally:
+        # An error is kept while the halves are fetched, and its traceback would keep the body.
+        body.clear()
 
 
 class _Body:
@@ -255,6 +259,10 @@ class _Body:
                 f"the answer is larger than max_response_bytes ({self._most:,})", limit=self._most
             )
         return self
+
+    def clear(self) -> None:
+        """Let go of what was read."""
+        self._bytes.clear()
 
     def whole(self) -> bytes:
         """Give all of it, now that all was received."""
