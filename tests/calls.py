@@ -1,0 +1,58 @@
+"""Calls as the provider holds them, made by hand."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from itertools import count
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from boxis_async import CDR
+
+DAY = datetime(2024, 3, 5)  # noqa: DTZ001 - the provider's wall clock
+NEXT_DAY = DAY + timedelta(days=1)
+HOUR = timedelta(hours=1)
+
+_numbers = count(1)
+
+
+def call(start: str, uniqueid: str | None = None, **fields: str | None) -> dict[str, str | None]:
+    """Make one record, by default a minute long and under a uniqueid of its own."""
+    began = datetime.fromisoformat(start)
+    row: dict[str, str | None] = {
+        "uniqueid": f"sip022.voice.boxis.net-call.{next(_numbers)}"
+        if uniqueid is None
+        else uniqueid,
+        "start": start,
+        "answer": start,
+        "end": f"{began + timedelta(minutes=1)}",
+        "clid": '"Anna Meier" <0041445550123>',
+        "src": "0041445550123",
+        "dst": "201",
+        "duration": "60",
+        "billsec": "60",
+        "disposition": "ANSWERED",
+        "sequence": "1",
+    }
+    return row | fields
+
+
+def hourly(*, calls: int = 1) -> list[dict[str, str | None]]:
+    """Make so many calls in each hour of `DAY`, none of them on a boundary of hours."""
+    return [
+        call(f"{DAY + hour * HOUR + timedelta(minutes=30, seconds=second)}", sequence=f"{second}")
+        for hour in range(24)
+        for second in range(calls)
+    ]
+
+
+def ids(cdrs: Iterable[CDR]) -> list[str]:
+    """Name records by their uniqueid."""
+    return [cdr.uniqueid for cdr in cdrs]
+
+
+def ids_of(rows: Iterable[dict[str, str | None]]) -> list[str]:
+    """Name rows likewise."""
+    return [row["uniqueid"] or "" for row in rows]

@@ -1,0 +1,134 @@
+"""What the tests share: a provider, clients of it in process and over HTTP, and both loops."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from typing import TYPE_CHECKING, Any, Protocol
+
+import pytest
+from calls import hourly
+from hypothesis import settings
+from loops import LOOPS
+from pytest_asyncio import is_async_test
+from waiting import settled
+
+from boxis_async import BoxisClient, RetryPolicy
+from boxis_async.testing import LoopbackServer, Provider
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+
+    import httpx
+
+# `HYPOTHESIS_PROFILE=thorough pytest` looks ten times as far.
+settings.register_profile("fast", deadline=None, max_examples=100)
+settings.register_profile("thorough", deadline=None, max_examples=1000)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fast"))
+
+PROMPTLY = RetryPolicy(attempts=3, wait_initial=0, wait_max=0, wait_jitter=0)
+"""Retries that wait for nothing."""
+
+
+class MakeClient(Protocol):
+    """Makes a client of a provider; what it needs is closed at the end of the test."""
+
+    def __call__(
+        self,
+        provider: Provider,
+        *,
+        over_http: bool = False,
+        **settings: Any,  # noqa: ANN401 - whatever a client takes
+    ) -> BoxisClient: ...
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line(
+        "markers", "both_loops: run on asyncio's event loop, and on uvloop's where there is one"
+    )
+
+
+def pytest_asyncio_loop_factories(
+    config: pytest.Config,  # noqa: ARG001 - the hook's signature
+    item: pytest.Item,
+) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """Choose the loops: what a loop can change is tested on both, the rest once."""
+    if item.get_closest_marker("both_loops"):
+        return LOOPS
+    return {"asyncio": LOOPS["asyncio"]}
+
+
+@pytest.fixture(autouse=True)
+def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep out what the developer's own environment says."""
+    for name in [name for name in os.environ if name.startswith("BOXIS_")]:
+        monkeypatch.delenv(name)
+
+
+@pytest.fixture(autouse=True)
+def _tidy(request: pytest.FixtureRequest) -> None:
+    """Hold each asynchronous test to leaving no task behind."""
+    if is_async_test(request.node):
+        request.getfixturevalue("_no_task_left")
+
+
+@pytest.fixture
+async def _no_task_left() -> AsyncIterator[None]:
+    yield
+    this = asyncio.current_task()
+    try:
+        await settled(lambda: asyncio.all_tasks() <= {this}, within=5)
+    except TimeoutError:
+        left = asyncio.all_tasks() - {this}
+        pytest.fail(f"tasks were left behind: {left}")
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[LoopbackServer]:
+    """Serve providers over real HTTP; mount them."""
+    with LoopbackServer() as server:
+        yield server
+
+
+@pytest.fixture
+def provider() -> Provider:
+    """Hold a call for each hour of `calls.DAY`, at half past."""
+    return Provider(hourly())
+
+
+@pytest.fixture
+async def make_client(server: LoopbackServer) -> AsyncIterator[MakeClient]:
+    """Make clients of a provider, in process or over HTTP, whose retries wait for nothing."""
+    clients: list[BoxisClient] = []
+    lent: list[httpx.AsyncClient] = []
+    mounted: list[Provider] = []
+
+    def make(
+        provider: Provider,
+        *,
+        over_http: bool = False,
+        **settings: Any,  # noqa: ANN401 - whatever a client takes
+    ) -> BoxisClient:
+        if over_http:
+            mounted.append(provider)
+            settings.setdefault("base_url", server.mount(provider))
+        elif "http_client" not in settings:
+            settings["http_client"] = provider.client()
+            lent.append(settings["http_client"])
+        settings = {"tenant": provider.tenant, "retry": PROMPTLY} | settings
+        clients.append(BoxisClient(provider.username, provider.api_key, **settings))
+        return clients[-1]
+
+    yield make
+    for client in clients:
+        await client.aclose()
+    for http_client in lent:
+        await http_client.aclose()
+    for provider in set(mounted):
+        server.unmount(provider)
+
+
+@pytest.fixture
+def client(provider: Provider, make_client: MakeClient) -> BoxisClient:
+    """Be a client of `provider`, in process."""
+    return make_client(provider)
