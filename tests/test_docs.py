@@ -37,7 +37,7 @@ DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", *sorted(DOCS.glob("*.md"))]
 EXAMPLES = sorted((DOCS / "examples").glob("*.py"))
 WANTED = [
-    *("index", "first-steps", "duplicates", "time", "errors", "testing"),
+    *("index", "first-steps", "duplicates", "time", "errors", "resume", "testing"),
     *("design", "provider", "reference", "changelog"),
 ]
 OPTIONAL = ("uvicorn", "defusedxml", "uvloop", "pytest")
@@ -311,7 +311,7 @@ def test_readme_has_two_commands() -> None:
 
 def test_examples_are_known() -> None:
     """Each example has a test of what it prints."""
-    assert [example.name for example in EXAMPLES] == ["first_calls.py"]
+    assert [example.name for example in EXAMPLES] == ["batch_job.py", "first_calls.py"]
 
 
 def check_first_calls(done: subprocess.CompletedProcess[str]) -> None:
