@@ -112,6 +112,9 @@ class Coverage:
             told = cast("dict[str, Any]", json.loads(text))
             if told["version"] != _VERSION:
                 raise UsageError(f"the coverage is of version {told['version']!r}, not {_VERSION}")
+            ends = [end for span in told["sealed"] for end in span[:2]]
+            if ends != sorted(ends):
+                raise UsageError("the coverage's sealed spans are out of order")
             return cls(
                 fingerprint=str(told["fingerprint"]),
                 sealed_spans=tuple(

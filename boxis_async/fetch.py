@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+import traceback
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import anyio
@@ -169,6 +170,9 @@ class Fetcher:
                         )
                     return await self._build(window, records)
         except (NoAnswerError, BadAnswerError, RefusedError) as error:
+            # Errors are kept, in failures and while halves are fetched: not with the answers
+            # that stand in the frames of their tracebacks.
+            traceback.clear_frames(error.__traceback__)
             raise WindowError.of(
                 error, window=window, tenant=asking.tenant, attempts=attempts
             ) from error
