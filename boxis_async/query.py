@@ -174,6 +174,10 @@ class Pass:
             return False
         if window.start is None or window.end is None:
             return False
+        if any(hour[0] < end < hour[1] for hour in self.repeated for end in attrs.astuple(window)):
+            # The range's own end parts an hour that comes twice: a call that runs through the
+            # change may belong to neither side, see windows.py.
+            return False
         return window.end <= self._horizon and not self._asked.is_trimmed(window.start, window.end)
 
     def _marked(self, window: Window, pairs: list[tuple[CDR, bytes]]) -> Marks:
