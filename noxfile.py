@@ -7,7 +7,7 @@ from pathlib import Path
 
 import nox
 
-PYTHONS = ["3.11", "3.12", "3.13"]
+PYTHONS = ["3.11", "3.12", "3.13", "3.14"]
 HERE = Path(__file__).parent
 
 # Interpreters that pyenv installed but does not put on the PATH count as present.

@@ -299,7 +299,10 @@ class BoxisClient:
         return self._wall_clock.ask(datefrom, dateto)
 
     def _horizon(self, settle: timedelta) -> datetime:
-        return self._wall_clock.settled(self._sender.clock.now() - settle.total_seconds())
+        # "Now" is raised to the whole second, as the end of a range is: with another rounding
+        # a range of whole days up to now would end in a window of one second.
+        now = math.ceil(self._sender.clock.now())
+        return self._wall_clock.settled(now - settle.total_seconds())
 
 
 def _given(value: str | None, variable: str) -> str | None:
