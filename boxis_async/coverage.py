@@ -132,7 +132,8 @@ class Coverage:
     def __repr__(self) -> str:
         spans = ", ".join(str(window) for window in self.sealed[:_SHOWN])
         more = f", … ({len(self.sealed)} spans)" if len(self.sealed) > _SHOWN else ""
-        return f"<Coverage(sealed=[{spans}{more}], unsealed={len(self.unsealed)}, failed={len(self.failed)})>"
+        rest = f"unsealed={len(self.unsealed)}, failed={len(self.failed)}"
+        return f"<Coverage(sealed=[{spans}{more}], {rest})>"
 
 
 @attrs.frozen
