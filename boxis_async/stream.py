@@ -229,6 +229,9 @@ class CDRStream(AsyncIterator[CDR]):
             del self  # see __anext__
             raise
         if piece is None:
+            if run is not self._run or self._state is not _State.LIVE:
+                # Another task closed the stream while this one waited for the run's end.
+                raise StreamClosedError("the stream was closed: iterate it anew")
             self._state = _State.ENDED
             self._forget()
             return False
