@@ -6,9 +6,8 @@ import asyncio
 import logging
 import time
 from collections.abc import Sized
-from typing import TYPE_CHECKING, TypeVar, cast
+from typing import TYPE_CHECKING, TypeVar
 
-import anyio
 import attrs
 
 from .errors import (
@@ -115,11 +114,10 @@ class Sender:
     ) -> None:
         self._transport = transport
         self._credentials = credentials
-        self._concurrency = concurrency
         self._retry = retry
         self._pace = pace
         self._returntype: ReturnType = returntype
-        self._limiter: anyio.CapacityLimiter | None = None
+        self._places = asyncio.Semaphore(concurrency)
         self._loop: asyncio.AbstractEventLoop | None = None
         self.clock = ServerClock()
 
@@ -132,7 +130,6 @@ class Sender:
         self.check_loop()
         if self._loop is None:
             self._loop = asyncio.get_running_loop()
-            self._limiter = anyio.CapacityLimiter(self._concurrency)
 
     def check_loop(self) -> None:
         """Refuse to work on another event loop than the first.
@@ -164,11 +161,10 @@ class Sender:
         The page's sample does the same: it signs again with the server's timestamp.
         """
         self.bind()
-        limiter = cast("anyio.CapacityLimiter", self._limiter)
         clock_was_refused = False
         while True:
             # The turn with the place in hand, as no other request may be sent until then either.
-            async with limiter, self._pace:
+            async with self._places, self._pace:
                 left = deadline.begin()
                 # Signed only now: the waits may have been long.
                 corrections = self.clock.corrections
