@@ -87,6 +87,7 @@ class Fetcher:
             return [await self._whole(window, asking, deadline)]
         except WindowError as error:
             failed = error
+            _clear_frames(error)
         halves = halve(window, asking.repeated)
         if not is_cured_by_less(failed.cause):
             return [failed]
@@ -170,9 +171,6 @@ class Fetcher:
                         )
                     return await self._build(window, records)
         except (NoAnswerError, BadAnswerError, RefusedError) as error:
-            # Errors are kept, in failures and while halves are fetched: not with the answers
-            # that stand in the frames of their tracebacks.
-            traceback.clear_frames(error.__traceback__)
             raise WindowError.of(
                 error, window=window, tenant=asking.tenant, attempts=attempts
             ) from error
@@ -217,6 +215,13 @@ class Fetcher:
                     ) from None
                 fetched.contents.append(content(cast("dict[str, object]", row)))
         return fetched
+
+
+def _clear_frames(error: BaseException | None) -> None:
+    """Let go of what stands in the frames of tracebacks: errors are kept, answers are not."""
+    while error is not None:
+        traceback.clear_frames(error.__traceback__)
+        error = error.__cause__ or error.__context__
 
 
 def _with_advice(failed: WindowError) -> WindowError:

@@ -44,12 +44,16 @@ def read_json(body: bytes, *, as_text: bool) -> dict[str, Any]:
     begin = len(text) - len(text.lstrip())
     if not text.startswith("{", begin):
         begin = _after_notice(text, decoder)
+    problem = None
     try:
         answer, end = decoder.raw_decode(text, begin)
         if b"\\ud" in body or b"\\uD" in body:
             answer = _without_lone_surrogates(answer)
     except (ValueError, RecursionError) as error:
-        raise MalformedAnswerError(f"the answer is not complete, valid JSON: {error}") from None
+        # Not raised from here: json's error holds the whole document, and would be kept with it.
+        answer, end, problem = None, 0, str(error)
+    if problem is not None:
+        raise MalformedAnswerError(f"the answer is not complete, valid JSON: {problem}")
     if text[end:].strip():
         raise MalformedAnswerError("the answer goes on after the end of its JSON")
     return cast("dict[str, Any]", answer)
