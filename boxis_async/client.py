@@ -31,6 +31,8 @@ __all__ = ["BoxisClient"]
 
 BASE_URL: Final = "https://api.boxis.net/"
 
+_LONGEST = 1e9
+
 # What the environment's bytes become where they are not UTF-8.
 _LONE_SURROGATE = re.compile(r"[\ud800-\udfff]")
 
@@ -191,7 +193,7 @@ class BoxisClient:
             ClientClosedError: The client is closed.
         """
         self._runs.check_open()
-        tenant = tenant or self._tenant
+        tenant = self._tenant if tenant is None else tenant
         problems = (
             None if tenant else "no tenant: give tenant=, or set BOXIS_TENANT",
             _problem_with_text(tenant, "tenant"),
@@ -204,6 +206,7 @@ class BoxisClient:
             _problem_with_choice(on_error, "on_error", ("raise", "collect")),
             _problem_with_resume(resume),
             _problem_with_settle(settle),
+            _problem_with_choice(carry_keys, "carry_keys", (True, False)),
         )
         if any(problems) or not tenant:
             raise UsageError(*filter(None, problems))
@@ -253,6 +256,13 @@ class BoxisClient:
             ClientClosedError: The client is closed.
         """
         self._runs.check_open()
+        problems = (
+            _problem_with_text(section, "section"),
+            _problem_with_text(action, "action"),
+            None if section and action else "section and action must name a function",
+        )
+        if any(problems):
+            raise UsageError(*filter(None, problems))
         return await self._fetcher.call(section, action, parameters, retry=retry)
 
     async def aclose(self) -> None:
@@ -302,7 +312,10 @@ class BoxisClient:
         # "Now" is raised to the whole second, as the end of a range is: with another rounding
         # a range of whole days up to now would end in a window of one second.
         now = math.ceil(self._sender.clock.now())
-        return self._wall_clock.settled(now - settle.total_seconds())
+        try:
+            return self._wall_clock.settled(now - settle.total_seconds())
+        except (OverflowError, ValueError, OSError):
+            return datetime.min  # noqa: DTZ901 - a wall time before all others: nothing is sealed
 
 
 def _given(value: str | None, variable: str) -> str | None:
@@ -348,11 +361,10 @@ def _problem_with_timeout(timeout: object) -> str | None:
     if (
         isinstance(timeout, (int, float))
         and not isinstance(timeout, bool)
-        and math.isfinite(timeout)
-        and timeout > 0
+        and 0 < timeout <= _LONGEST
     ):
         return None
-    return f"timeout must be seconds, more than zero, not {timeout!r}"
+    return f"timeout must be seconds, more than zero, at most {_LONGEST:g}, not {timeout!r}"
 
 
 def _problem_with_retry(retry: object) -> str | None:
@@ -385,7 +397,7 @@ def _problem_with_settle(settle: object) -> str | None:
     return f"settle must be a timedelta, zero or more, not {settle!r}"
 
 
-def _problem_with_choice(value: object, name: str, choices: tuple[str | None, ...]) -> str | None:
+def _problem_with_choice(value: object, name: str, choices: tuple[object, ...]) -> str | None:
     if value in choices:
         return None
     return f"{name} must be {' or '.join(map(repr, choices))}, not {value!r}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 from typing import NoReturn, overload
@@ -178,7 +178,7 @@ class CDR:
         until = self.answer or self.end
         if until is None:
             return None
-        return until.astimezone(UTC) - self.start.astimezone(UTC)
+        return timedelta(seconds=until.timestamp() - self.start.timestamp())
 
     def _caller(self) -> tuple[str, str]:
         name, number = self.clid.strip(), ""

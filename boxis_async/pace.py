@@ -16,16 +16,21 @@ if TYPE_CHECKING:
 __all__ = ["Pace", "problem_with_rate"]
 
 
+_LEAST, _MOST = 1e-6, 1e9
+
+
 def problem_with_rate(max_rate: object) -> str | None:
     """Say what is wrong with a limit on requests a second, or None."""
     if max_rate is None or (
         isinstance(max_rate, (int, float))
         and not isinstance(max_rate, bool)
-        and math.isfinite(max_rate)
-        and max_rate > 0
+        and _LEAST <= max_rate <= _MOST
     ):
         return None
-    return f"max_rate must be requests a second, more than zero, or None, not {max_rate!r}"
+    return (
+        f"max_rate must be requests a second, from {_LEAST:g} to {_MOST:g}, or None, "
+        f"not {max_rate!r}"
+    )
 
 
 class Pace:
@@ -65,7 +70,8 @@ class Pace:
                     await self._one_ended.wait()
                 else:
                     await asyncio.sleep(wait)
-            self._in_flight += 1
+            if self._most != math.inf:
+                self._in_flight += 1
 
     async def __aexit__(
         self,

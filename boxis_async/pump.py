@@ -68,7 +68,6 @@ class Run:
         self._in_hand: deque[Piece] | None = None
         self._taken = 0
         self._is_halted = False
-        self._has_failed = False
         self._is_stopping = False
         self._end: BoxisError | None = None
         self._consumer = anyio.Event()
@@ -172,8 +171,10 @@ class Run:
             except BoxisError as error:
                 self._deliver(index, error)
             except Exception as error:  # noqa: BLE001 - handed on: none may end in a silent gap
-                told = WindowError.of(error, window=window, tenant=self._tenant, attempts=1)
-                told.__cause__ = error
+                cause = BoxisError(f"unexpected {type(error).__name__}: {error}")
+                cause.__cause__ = error
+                told = WindowError.of(cause, window=window, tenant=self._tenant, attempts=1)
+                told.__cause__ = cause
                 self._deliver(index, deque([told]))
         del self._scopes[index]
 
@@ -211,7 +212,6 @@ class Run:
             self._on_error == "raise" and any(isinstance(piece, WindowError) for piece in outcome)
         ):
             # What comes before the error in order is still handed over; the rest never is.
-            self._has_failed = True
             self._is_halted = True
             self._workers.set()
             for other, scope in self._scopes.items():

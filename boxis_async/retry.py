@@ -26,6 +26,7 @@ __all__ = ["RetryPolicy", "is_cured_by_less", "is_too_much", "is_transient", "re
 
 _SERVER_IS_AT_FAULT = 500
 _TOO_MANY_REQUESTS = 429
+_DOUBLINGS = 62
 _PASSING_STATUSES = frozenset({408, 425, _TOO_MANY_REQUESTS})
 
 
@@ -105,7 +106,7 @@ class RetryPolicy:
             return 0.0
         asked = retry_after(error)
         if asked is None and error.status == _TOO_MANY_REQUESTS:
-            asked = self.wait_initial * 2 ** (attempt - 1)
+            asked = self.wait_initial * 2.0 ** min(attempt - 1, _DOUBLINGS)
         return min(asked or 0.0, self.wait_max)
 
 

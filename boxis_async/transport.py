@@ -14,6 +14,7 @@ import httpx
 
 from .errors import (
     AttemptTimeoutError,
+    BoxisError,
     ClientClosedError,
     ConnectionFailedError,
     MalformedAnswerError,
@@ -32,6 +33,7 @@ HTTPClient: TypeAlias = httpx.AsyncClient
 """What an `http_client` is: the one name of httpx that the rest of the library uses."""
 
 _GZIP = 16 + zlib.MAX_WBITS
+_SHOWABLE = re.compile(r"[^@?#]*")
 _LOOPBACK = re.compile(r"localhost|127(?:\.[0-9]{1,3}){3}|::1")
 
 
@@ -45,18 +47,19 @@ class Reply:
     location: str | None = None
 
 
-def problem_with_url(url: str, *, allow_insecure: bool) -> str | None:
+def problem_with_url(url: object, *, allow_insecure: bool) -> str | None:
     """Say what is wrong with a base URL, or None."""
-    try:
-        parsed = httpx.URL(url)
-    except (httpx.InvalidURL, TypeError, ValueError) as error:
-        return f"base_url {url!r} is no URL: {error}"
-    if parsed.scheme not in {"http", "https"} or not parsed.host:
-        return f"base_url {url!r} must begin with https:// and name a host"
-    if parsed.userinfo or parsed.query or parsed.fragment:
+    if isinstance(url, str) and not _SHOWABLE.fullmatch(url):
         # Not shown: a password could stand in it.
         return "base_url must hold no user, query or fragment: give a scheme, a host and a path"
-    loopback = _LOOPBACK.fullmatch(parsed.host) is not None
+    try:
+        parsed = httpx.URL(cast("str", url))
+        host = parsed.host
+    except (httpx.InvalidURL, TypeError, ValueError) as error:
+        return f"base_url {url!r} is no URL: {error}"
+    if parsed.scheme not in {"http", "https"} or not host:
+        return f"base_url {url!r} must begin with https:// and name a host"
+    loopback = _LOOPBACK.fullmatch(host) is not None
     if parsed.scheme == "http" and not loopback and not allow_insecure:
         return (
             f"base_url {url!r} is not encrypted: whoever listens could replay the authcode; "
@@ -182,6 +185,8 @@ async def _exchange(
             body = await _read(response, most_bytes)
         finally:
             await response.aclose()
+    except BoxisError:
+        raise
     except httpx.TimeoutException as error:
         # Only a lent client's own transport can say this; ours has no limits.
         was_sent = not isinstance(error, (httpx.ConnectTimeout, httpx.PoolTimeout))
@@ -190,17 +195,16 @@ async def _exchange(
         raise MalformedAnswerError(_told("the answer's compression is broken", error)) from error
     except (httpx.UnsupportedProtocol, httpx.InvalidURL, httpx.LocalProtocolError) as error:
         raise UsageError(_told("the request cannot be sent", error)) from error
-    except (httpx.HTTPError, httpx.StreamError, httpx.CookieConflict, OSError) as error:
+    except Exception as error:
+        # Whatever a lent client's transport may raise ends here: the border to foreign errors.
+        if client.is_closed:
+            raise ClientClosedError("the HTTP client was closed during the request") from error
         was_sent = progress.was_sent and not isinstance(
             error, (httpx.ConnectError, httpx.ProxyError)
         )
         raise ConnectionFailedError(
             _told("the connection failed", error), was_sent=was_sent
         ) from error
-    except RuntimeError as error:
-        if client.is_closed:
-            raise ClientClosedError("the HTTP client was closed during the request") from error
-        raise
     return Reply(
         response.status_code,
         body,
@@ -272,4 +276,4 @@ class _Body:
 
 
 def _told(what: str, error: Exception) -> str:
-    return f"{what}: {error} ({type(error).__name__})"
+    return f"{what}: {type(error).__name__}" + (f", {error}" if str(error) else "")

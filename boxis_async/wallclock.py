@@ -92,10 +92,10 @@ class Range:
         moments = [cdr.start] if cdr.end is None else [cdr.start, cdr.end]
         if _is_ambiguous(cdr.start) and _epoch(cdr.uniqueid) is None:
             moments += [moment.replace(fold=fold) for moment in moments for fold in (0, 1)]
-        span = [moment.astimezone(UTC) for moment in moments]
-        if self.not_before is not None and max(span) < self.not_before:
+        span = [moment.timestamp() for moment in moments]
+        if self.not_before is not None and max(span) < self.not_before.timestamp():
             return False
-        return self.not_after is None or min(span) <= self.not_after
+        return self.not_after is None or min(span) <= self.not_after.timestamp()
 
     def is_trimmed(self, start: datetime, end: datetime) -> bool:
         """Tell whether records of a part of the range may be left out for lying after its end."""
@@ -105,9 +105,10 @@ class Range:
 
     def starts_within(self, start: datetime) -> bool:
         """Tell whether a record that starts then lies in `[clip_from, clip_to)`."""
-        wall, moment = start.replace(tzinfo=None), start.astimezone(UTC)
-        return (wall if self.clip_from.tzinfo is None else moment) >= self.clip_from and (
-            wall if self.clip_to.tzinfo is None else moment
+        # Two aware datetimes of different zones compare as the moments they are.
+        wall = start.replace(tzinfo=None)
+        return (wall if self.clip_from.tzinfo is None else start) >= self.clip_from and (
+            wall if self.clip_to.tzinfo is None else start
         ) < self.clip_to
 
 
@@ -252,6 +253,12 @@ class WallClock:
 
 def _zone(timezone: str | tzinfo) -> tzinfo:
     if isinstance(timezone, tzinfo):
+        try:
+            offset = datetime(2000, 1, 1, tzinfo=UTC).astimezone(timezone).utcoffset()
+        except (NotImplementedError, ValueError, TypeError):
+            offset = None
+        if offset is None:
+            raise UsageError(f"timezone {type(timezone).__name__} has no offset from UTC")
         return timezone
     try:
         return ZoneInfo(timezone)
@@ -266,12 +273,14 @@ def _given(end: date) -> datetime:
     """Give the user's end exactly as meant: in UTC when aware, else as a wall time."""
     if not isinstance(end, datetime):
         return datetime.combine(end, time())
-    if end.utcoffset() is None:
-        return end.replace(tzinfo=None, fold=0)
     try:
+        if end.utcoffset() is None:
+            return end.replace(tzinfo=None, fold=0)
         return end.astimezone(UTC)
     except OverflowError as error:
         raise UsageError(f"{end} lies too near to the end of time") from error
+    except NotImplementedError as error:
+        raise UsageError("a datetime's tzinfo has no offset from UTC") from error
 
 
 def _utc(wall: datetime) -> datetime:

@@ -118,13 +118,15 @@ async def test_errors_of_the_system(make_client: MakeClient, error: OSError) -> 
 
 
 async def test_a_mistake_is_not_hidden(make_client: MakeClient) -> None:
-    """An error that nobody foresaw still ends the stream with the window's name, not in a gap."""
+    """What a lent client's transport raises by mistake ends the stream as an error of ours."""
     error = ZeroDivisionError("a mistake in a transport")
     async with httpx.AsyncClient(transport=Failing(error, in_body=False)) as http_client:
         client = make_client(Provider(), http_client=http_client)
         with pytest.raises(WindowError) as caught:
             await client.cdrs(DAY, NEXT_DAY).to_list()
-    assert caught.value.cause is error
+    assert isinstance(caught.value.cause, ConnectionFailedError)
+    assert caught.value.cause.__cause__ is error
+    assert "ZeroDivisionError" in str(caught.value)
 
 
 @pytest.mark.both_loops

@@ -63,7 +63,7 @@ def backend(client: BoxisClient) -> FastAPI:
 @pytest.mark.both_loops
 async def test_a_reader_that_leaves(server: LoopbackServer) -> None:
     """A reader that leaves half-way leaves nothing behind, and the next one gets everything."""
-    gate = Gate(lambda received: received.number > 3)
+    gate = Gate(lambda received: str(received.datefrom) >= f"{DAY + 3 * HOUR}")
     provider = Provider(hourly(), gate=gate)
     async with (
         BoxisClient(
