@@ -199,11 +199,14 @@ class Pass:
 
 
 def _named(rule: UniqueBy) -> str:
-    """Name a key rule; a function by where it is defined, or by its repr without addresses."""
+    """Name a key rule; a function by where it is defined and what it does, without addresses."""
     if isinstance(rule, str):
         return rule
-    name = getattr(rule, "__qualname__", None)
-    return f"{rule.__module__}.{name}" if name else _ADDRESS.sub("", repr(rule))
+    name = getattr(rule, "__qualname__", None) or repr(rule)
+    code = getattr(rule, "__code__", None)
+    # Two lambdas of one place have one name.
+    body = "" if code is None else f"{code.co_code.hex()} {code.co_names} {code.co_consts}"
+    return _ADDRESS.sub("", f"{rule.__module__}.{name} {body}")
 
 
 def _first(cdr: CDR) -> datetime:

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 import httpx
 import pytest
 import time_machine
-from calls import DAY, HOUR, NEXT_DAY, call, ids, ids_of
+from calls import DAY, HOUR, NEXT_DAY, call, hourly, ids, ids_of
 
 from boxis_async import (
     BoxisClient,
@@ -616,3 +616,29 @@ async def test_no_dates_are_one_request(provider: Provider, client: BoxisClient)
     assert (request.parameters["datefrom"], request.parameters["dateto"]) == ("", "")
     assert (stream.stats.windows, stream.stats.covered) == (1, 1.0)
     assert repr(stream) == ("<CDRStream(everything, tenant='VOICE-29001-1', complete, records=25)>")
+
+
+@pytest.mark.parametrize(
+    "url", ["ftp://user:secret@host/", "user:secret@host", "https://u:secret@h"]
+)
+def test_no_password_of_a_url_is_shown(url: str) -> None:
+    """A URL with a user in it is refused, and not shown."""
+    with pytest.raises(ConfigurationError, match="no user") as caught:
+        BoxisClient("u", "k", base_url=url)
+    assert "secret" not in str(caught.value)
+
+
+async def test_no_end_of_settling() -> None:
+    """A time to settle that reaches back before all time seals nothing, and is no error."""
+    provider = Provider(hourly())
+    async with provider.client() as http_client:
+        client = BoxisClient(
+            provider.username, provider.api_key, tenant=provider.tenant, http_client=http_client
+        )
+        stream = client.cdrs(DAY, NEXT_DAY, settle=timedelta.max)
+        assert len(await stream.to_list()) == 24
+        assert stream.coverage.sealed == ()
+        with pytest.raises(UsageError, match="section must be a str"):
+            await client.call(5, "getLineList")  # type: ignore[arg-type]
+        with pytest.raises(UsageError, match="tenant"):
+            client.cdrs(DAY, tenant="")

@@ -334,6 +334,15 @@ async def test_any_callable_is_a_key(
     assert await again.to_list() == []
 
 
+async def test_another_lambda_is_another_key(client: BoxisClient) -> None:
+    """Two functions without a name of their own are told apart by what they do."""
+    first, second = (lambda cdr: cdr.src), (lambda cdr: cdr.dst)
+    stream = client.cdrs(DAY, NEXT_DAY, unique_by=first)
+    await stream.to_list()
+    with pytest.raises(UsageError, match="another query"):
+        client.cdrs(DAY, NEXT_DAY, unique_by=second, resume=stream.coverage)
+
+
 async def test_what_may_differ(provider: Provider, client: BoxisClient) -> None:
     """Window, order, limits and the range itself may be others when going on."""
     stream = client.cdrs(DAY, NEXT_DAY, window=HOUR)

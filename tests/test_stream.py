@@ -12,6 +12,7 @@ from waiting import Gate, settled
 
 from boxis_async import (
     CDR,
+    BoxisClient,
     BoxisError,
     Stats,
     StatusError,
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
     from conftest import MakeClient
 
-    from boxis_async import Batch, BoxisClient, CDRStream
+    from boxis_async import Batch, CDRStream
     from boxis_async.testing import Received
 
     Order = Literal["time", "completion"]
@@ -585,3 +586,33 @@ async def test_a_key_that_cannot_be_one(client: BoxisClient) -> None:
         await stream.to_list()
     with pytest.raises(BoxisError):
         await anext(stream)
+
+
+@pytest.mark.both_loops
+@pytest.mark.parametrize("steps", range(60))
+async def test_closed_while_the_end_is_waited_for(provider: Provider, steps: int) -> None:
+    """Whoever begins anew while another closes gets all of it, or an error: never nothing."""
+    async with (
+        provider.client() as http_client,
+        BoxisClient(
+            provider.username, provider.api_key, tenant=provider.tenant, http_client=http_client
+        ) as client,
+    ):
+        stream = client.cdrs(DAY, NEXT_DAY, window=HOUR * 12)
+
+        async def read() -> int | None:
+            try:
+                return len([cdr async for cdr in stream])
+            except StreamClosedError:
+                return None
+
+        first = asyncio.create_task(read())
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        closing, second = asyncio.create_task(stream.aclose()), asyncio.create_task(read())
+        found = [await first, await second]
+        await closing
+        await stream.aclose()
+    assert 0 not in found
+    # Between them no call comes twice: what one was given, the other was not.
+    assert sum(count or 0 for count in found) <= 48
