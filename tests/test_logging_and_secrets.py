@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import logging
 import pickle
 import re
@@ -13,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 from calls import DAY, HOUR, NEXT_DAY, call, hourly
+from rich.console import Console
+from rich.traceback import Traceback
 
 from boxis_async import (
     AuthenticationError,
@@ -29,7 +32,7 @@ from boxis_async import (
 from boxis_async.testing import FAULT_KINDS, Fault, Provider
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from conftest import MakeClient
 
@@ -67,6 +70,13 @@ def authcodes(provider: Provider) -> set[str]:
     return {hashlib.md5(f"{stamp}{KEY}".encode()).hexdigest() for stamp in stamps}
 
 
+def test_the_look_at_locals_would_find_a_key() -> None:
+    """The check itself is able to fail: what stands in a frame of another file is seen."""
+    with pytest.raises(json.JSONDecodeError) as caught:
+        json.loads(f"not JSON: {KEY}")
+    assert KEY in with_locals(caught.value)
+
+
 def holds_no_secret(text: str, provider: Provider) -> bool:
     return KEY not in text and not any(code in text for code in authcodes(provider))
 
@@ -84,18 +94,21 @@ def shown(error: BaseException) -> str:
 
 
 def with_locals(error: BaseException) -> str:
-    """Show an error as rich does: with the locals of every frame of this library and of httpx."""
-    told = traceback.TracebackException.from_exception(error, capture_locals=True)
-    for part in _chain(told):
-        part.stack[:] = [frame for frame in part.stack if frame.filename != __file__]
-    return "".join(told.format())
-
-
-def _chain(told: traceback.TracebackException | None) -> Iterator[traceback.TracebackException]:
-    if told is not None:
-        yield told
-        yield from _chain(told.__cause__)
-        yield from _chain(told.__context__)
+    """Show an error as rich prints it: with the locals of every frame but this file's own."""
+    trace = Traceback.extract(
+        type(error),
+        error,
+        error.__traceback__,
+        show_locals=True,
+        locals_max_length=None,  # type: ignore[arg-type]
+        locals_max_string=None,  # type: ignore[arg-type]
+    )
+    for stack in trace.stacks:
+        stack.frames[:] = [frame for frame in stack.frames if frame.filename != __file__]
+    console = Console(file=io.StringIO(), width=1000)
+    console.print(Traceback(trace, show_locals=True, max_frames=0))
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
 
 
 # Logging
