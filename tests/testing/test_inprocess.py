@@ -2,37 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
-import time
 from typing import TYPE_CHECKING
 
 import anyio
 import httpx
 import pytest
+from signed_by_hand import form
 
 from boxis_async.testing import Fault, InProcessTransport, Provider, client_for
 
 if TYPE_CHECKING:
     from boxis_async.testing import Received
-
-
-def form(**changes: str | None) -> dict[str, str]:
-    """Build a request as the page describes it, signed without help from the library."""
-    stamp = changes.get("timestamp") or str(int(time.time()))
-    parameters: dict[str, str | None] = {
-        "version": "1.0",
-        "returntype": "json",
-        "timestamp": stamp,
-        "username": "ops@example.com",
-        "authcode": hashlib.md5((stamp + "stand-in-key").encode()).hexdigest(),
-        "section": "voice",
-        "action": "getCDR",
-        "tenant": "VOICE-29001-1",
-        "datefrom": "",
-        "dateto": "",
-    }
-    parameters |= changes
-    return {name: value for name, value in parameters.items() if value is not None}
 
 
 async def test_any_address() -> None:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -16,6 +14,7 @@ import anyio
 import anyio.to_thread
 import httpx
 import pytest
+from signed_by_hand import form
 
 from boxis_async.testing import Fault, LoopbackServer, Provider
 
@@ -23,25 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from boxis_async.testing import Received
-
-
-def form(**changes: str | None) -> dict[str, str]:
-    """Build a request as the page describes it, signed without help from the library."""
-    stamp = changes.get("timestamp") or str(int(time.time()))
-    parameters: dict[str, str | None] = {
-        "version": "1.0",
-        "returntype": "json",
-        "timestamp": stamp,
-        "username": "ops@example.com",
-        "authcode": hashlib.md5((stamp + "stand-in-key").encode()).hexdigest(),
-        "section": "voice",
-        "action": "getCDR",
-        "tenant": "VOICE-29001-1",
-        "datefrom": "",
-        "dateto": "",
-    }
-    parameters |= changes
-    return {name: value for name, value in parameters.items() if value is not None}
 
 
 ROOT = Path(__file__).parents[2]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import random
 import time
@@ -12,6 +11,7 @@ from xml.etree import ElementTree as ET
 import anyio
 import httpx
 import pytest
+from signed_by_hand import form
 
 from boxis_async.testing import FAULT_KINDS, Fault, Provider
 
@@ -41,25 +41,6 @@ SELECTED: dict[FilterMode, set[str]] = {
     "end": {"into", "from-low", "inside", "to-high"},
     "overlap": {"into", "from-low", "inside", "to-high", "at-high", "out-of", "around"},
 }
-
-
-def form(**changes: str | None) -> dict[str, str]:
-    """Build a request as the page describes it, signed without help from the library."""
-    stamp = changes.get("timestamp") or str(int(time.time()))
-    parameters: dict[str, str | None] = {
-        "version": "1.0",
-        "returntype": "json",
-        "timestamp": stamp,
-        "username": "ops@example.com",
-        "authcode": hashlib.md5((stamp + "stand-in-key").encode()).hexdigest(),
-        "section": "voice",
-        "action": "getCDR",
-        "tenant": "VOICE-29001-1",
-        "datefrom": "",
-        "dateto": "",
-    }
-    parameters |= changes
-    return {name: value for name, value in parameters.items() if value is not None}
 
 
 def calls() -> list[Row]:
