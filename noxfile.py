@@ -46,10 +46,15 @@ def lowest(session: nox.Session) -> None:
 
 
 @nox.session(python="3.11")
-def year(session: nox.Session) -> None:
-    """Fetch a year of calls in every way, and compare it with the server's own rows."""
+def bench(session: nox.Session) -> None:
+    """Run what is too long for a test, and print its figures; name some to run these alone.
+
+    `nox -s bench -- year faults`: each is a script in tests/bench, with its own words at its top.
+    """
     _install(session, "tests")
-    session.run("python", "tests/bench/year.py", *session.posargs)
+    scripts = sorted(path.stem for path in HERE.glob("tests/bench/*.py"))
+    for name in session.posargs or scripts:
+        session.run("python", f"tests/bench/{name}.py")
 
 
 @nox.session(python="3.11")

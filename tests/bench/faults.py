@@ -39,7 +39,9 @@ FAULTS = (
     Fault.disconnect(),
     Fault.garbage(),
     Fault.out_of_memory(),
+    Fault.hang(),
 )
+TIMEOUT = 1.0
 AT_ONCE = RetryPolicy(wait_initial=0, wait_max=0, wait_jitter=0)
 
 
@@ -108,6 +110,7 @@ async def run(provider: Provider, order: Order, rng: random.Random) -> Outcome:
             tenant=provider.tenant,
             http_client=http_client,
             retry=AT_ONCE,
+            timeout=TIMEOUT,
         ) as client,
     ):
         while True:
