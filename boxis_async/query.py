@@ -107,6 +107,7 @@ class Pass:
         self._horizon = horizon
         self._ledger = Ledger(query.fingerprint, query.resume, carry_keys=query.carry_keys)
         self._marks = Marks()
+        self._seals = False
         self._is_empty = True
         # Names of what was handed over with a window that is not sealed, and so will come again.
         self._unsealed: set[bytes] = set()
@@ -131,11 +132,16 @@ class Pass:
             pairs = [pair for pair in pairs if asked.starts_within(pair[0].start)]
         if self._query.order == "time":
             pairs.sort(key=_by_start)
+        self._seals = self._is_at_rest(fetched.window) and not (
+            # What it shares with a window that will come again will come again too: to be known
+            # on its edges then, it must come with all that was beside it.
+            self._unsealed and any(self.seen.name(*pair) in self._unsealed for pair in pairs)
+        )
         # Before they are added: a mark speaks of all that the server gave for the window.
-        self._marks = self._marked(fetched.window, pairs)
+        self._marks = self._marked(fetched.window, pairs) if self._seals else Marks()
         add = self.seen.add
         new = [pair for pair in pairs if add(*pair)]
-        if not self._is_at_rest(fetched.window):
+        if not self._seals:
             self._unsealed.update(self.seen.name(*pair) for pair in new)
         return tuple(cdr for cdr, _ in new)
 
@@ -143,9 +149,7 @@ class Pass:
         """Note a window as handed over, now that the item after its last record is asked for."""
         self.windows += 1
         self._seconds += window.length.total_seconds()
-        self._ledger.hand_over(
-            window, self._marks, is_sealed=self._is_at_rest(window), is_empty=self._is_empty
-        )
+        self._ledger.hand_over(window, self._marks, is_sealed=self._seals, is_empty=self._is_empty)
 
     def fail(self, error: WindowError) -> None:
         """Note a window that failed for good."""
@@ -182,11 +186,8 @@ class Pass:
 
     def _marked(self, window: Window, pairs: list[tuple[CDR, bytes]]) -> Marks:
         """Mark the records that touch a window's two ends, and all if they are to be carried."""
-        if window.start is None or window.end is None or not self._is_at_rest(window):
+        if window.start is None or window.end is None:
             return Marks()
-        if self._unsealed:
-            # What is to be handed over again must not be known again.
-            pairs = [pair for pair in pairs if self.seen.name(*pair) not in self._unsealed]
         # In the records' own zone, where Python compares the wall clocks.
         first = window.start.replace(tzinfo=self._query.zone)
         last = window.end.replace(tzinfo=self._query.zone)

@@ -759,6 +759,24 @@ async def test_ranges_that_grow(data: st.DataObject) -> None:
     assert coverage.sealed == (Window(night, night + SPAN),)
 
 
+async def test_what_an_unsealed_window_shares(make_client: MakeClient) -> None:
+    """A window that shares a call with one that will come again is not sealed without it."""
+    long_call = call("2024-10-27 02:15:00", end="2024-10-27 03:30:00")
+    client = make_client(Provider([long_call], filter_mode="overlap"))
+    night = datetime(2024, 10, 27)  # noqa: DTZ001 - the wall clock
+    coverage, found = None, 0
+    for begin, end in ((2.25, 3.5), (1, 3.25), (1, 6)):
+        stream = client.cdrs(night + begin * HOUR, night + end * HOUR, window=HOUR, resume=coverage)
+        batches = [batch async for batch in stream.batches()]
+        coverage = stream.coverage
+        found += sum(
+            len(batch.cdrs)
+            for batch in batches
+            if any(is_within(batch.window, span) for span in coverage.sealed)
+        )
+    assert found == 1
+
+
 async def test_a_part_that_ends_in_the_repeated_hour(make_client: MakeClient) -> None:
     """A call that ends, on the wall, before it began is in the whole, and in neither part."""
     night = datetime(2024, 10, 27)  # noqa: DTZ001 - the wall clock
