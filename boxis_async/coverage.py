@@ -54,7 +54,7 @@ class Coverage:
     sealed_spans: tuple[Sealed, ...] = ()
     """What is done for good, with the marks of the edges."""
     unsealed: tuple[Window, ...] = ()
-    """Handed over, but too young to be at rest: fetched again on resuming."""
+    """Handed over, but not for good, as most often they are too young: fetched again."""
     empty: tuple[Window, ...] = ()
     """Of what was handed over, the windows without a record."""
     failed: tuple[Window, ...] = ()
