@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import re
 from datetime import date, datetime, timedelta, tzinfo
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NoReturn, Self
@@ -23,6 +22,7 @@ from .transport import HTTPClient, Transport, problem_with_http_client, problem_
 from .wallclock import Range, WallClock
 from .windows import problem_with_length
 from .wire import Credentials, Key, ReturnType, problem_with_returntype
+from .wire_json import LONE_SURROGATE
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -32,9 +32,6 @@ __all__ = ["BoxisClient"]
 BASE_URL: Final = "https://api.boxis.net/"
 
 _LONGEST = 1e9
-
-# What the environment's bytes become where they are not UTF-8.
-_LONE_SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 
 class BoxisClient:
@@ -346,7 +343,7 @@ def _problem_with_text(value: object, name: str) -> str | None:
         return None
     if not isinstance(value, str):
         return f"{name} must be a str, not {type(value).__name__}"
-    if _LONE_SURROGATE.search(value):
+    if LONE_SURROGATE.search(value):
         return f"{name} is not valid Unicode: it cannot be sent"
     return None
 

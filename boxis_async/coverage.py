@@ -17,6 +17,7 @@ import attrs
 
 from .errors import UsageError
 from .models import Window
+from .records import DIGEST_SIZE
 from .wallclock import read_wall, write_wall
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ __all__ = ["Coverage", "Ledger", "Marks", "Sealed"]
 
 _VERSION = 1
 _SHOWN = 3
-_MARK_SIZE = 3 * 16
+_MARK_SIZE = 3 * DIGEST_SIZE
 
 
 @attrs.frozen

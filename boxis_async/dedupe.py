@@ -10,14 +10,13 @@ from typing import Literal, TypeAlias
 
 from .errors import UsageError
 from .models import CDR
+from .records import DIGEST_SIZE
 
 __all__ = ["Seen", "UniqueBy", "Verdict", "problem_with_unique_by"]
 
 logger = logging.getLogger("boxis_async")
 
 UniqueBy: TypeAlias = Literal["uniqueid", "leg"] | Callable[[CDR], Hashable]
-
-_DIGEST_SIZE = 16
 
 
 class Verdict(Enum):
@@ -51,27 +50,22 @@ class Seen:
         # with these apart.
         self._carried: set[bytes] = set()
         for mark in carried:
-            self._carried.add(mark[:_DIGEST_SIZE])
-            self._legs.add(mark[_DIGEST_SIZE : 2 * _DIGEST_SIZE])
-            self._contents.add(mark[2 * _DIGEST_SIZE :])
+            self._carried.add(mark[:DIGEST_SIZE])
+            self._legs.add(mark[DIGEST_SIZE : 2 * DIGEST_SIZE])
+            self._contents.add(mark[2 * DIGEST_SIZE :])
         if not callable(unique_by):
             self._keys |= self._carried
         self.counts = dict.fromkeys(Verdict, 0)
 
     def mark(self, cdr: CDR, content: bytes) -> bytes:
         """Give what a later run needs to know a record again: digests of key, leg and content."""
-        leg = _leg(cdr)
-        if callable(self._unique_by):
-            key = _digest(repr(self._unique_by(cdr)))
-        else:
-            key = leg if self._unique_by == "leg" else _digest(cdr.uniqueid)
-        return key + leg + content
+        return self._key_digest(cdr) + _leg(cdr) + content
 
     def name(self, cdr: CDR, content: bytes) -> bytes:
         """Give a digest of what makes a record the same: its key, or else its content."""
         if not cdr.uniqueid and not callable(self._unique_by):
             return content
-        return self.mark(cdr, content)[:_DIGEST_SIZE]
+        return self._key_digest(cdr)
 
     def add(self, cdr: CDR, content: bytes) -> bool:
         """Take note of a record, and tell whether it is the first with its key.
@@ -113,6 +107,11 @@ class Seen:
             return Verdict.NEW
         return Verdict.REVISION if is_same_leg else Verdict.CONFLICT
 
+    def _key_digest(self, cdr: CDR) -> bytes:
+        if callable(self._unique_by):
+            return _digest(repr(self._unique_by(cdr)))
+        return _leg(cdr) if self._unique_by == "leg" else _digest(cdr.uniqueid)
+
     def _is_carried(self, key: Hashable) -> bool:
         """Tell whether an earlier run handed over what a function gave this key."""
         return (
@@ -153,4 +152,4 @@ def _leg(cdr: CDR) -> bytes:
 def _digest(*parts: str) -> bytes:
     # Each part behind its length: ("ab", "c") and ("a", "bc") are different keys.
     told = "".join(f"{len(part)}:{part}" for part in parts)
-    return blake2b(told.encode("utf-8", "surrogatepass"), digest_size=_DIGEST_SIZE).digest()
+    return blake2b(told.encode("utf-8", "surrogatepass"), digest_size=DIGEST_SIZE).digest()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import stamina
@@ -18,6 +18,7 @@ from .errors import (
     TooLargeError,
     UsageError,
 )
+from .wire import PASSING_STATUSES
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -27,7 +28,6 @@ __all__ = ["RetryPolicy", "is_cured_by_less", "is_too_much", "is_transient", "re
 _SERVER_IS_AT_FAULT = 500
 _TOO_MANY_REQUESTS = 429
 _DOUBLINGS = 62
-_PASSING_STATUSES = frozenset({408, 425, _TOO_MANY_REQUESTS})
 
 
 def _at_least(least: float) -> Callable[[object, attrs.Attribute[Any], Any], None]:
@@ -43,15 +43,6 @@ def _at_least(least: float) -> Callable[[object, attrs.Attribute[Any], Any], Non
 def _whole(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
     if not isinstance(value, int):
         raise UsageError(f"RetryPolicy: {attribute.name} must be a whole number, not {value!r}")
-
-
-class _Settings(TypedDict):
-    attempts: int
-    timeout: float | None
-    wait_initial: float
-    wait_max: float
-    wait_jitter: float
-    wait_exp_base: float
 
 
 @attrs.frozen(kw_only=True)
@@ -79,7 +70,8 @@ class RetryPolicy:
         self, deserves: Callable[[Exception], bool | float]
     ) -> AsyncIterator[stamina.Attempt]:
         """Iterate over the attempts, waiting between them; see `stamina.retry_context`."""
-        settings = _Settings(
+        return stamina.retry_context(
+            deserves,
             attempts=self.attempts,
             timeout=None,
             wait_initial=self.wait_initial,
@@ -87,7 +79,6 @@ class RetryPolicy:
             wait_jitter=self.wait_jitter,
             wait_exp_base=2,
         )
-        return stamina.retry_context(deserves, **settings)
 
     def deserves(self, error: Exception) -> bool | float:
         """Tell whether an error may pass by itself, or after how many seconds."""
@@ -113,7 +104,7 @@ class RetryPolicy:
 def is_transient(error: Exception) -> bool:
     """Tell whether sending the same again may help."""
     if isinstance(error, StatusError):
-        return error.status >= _SERVER_IS_AT_FAULT or error.status in _PASSING_STATUSES
+        return error.status >= _SERVER_IS_AT_FAULT or error.status in PASSING_STATUSES
     return isinstance(error, (ConnectionFailedError, AttemptTimeoutError, MalformedAnswerError))
 
 

@@ -25,7 +25,7 @@ from .errors import (
     UsageError,
 )
 from .wallclock import write_wall
-from .wire_json import read_json
+from .wire_json import LONE_SURROGATE, read_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from .transport import Reply
 
 __all__ = [
+    "PASSING_STATUSES",
     "Answer",
     "Credentials",
     "Form",
@@ -59,8 +60,8 @@ _NUMBERED = re.compile(r"[a-z]+_?[0-9]+", re.IGNORECASE)
 _OK = range(200, 300)
 _REDIRECTED = range(300, 400)
 _REFUSED = range(400, 500)
-_PASSING = frozenset({408, 425, 429})
-_LONE_SURROGATE = re.compile(r"[\ud800-\udfff]")
+PASSING_STATUSES = frozenset({408, 425, 429})
+"""Statuses of client errors (4xx) that speak of the moment, not of the request."""
 
 # No error text is documented beyond `Error: {error description}`: match the page's own words.
 _ABOUT_WHO_ASKS = re.compile(r"authenticat|authcode|auth code|credential", re.IGNORECASE)
@@ -155,7 +156,7 @@ def sign(  # noqa: PLR0913 - one argument for each part of the form
     problems = [
         f"{name} is not valid Unicode"
         for name in ("username", "section", "action")
-        if _LONE_SURROGATE.search(fields[name])
+        if LONE_SURROGATE.search(fields[name])
     ]
     for name, value in parameters.items():
         if name in _RESERVED:
@@ -232,7 +233,7 @@ def read_reply(reply: Reply, returntype: ReturnType = "json", *, as_text: bool =
         except MalformedAnswerError:
             logger.debug("status %d came without an answer of the API", reply.status)
         except RefusedError as refusal:
-            if reply.status in _REFUSED and reply.status not in _PASSING:
+            if reply.status in _REFUSED and reply.status not in PASSING_STATUSES:
                 raise
             # It may pass, so the status decides; what the API says of it is not lost.
             advice = f": {refusal}"
@@ -291,7 +292,7 @@ def problem_with_returntype(returntype: object) -> str | None:
 def _parameter(value: object) -> str:
     if isinstance(value, str):
         # What cannot be written as UTF-8 would fail deep inside, far from its name.
-        if _LONE_SURROGATE.search(value):
+        if LONE_SURROGATE.search(value):
             raise TypeError("the text is not valid Unicode")
         return value
     # A bool is an int to Python, and "True" a text to PHP: neither is what was meant.

@@ -12,7 +12,7 @@ from .errors import MalformedAnswerError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["read_json"]
+__all__ = ["LONE_SURROGATE", "read_json"]
 
 logger = logging.getLogger("boxis_async")
 
@@ -20,7 +20,9 @@ _ENVELOPE_BEGINS = re.compile(
     r'\{\s*"(?:result|resulttxt|params|timestamp|timestamperror)"\s*:', re.ASCII
 )
 _LONG_NUMBER = re.compile(r"[0-9]{6,}")
-_LONE_SURROGATE = re.compile(r"[\ud800-\udfff]")
+LONE_SURROGATE = re.compile(r"[\ud800-\udfff]")
+"""Half a character: it can be spelt in JSON or stand in `os.environ`, and cannot be sent."""
+
 
 # A notice is short; searching a megabyte of it for an answer would only burn time.
 _NOTICE_LENGTH = 64 * 1024
@@ -111,7 +113,7 @@ def _after_notice(text: str, decoder: json.JSONDecoder) -> int:
 def _without_lone_surrogates(value: Any) -> Any:  # noqa: ANN401
     """Replace halves of characters, which JSON's escapes can spell and UTF-8 cannot."""
     if isinstance(value, str):
-        return _LONE_SURROGATE.sub("�", value)
+        return LONE_SURROGATE.sub("�", value)
     if isinstance(value, dict):
         fields = cast("dict[str, Any]", value)
         return _object(
