@@ -142,11 +142,7 @@ class Seen:
 
 
 def _leg(cdr: CDR) -> bytes:
-    """Give a digest of what names a leg: uniqueid and sequence, or what stands in for it."""
-    if cdr.sequence is not None:
-        return _digest(cdr.uniqueid, str(cdr.sequence))
-    start = f"{cdr.start:%Y-%m-%d %H:%M:%S} {cdr.start.fold}"
-    return _digest(cdr.uniqueid, start, cdr.channel, cdr.dstchannel)
+    return _digest(*cdr.leg)
 
 
 def _digest(*parts: str) -> bytes:

@@ -140,6 +140,18 @@ class CDR:
     """Fields that the provider sends and nobody documented, by their own names, as text."""
 
     @property
+    def leg(self) -> tuple[str, ...]:
+        """What names this leg: its uniqueid and its sequence, as texts.
+
+        Where there is no sequence, what stands in for it: the start, the channel and the
+        dstchannel. `unique_by="leg"` goes by it, and it makes a primary key in a database.
+        """
+        if self.sequence is not None:
+            return self.uniqueid, str(self.sequence)
+        start = f"{self.start:%Y-%m-%d %H:%M:%S} {self.start.fold}"
+        return self.uniqueid, start, self.channel, self.dstchannel
+
+    @property
     def answered(self) -> bool:
         """Whether the leg's disposition is ANSWERED."""
         return self.disposition == Disposition.ANSWERED

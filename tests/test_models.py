@@ -98,6 +98,15 @@ def test_a_call_needs_a_start_only() -> None:
         CDR("x")  # type: ignore[call-arg]
 
 
+def test_a_leg_has_a_name() -> None:
+    """The sequence tells legs of one uniqueid apart; without one, start and channels do."""
+    assert attrs.evolve(CALL, sequence=7).leg == ("x", "7")
+    assert CALL.leg == ("x", "2024-03-05 12:00:00 0", "", "")
+    second = attrs.evolve(CALL, start=CALL.start.replace(fold=1))
+    other = attrs.evolve(CALL, dstchannel="SIP/201-1")
+    assert len({CALL.leg, second.leg, other.leg, attrs.evolve(CALL, channel="SIP/1").leg}) == 4
+
+
 def test_extra_fields_are_not_shared() -> None:
     """The extra fields that calls have by default cannot be changed for all of them."""
     one, other = CDR(start=CALL.start), CDR(start=CALL.start)
