@@ -262,6 +262,15 @@ class BoxisClient:
             raise UsageError(*filter(None, problems))
         return await self._fetcher.call(section, action, parameters, retry=retry)
 
+    @property
+    def clock_offset(self) -> float | None:
+        """By how many seconds the provider's clock was ahead of this machine's, or None.
+
+        As the latest answer told; the provider tells whole seconds, and the answer's way here
+        counts as its lag. None before the first answer that tells.
+        """
+        return self._sender.clock.noted
+
     async def aclose(self) -> None:
         """Close the client: its streams are cut short, its connections closed.
 

@@ -74,17 +74,28 @@ class Deadline:
 
 
 class ServerClock:
-    """The provider's clock, as far as it has told it: ours, and an offset that is kept."""
+    """The provider's clock, as far as it has told it: ours, and an offset that is kept.
 
-    __slots__ = ("_offset", "corrections")
+    Only a refusal sets it. What any other answer tells is noted: a clock that the server
+    accepts is right enough.
+    """
+
+    __slots__ = ("_offset", "corrections", "noted")
 
     def __init__(self) -> None:
         self._offset = 0.0
         self.corrections = 0
+        self.noted: float | None = None
+        """By how many seconds the server's was ahead of ours in the latest answer that told."""
 
     def now(self) -> float:
         """Give the time in Unix seconds by the provider's clock."""
         return time.time() + self._offset
+
+    def note(self, server_time: int | None) -> None:
+        """Note what an answer tells of the server's clock, in Unix seconds."""
+        if server_time is not None:
+            self.noted = server_time - time.time()
 
     def correct(self, server_time: int, *, seen: int) -> None:
         """Set the clock, unless somebody did since a request was signed.
@@ -186,8 +197,10 @@ class Sender:
             took = _milliseconds(began)
             try:
                 answer = read_reply(reply, self._returntype, as_text=as_text)
+                self.clock.note(answer.server_time)
                 found = read(answer)
             except ClockError as error:
+                self.clock.note(error.server_time)
                 logger.debug("%s: %s, %.0f ms", told, error, took)
                 if clock_was_refused or error.server_time is None:
                     raise

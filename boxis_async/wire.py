@@ -114,6 +114,8 @@ class Answer:
 
     params: Any
     beside: dict[str, Any]
+    server_time: int | None = None
+    """The server's clock when it answered, in Unix seconds, where it tells."""
 
     @property
     def content(self) -> Any:  # noqa: ANN401 - whatever the API sends
@@ -196,12 +198,10 @@ def read_answer(body: bytes, returntype: ReturnType = "json", *, as_text: bool =
         raise MalformedAnswerError("the answer is empty, though the request was accepted")
     answer = _xml_reader()(body) if returntype == "xml" else read_json(body, as_text=as_text)
     result = _scalar(answer.get("result"))
+    told = _scalar(answer.get("timestamp"))
+    server_time = int(told) if re.fullmatch(r"[0-9]{1,12}", told) else None
     if _is_truthy(answer.get("timestamperror")):
-        server_time = _scalar(answer.get("timestamp"))
-        raise ClockError(
-            _text(answer.get("resulttxt")),
-            server_time=int(server_time) if re.fullmatch(r"[0-9]{1,12}", server_time) else None,
-        )
+        raise ClockError(_text(answer.get("resulttxt")), server_time=server_time)
     if result == "0":
         text = _text(answer.get("resulttxt"))
         raise AuthenticationError(text) if _ABOUT_WHO_ASKS.search(text) else RefusedError(text)
@@ -210,7 +210,7 @@ def read_answer(body: bytes, returntype: ReturnType = "json", *, as_text: bool =
             f"the answer's `result` must be 1 or 0, not {_shown(answer.get('result'))}"
         )
     beside = {name: value for name, value in answer.items() if name not in _ENVELOPE}
-    return Answer(answer.get("params"), beside)
+    return Answer(answer.get("params"), beside, server_time)
 
 
 def read_reply(reply: Reply, returntype: ReturnType = "json", *, as_text: bool = False) -> Answer:

@@ -38,6 +38,31 @@ async def test_a_skewed_clock(
     assert (stream.stats.requests, stream.stats.retries) == (24 + refused, refused)
 
 
+@pytest.mark.parametrize("returntype", ["json", "xml"])
+@pytest.mark.parametrize("skew", [7200, -40, 0])
+async def test_how_far_the_clock_is_off(
+    make_client: MakeClient, returntype: str, skew: int
+) -> None:
+    """The latest answer tells how far the provider's clock is ahead, refused or not."""
+    client = make_client(Provider(hourly(), clock_skew=skew), returntype=returntype)
+    assert client.clock_offset is None
+    await client.cdrs(DAY, NEXT_DAY).to_list()
+    assert client.clock_offset == pytest.approx(skew, abs=5)
+
+
+@pytest.mark.parametrize("told", ["", "soon", None, "-1", "9" * 13])
+async def test_an_answer_that_does_not_tell_the_time(
+    make_client: MakeClient, told: str | None
+) -> None:
+    """An answer whose timestamp is none is an answer still, and tells nothing of the clock."""
+    body = {"result": "1", "resulttxt": "", "params": [], "timestamp": told}
+    transport = httpx.MockTransport(lambda _: httpx.Response(200, json=body))
+    async with httpx.AsyncClient(transport=transport) as http_client:
+        client = make_client(Provider(), http_client=http_client)
+        assert await client.cdrs(DAY, NEXT_DAY).to_list() == []
+        assert client.clock_offset is None
+
+
 async def test_one_correction_serves_all_in_flight(
     make_client: MakeClient, caplog: pytest.LogCaptureFixture
 ) -> None:
