@@ -24,6 +24,7 @@ from .pump import Run, Runs, abandon
 from .send import Tally
 
 if TYPE_CHECKING:
+    from datetime import tzinfo
     from types import TracebackType
 
     from .coverage import Coverage
@@ -76,6 +77,11 @@ class CDRStream(AsyncIterator[CDR]):
         With `window=None` they are a first guess (`Plan.guess`), of a day each.
         """
         return self._query.begin().plan
+
+    @property
+    def timezone(self) -> tzinfo:
+        """The provider's time zone, which the records' datetimes are in."""
+        return self._query.zone
 
     @property
     def stats(self) -> Stats:
