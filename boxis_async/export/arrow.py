@@ -1,0 +1,206 @@
+"""Records as Arrow tables and Parquet files, by pyarrow (extra `parquet`)."""
+
+# pyarrow carries no types.
+# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false
+# pyright: reportUnknownArgumentType=false, reportUnknownParameterType=false
+# pyright: reportUnknownVariableType=false
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
+from functools import cache
+from typing import TYPE_CHECKING, Any, BinaryIO
+from zoneinfo import ZoneInfo
+
+from boxis_async import CDR, MissingExtraError
+from boxis_async.export.columns import COLUMNS, Kind, values_of
+from boxis_async.export.errors import UnfitValueError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+
+    import pyarrow as pa
+
+__all__ = ["ParquetWriter", "merge", "require_pyarrow", "to_arrow"]
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+# 38 digits, the most that a decimal of 16 bytes holds, of which so many after the point.
+_DIGITS, _DECIMALS = 38, 10
+
+
+def to_arrow(cdrs: Iterable[CDR], *, timezone: tzinfo | None = None) -> pa.Table:
+    """Make an Arrow table of records, with the columns of `CDR`.
+
+    Texts are `string`, datetimes `timestamp[us]` in the provider's zone, whole numbers
+    `int64`, `cc_date` is `date32`, `cc_cost` `decimal128(38, 10)`, and `extra` a map of texts.
+
+    Args:
+        cdrs: The records.
+        timezone: The zone of the columns; else that of the first record, or UTC without one.
+
+    Raises:
+        MissingExtraError: pyarrow is not installed; the text names the extra.
+        UnfitValueError: A number is too large for its column.
+    """
+    records = list(cdrs)
+    if timezone is None:
+        timezone = records[0].start.tzinfo if records else None
+    return _table(records, schema(timezone))
+
+
+def schema(zone: tzinfo | None) -> pa.Schema:
+    """Give the columns' types, with datetimes in a zone."""
+    arrow = require_pyarrow()
+    types: dict[Kind, Any] = {
+        "text": arrow.string(),
+        "word": arrow.string(),
+        "moment": arrow.timestamp("us", tz=_zone_name(zone)),
+        "day": arrow.date32(),
+        "whole": arrow.int64(),
+        "amount": arrow.decimal128(_DIGITS, _DECIMALS),
+        "extra": arrow.map_(arrow.string(), arrow.string()),
+    }
+    return arrow.schema([(name, types[kind]) for name, kind in COLUMNS.items()])
+
+
+class ParquetWriter:
+    """Writes records as a Parquet file: a row group for each call of `write`.
+
+    Args:
+        file: Where to, open for bytes.
+        timezone: The zone of the datetimes.
+    """
+
+    def __init__(self, file: BinaryIO, *, timezone: tzinfo) -> None:
+        require_pyarrow()
+        self._schema = schema(timezone)
+        self._sink = _Sink(file)
+        self._writer: Any = None
+
+    def begin(self) -> None:
+        """Write what stands before the first record."""
+        self._writer = _open(self._sink, self._schema)
+
+    def write(self, cdrs: Sequence[CDR]) -> None:
+        """Write records, as a row group of their own."""
+        if cdrs:
+            self._writer.write_table(_table(cdrs, self._schema), row_group_size=len(cdrs))
+
+    def end(self) -> None:
+        """Write what stands after the last record: where each row group is."""
+        self._writer.close()
+
+    def abandon(self) -> None:
+        """Write nothing more, unless the file is at its end."""
+        # pyarrow's own writer would end the file when it is freed, and what is but a part would
+        # look whole.
+        self._sink.is_open = False
+        if self._writer is not None:
+            self._writer.close()
+
+
+class _Sink:
+    """Hands bytes on to a file, which may be a pipe, until it is told to stop."""
+
+    closed = False
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._written = 0
+        self.is_open = True
+
+    def write(self, data: bytes) -> None:
+        if self.is_open:
+            self._file.write(data)
+        self._written += len(data)
+
+    def tell(self) -> int:
+        return self._written
+
+    def flush(self) -> None:
+        """Leave it to whoever has the file."""
+
+    def close(self) -> None:
+        """Leave the file open: it is not pyarrow's."""
+
+
+def merge(parts: Iterable[tuple[Path, int]], file: BinaryIO, *, timezone: tzinfo) -> None:
+    """Write one Parquet file of several, group by group.
+
+    Args:
+        parts: The files, each with how many of its row groups to take.
+        file: Where to, open for bytes.
+        timezone: The zone of the datetimes, for a file without a record.
+    """
+    parquet = _parquet()
+    with _open(_Sink(file), schema(timezone)) as writer:
+        for path, groups in parts:
+            with parquet.ParquetFile(path) as part:
+                for group in range(groups):
+                    table = part.read_row_group(group)
+                    writer.write_table(table, row_group_size=table.num_rows)
+
+
+@cache
+def require_pyarrow() -> Any:  # noqa: ANN401 - pyarrow carries no types
+    """Give pyarrow.
+
+    Raises:
+        MissingExtraError: It is not installed.
+    """
+    try:
+        import pyarrow  # noqa: ICN001, PLC0415 - an optional dependency
+    except ImportError:
+        raise MissingExtraError(
+            'Parquet and Arrow need pyarrow: pip install "boxis-async[parquet]"'
+        ) from None
+    return pyarrow
+
+
+def _parquet() -> Any:  # noqa: ANN401 - pyarrow carries no types
+    require_pyarrow()
+    import pyarrow.parquet  # noqa: PLC0415 - an optional dependency
+
+    return pyarrow.parquet
+
+
+def _open(file: _Sink, columns: pa.Schema) -> Any:  # noqa: ANN401 - pyarrow carries no types
+    return _parquet().ParquetWriter(file, columns, compression="zstd")
+
+
+def _table(cdrs: Sequence[CDR], columns: pa.Schema) -> pa.Table:
+    arrow = require_pyarrow()
+    # By columns, as Arrow holds them.
+    held = zip(*map(values_of, cdrs), strict=True) if cdrs else [()] * len(COLUMNS)
+    arrays: list[Any] = []
+    for (name, kind), values in zip(COLUMNS.items(), held, strict=True):
+        told: Sequence[Any] = values
+        if kind == "moment":
+            told = [None if value is None else _microseconds(value) for value in values]
+        elif kind == "extra":
+            told = [list(value.items()) for value in values]
+        try:
+            arrays.append(arrow.array(told, type=columns.field(name).type))
+        except (arrow.ArrowInvalid, OverflowError) as error:
+            raise UnfitValueError(
+                f"a value of {name} does not fit into {columns.field(name).type}: {error}; "
+                "export as CSV or JSON Lines instead, which hold it as it is"
+            ) from error
+    return arrow.Table.from_arrays(arrays, schema=columns)
+
+
+def _microseconds(moment: datetime) -> int:
+    return (moment - _EPOCH) // _MICROSECOND
+
+
+def _zone_name(zone: tzinfo | None) -> str:
+    """Name a zone as Arrow does: an IANA name, or an offset."""
+    if isinstance(zone, ZoneInfo) and zone.key:
+        return zone.key
+    if isinstance(zone, timezone):
+        minutes = zone.utcoffset(None) // timedelta(minutes=1)
+        sign = "-" if minutes < 0 else "+"
+        return f"{sign}{abs(minutes) // 60:02}:{abs(minutes) % 60:02}" if minutes else "UTC"
+    return "UTC"
