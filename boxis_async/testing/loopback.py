@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import logging
 import socket
 import threading
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 # uses it again would be a fault that nobody asked for.
 _KEEP_ALIVE = 120
 _LOGGERS = ("uvicorn.error", "uvicorn.access")
+_LAST_PORT = 65_535
 
 
 def _import_uvicorn() -> ModuleType:
@@ -34,6 +36,20 @@ def _import_uvicorn() -> ModuleType:
             "LoopbackServer needs uvicorn: install `boxis-async[testing]`", name="uvicorn"
         ) from error
     return uvicorn
+
+
+def _listen(port: int) -> socket.socket:
+    try:
+        return socket.create_server(("127.0.0.1", port), backlog=2048)
+    except OSError as error:
+        if not port:
+            raise
+        taken = error.errno == errno.EADDRINUSE
+        why = "is taken" if taken else f"cannot be had ({error.strerror})"
+        raise OSError(
+            error.errno,
+            f"port {port} of 127.0.0.1 {why}: choose another, or 0 for one that is free",
+        ) from error
 
 
 class _Hush(logging.Filter):
@@ -74,13 +90,19 @@ class LoopbackServer:
 
     Args:
         provider: Who answers at `url`; None: nobody does until `mount`.
+        port: Where it listens; 0: on a free port, which the system gives out.
 
     Raises:
         ImportError: uvicorn is not installed; `boxis-async[testing]` brings it.
+        ValueError: There is no such port.
+        OSError: On entering: the port cannot be had. Its `strerror` says what to do.
     """
 
-    def __init__(self, provider: Provider | None = None) -> None:
+    def __init__(self, provider: Provider | None = None, *, port: int = 0) -> None:
+        if not 0 <= port <= _LAST_PORT:
+            raise ValueError(f"port must be from 0 (a free one) to {_LAST_PORT}, not {port}")
         self._uvicorn = _import_uvicorn()
+        self._port = port
         self._mounts: dict[str, Provider] = {} if provider is None else {"/": provider}
         self._mounted = 0
         self._socket: socket.socket | None = None
@@ -96,7 +118,7 @@ class LoopbackServer:
         if self._thread is not None:
             raise RuntimeError("the server is running already")
         # Listening before the thread starts: a client that is quicker than it waits in the backlog.
-        self._socket = socket.create_server(("127.0.0.1", 0), backlog=2048)
+        self._socket = _listen(self._port)
         # asyncio turns Nagle's algorithm off only on sockets that say they are TCP, and this
         # one does not: each answer would wait 40 ms for an acknowledgement.
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

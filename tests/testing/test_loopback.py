@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import subprocess
 import sys
@@ -207,6 +208,29 @@ async def test_life_of_a_server() -> None:
             with pytest.raises(RuntimeError, match="already"):
                 server.__enter__()
         server.close()
+
+
+def test_a_port_of_ones_own() -> None:
+    """A server listens where it is told to, again after it has ended, and says so if it cannot."""
+    with LoopbackServer() as server:
+        url = httpx.URL(server.url)
+    assert url.port is not None
+    mine = LoopbackServer(Provider(ROWS), port=url.port)
+    for _ in range(2):
+        with mine, httpx.Client() as client:
+            assert mine.url == url
+            assert client.post(url, data=form()).json()["result"] == "1"
+            with pytest.raises(OSError, match=f"port {url.port} of .* is taken: choose") as raised:
+                LoopbackServer(port=url.port).__enter__()
+            assert raised.value.errno == errno.EADDRINUSE
+    assert servers() == []
+
+
+@pytest.mark.parametrize("port", [-1, 65_536])
+def test_no_such_port(port: int) -> None:
+    """A number that no port has is told at once."""
+    with pytest.raises(ValueError, match=f"from 0 .* to 65535, not {port}"):
+        LoopbackServer(port=port)
 
 
 _UVLOOP = """
