@@ -111,7 +111,7 @@ class Provider:
     filter_mode: FilterMode = field(default="start", kw_only=True)
     latency: float | Callable[[], float] = field(default=0.0, kw_only=True)
     gate: Gate | None = field(default=None, kw_only=True)
-    faults: FaultPlan = field(default=_healthy, converter=_fault_plan, kw_only=True)
+    _faults: FaultPlan = field(default=_healthy, converter=_fault_plan, kw_only=True)
     actions: Mapping[tuple[str, str], Action] = field(
         factory=dict[tuple[str, str], Action], kw_only=True
     )
@@ -134,6 +134,16 @@ class Provider:
 
     def __repr__(self) -> str:
         return f"<Provider(rows={len(self._default.rows)}, requests={len(self.requests)})>"
+
+    @property
+    def faults(self) -> FaultPlan:
+        """What chooses each request's fault; set it to whatever the argument takes."""
+        return self._faults
+
+    @faults.setter
+    def faults(self, faults: Iterable[Fault | None] | FaultPlan) -> None:
+        # A property, as a converted attribute takes a list at run time but not for mypy.
+        self._faults = _fault_plan(faults)
 
     def add(self, *rows: Row, tenant: str | None = None) -> None:
         """Append rows, as if more calls had been recorded since.
@@ -201,7 +211,7 @@ class Provider:
         self.peak_in_flight = max(self.peak_in_flight, self.in_flight)
         try:
             received, refused = self._receive(scope, body)
-            fault = self.faults(received)
+            fault = self._faults(received)
             if not await self._hold(received, receive):
                 return
             if fault is not None and fault.kind == "hang":

@@ -383,6 +383,19 @@ async def test_faults_are_used_up_one_for_each_request() -> None:
     assert all(received.accepted for received in provider.requests)
 
 
+async def test_faults_of_a_provider_that_is_there() -> None:
+    """Faults are set as they are given at first, and take the place of those before."""
+    provider = Provider(faults=[Fault.status(503)] * 3)
+    async with provider.client() as client:
+        assert (await client.post("/", data=form())).status_code == 503
+        provider.faults = [None, Fault.status(429)]
+        assert [(await client.post("/", data=form())).status_code for _ in range(3)] == [
+            *(200, 429, 200)
+        ]
+        provider.faults = lambda received: Fault.status(500) if received.number == 5 else None
+        assert [(await client.post("/", data=form())).status_code for _ in range(2)] == [500, 200]
+
+
 async def test_faults_by_request() -> None:
     """A callable chooses a fault by the request, and may be exchanged between requests."""
     provider = Provider(faults=lambda received: None if received.datefrom else Fault.empty())
