@@ -11,6 +11,7 @@ from boxis_async.testing.ledger import FilterMode, Row
 from boxis_async.testing.loopback import LoopbackServer
 from boxis_async.testing.provider import Provider
 from boxis_async.testing.rules import Received
+from boxis_async.testing.served import ServedProvider
 from boxis_async.testing.wire import EmptyForm, ResultAs
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "Received",
     "ResultAs",
     "Row",
+    "ServedProvider",
     "client_for",
     "generate_calls",
 ]

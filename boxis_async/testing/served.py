@@ -1,0 +1,30 @@
+"""Where a provider is served, and what a program needs to know of it."""
+
+from __future__ import annotations
+
+from attrs import frozen
+
+from boxis_async.testing.provider import Provider
+
+
+@frozen
+class ServedProvider:
+    """A provider that a server answers for.
+
+    Attributes:
+        url: Its address, such as `http://127.0.0.1:8000/p1/`.
+        provider: Who answers there.
+    """
+
+    url: str
+    provider: Provider
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The environment variables from which a client of it takes its settings."""
+        return {
+            "BOXIS_USERNAME": self.provider.username,
+            "BOXIS_API_KEY": self.provider.api_key,
+            "BOXIS_TENANT": self.provider.tenant,
+            "BOXIS_BASE_URL": self.url,
+        }
