@@ -1,25 +1,34 @@
-"""A web backend that streams a tenant's calls: FastAPI, over real sockets on both sides."""
+"""The web backend of the examples: FastAPI, over real sockets on both sides."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
+import re
 import socket
 from typing import TYPE_CHECKING
 
 import httpx
 import pytest
+import stamina
 import uvicorn
-from calls import DAY, HOUR, NEXT_DAY, hourly
-from fastapi import FastAPI
-from fastapi.responses import StreamingResponse
+from calls import call
+from examples import load
 from waiting import Gate, settled
 
-from boxis_async import BoxisClient
-from boxis_async.testing import LoopbackServer, Provider
+from boxis_async.testing import Fault, LoopbackServer, Provider, ServedProvider
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
+
+    from fastapi import FastAPI
+
+    from boxis_async.testing import Received
+
+# `calls.DAY` and the day after: the stream asks for it in one window, and for two days in two.
+DAY = "/calls?from=2024-03-05&to=2024-03-06"
+TWO_DAYS = "/calls?from=2024-03-05&to=2024-03-07"
 
 
 class Server(uvicorn.Server):
@@ -45,43 +54,147 @@ async def serving(app: FastAPI) -> AsyncIterator[str]:
         await task
 
 
-def backend(client: BoxisClient) -> FastAPI:
-    """Make a backend with one route, which streams the calls of a day as lines."""
-    app = FastAPI()
+@pytest.fixture
+def served(
+    provider: Provider, server: LoopbackServer, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Provider]:
+    """Serve the provider where the environment says that the API is."""
+    for name, value in ServedProvider(server.mount(provider), provider).environment.items():
+        monkeypatch.setenv(name, value)
+    stamina.set_testing(True, attempts=2)
+    yield provider
+    stamina.set_testing(False)
+    server.unmount(provider)
 
-    @app.get("/calls")
-    async def calls() -> StreamingResponse:
-        async def lines() -> AsyncIterator[str]:
-            async for cdr in client.cdrs(DAY, NEXT_DAY, window=HOUR):
-                yield f"{cdr.uniqueid}\n"
 
-        return StreamingResponse(lines(), media_type="text/plain")
+@pytest.fixture
+async def reader(served: Provider) -> AsyncIterator[httpx.AsyncClient]:
+    """Be a reader of the backend, which asks `served`."""
+    assert served.requests == []
+    async with (
+        serving(load("web_backend").app) as url,
+        httpx.AsyncClient(base_url=url) as reader,
+    ):
+        yield reader
 
-    return app
+
+def lines(response: httpx.Response) -> list[dict[str, object]]:
+    return [json.loads(line) for line in response.text.splitlines()]
+
+
+async def test_lines(served: Provider, reader: httpx.AsyncClient) -> None:
+    """Each leg that starts in the range is a line, in order, with what a page needs of it."""
+    served.add(
+        call(
+            "2024-03-05 23:59:59",
+            "out",
+            userfield="[outbound]",
+            dst="0041795550198",
+            linkedid="one",
+            billsec="0",
+            disposition="NO ANSWER",
+        ),
+        call("2024-03-05 23:59:59", "out", sequence="2", linkedid="one", userfield="[inbound]"),
+        call("2024-03-06 00:00:00", "tomorrow"),
+    )
+    response = await reader.get(DAY)
+    assert response.headers["content-type"].startswith("application/x-ndjson")
+    *hours, outbound, inbound = lines(response)
+    assert [line["call"] for line in hours] == [row["uniqueid"] for row in served.select()[:24]]
+    assert outbound == {
+        "call": "one",
+        "start": "2024-03-05T23:59:59+01:00",
+        "direction": "outbound",
+        "name": "",
+        "number": "0041795550198",
+        "billsec": 0,
+        "disposition": "NO ANSWER",
+    }
+    assert (inbound["direction"], inbound["name"], inbound["number"], inbound["billsec"]) == (
+        *("inbound", "Anna Meier", "0041445550123"),
+        60,
+    )
+
+
+async def test_lines_come_as_they_arrive(served: Provider, reader: httpx.AsyncClient) -> None:
+    """The first window's lines are there while the second is still awaited."""
+    gate = Gate(lambda received: str(received.datefrom) >= "2024-03-06")
+    served.gate = gate
+    served.add(call("2024-03-06 12:00:00", "later"))
+    async with reader.stream("GET", TWO_DAYS) as response:
+        found: list[str] = []
+        async for line in response.aiter_lines():
+            found.append(json.loads(line)["call"])
+            if len(found) == 24:
+                assert not gate.is_open
+                gate.open()
+    assert len(found) == 25
+    assert found[-1] == "later"
 
 
 @pytest.mark.both_loops
-async def test_a_reader_that_leaves(server: LoopbackServer) -> None:
+async def test_a_reader_that_leaves(served: Provider, reader: httpx.AsyncClient) -> None:
     """A reader that leaves half-way leaves nothing behind, and the next one gets everything."""
-    gate = Gate(lambda received: str(received.datefrom) >= f"{DAY + 3 * HOUR}")
-    provider = Provider(hourly(), gate=gate)
-    async with (
-        BoxisClient(
-            provider.username,
-            provider.api_key,
-            tenant=provider.tenant,
-            base_url=server.mount(provider),
-        ) as client,
-        serving(backend(client)) as url,
-        httpx.AsyncClient(base_url=url) as reader,
-    ):
-        async with reader.stream("GET", "/calls") as response:
-            lines = response.aiter_lines()
-            first = await anext(lines)
-            await settled(lambda: provider.in_flight > 0)
-        await settled(lambda: provider.in_flight == 0)
-        provider.gate = None
-        whole = (await reader.get("/calls")).text.splitlines()
-    server.unmount(provider)
-    assert whole == [row["uniqueid"] for row in provider.select()]
+    served.gate = Gate(lambda received: str(received.datefrom) >= "2024-03-06")
+    async with reader.stream("GET", TWO_DAYS) as response:
+        # Held by a name: dropped, it would leave at once.
+        rest = response.aiter_lines()
+        first = await anext(rest)
+        await settled(lambda: served.in_flight > 0)
+    await settled(lambda: served.in_flight == 0)
+    served.gate = None
+    whole = (await reader.get(TWO_DAYS)).text.splitlines()
+    assert [json.loads(line)["call"] for line in whole] == [
+        row["uniqueid"] for row in served.select()
+    ]
     assert first == whole[0]
+
+
+async def test_a_failure_on_the_way(served: Provider, reader: httpx.AsyncClient) -> None:
+    """What fails after the head went out is told in the last line; the next reader is served."""
+
+    def second_day(received: Received) -> Fault | None:
+        return Fault.refuse("no such day") if str(received.datefrom) >= "2024-03-06" else None
+
+    served.faults = second_day
+    response = await reader.get(TWO_DAYS)
+    assert response.status_code == 200
+    *calls, last = lines(response)
+    assert len(calls) == 24
+    assert set(last) == {"error"}
+    assert "no such day" in str(last["error"])
+    assert "stand-in-key" not in response.text
+    assert len(lines(await reader.get(DAY))) == 24
+
+
+async def test_a_range_that_makes_no_sense(served: Provider, reader: httpx.AsyncClient) -> None:
+    """A range that is missing, no range, or too long is refused before anything is asked."""
+    for query in (
+        *("", "from=2024-03-05", "to=2024-03-05"),
+        "from=yesterday&to=2024-03-06",
+        "from=2024-02-30&to=2024-03-06",
+        "from=2024-03-05&to=2024-03-05",
+        "from=2024-03-06&to=2024-03-05",
+        "from=2023-03-05&to=2024-03-05",
+        "from=0001-01-01&to=9999-12-31",
+    ):
+        response = await reader.get(f"/calls?{query}")
+        assert response.status_code == 422, query
+        assert response.json()["detail"]
+    assert served.requests == []
+
+
+async def test_the_first_and_the_last_day(served: Provider, reader: httpx.AsyncClient) -> None:
+    """The edges of the calendar are days like any other."""
+    for query in ("from=0001-01-01&to=0001-01-02", "from=9999-12-30&to=9999-12-31"):
+        response = await reader.get(f"/calls?{query}")
+        assert (response.status_code, response.text) == (200, "")
+    assert len(served.requests) == 2
+
+
+async def test_the_page_is_served(reader: httpx.AsyncClient) -> None:
+    """The page stands at the root, whole, and needs nothing from elsewhere."""
+    response = await reader.get("/")
+    assert response.headers["content-type"].startswith("text/html")
+    assert "<h1>Calls</h1>" in response.text
+    assert not re.search(r"https?:|url\(|@import|(src|href)=(?!.data:)", response.text)
