@@ -1,0 +1,421 @@
+"""The bot of the examples: its answers and posts, and Telegram's own library around it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import sqlite3
+from datetime import datetime, timedelta
+from functools import partial
+from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
+
+import pytest
+import time_machine
+from calls import call
+from examples import load
+from telegram.request import BaseRequest
+from waiting import settled
+
+from boxis_async.testing import Fault, LoopbackServer, Provider, ServedProvider
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+    from pathlib import Path
+
+    from telegram.request import RequestData
+
+    from boxis_async import BoxisClient
+
+bot = load("bot")
+
+ZURICH = ZoneInfo("Europe/Zurich")
+NOON = datetime(2026, 10, 1, 12, tzinfo=ZURICH)
+OURS, THEIRS = 123456, 666
+NASTY = '"<b>=SUM(A1)</b>\n10:00  all\u202e is well" <0041445550199>'
+
+
+class Chat:
+    """A chat service by hand: what it is told to receive, and what it was given to send."""
+
+    def __init__(self, *texts: tuple[int, str]) -> None:
+        self.texts = texts
+        self.sent: list[str] = []
+        self.is_broken = False
+
+    async def receive(self) -> AsyncIterator[tuple[int, str]]:
+        for text in self.texts:
+            yield text
+
+    async def send(self, chat_id: int, text: str) -> bool:
+        assert chat_id == OURS
+        if not self.is_broken:
+            self.sent.append(text)
+        return not self.is_broken
+
+
+class TelegramByHand(BaseRequest):
+    """Telegram's side of the network: updates go out as JSON, what is sent is kept."""
+
+    def __init__(self) -> None:
+        self.updates: asyncio.Queue[dict[str, object]] = asyncio.Queue()
+        self.offsets: list[int | None] = []
+        self.sent: list[dict[str, Any]] = []
+        self.faults: list[str] = []
+
+    @property
+    def read_timeout(self) -> float:
+        return 1
+
+    async def initialize(self) -> None:
+        """Open nothing."""
+
+    async def shutdown(self) -> None:
+        """Close nothing."""
+
+    async def do_request(
+        self,
+        url: str,
+        method: str,
+        request_data: RequestData | None = None,
+        *_: object,
+        **__: object,
+    ) -> tuple[int, bytes]:
+        assert method == "POST"
+        assert url.startswith("https://api.telegram.org/bot123:stand-in-token/")
+        function = url.rpartition("/")[2]
+        parameters = {} if request_data is None else request_data.parameters
+        if function in self.faults:
+            self.faults.remove(function)
+            return 502, b"<html>Bad Gateway</html>"
+        result: object
+        if function == "getMe":
+            result = {"id": 1, "is_bot": True, "first_name": "Calls", "username": "calls_bot"}
+        elif function == "getUpdates":
+            self.offsets.append(parameters.get("offset"))
+            result = [await self.updates.get()]
+        else:
+            assert function == "sendMessage"
+            self.sent.append(parameters)
+            result = self.message(0, int(parameters["chat_id"]), parameters["text"])
+        return 200, json.dumps({"ok": True, "result": result}).encode()
+
+    def say(self, number: int, chat_id: int, text: str | None) -> None:
+        message = self.message(number, chat_id, text)
+        self.updates.put_nowait({"update_id": number, "message": message})
+
+    @staticmethod
+    def message(number: int, chat_id: int, text: str | None) -> dict[str, object]:
+        content = {"new_chat_title": "Calls"} if text is None else {"text": text}
+        chat = {"id": chat_id, "type": "private", "first_name": "Anna"}
+        return {"message_id": number, "date": 1790000000, "chat": chat, **content}
+
+
+def inbound(start: str, uniqueid: str, **fields: str) -> dict[str, str | None]:
+    """Make a call from outside that nobody answered."""
+    return call(
+        start,
+        uniqueid,
+        **{"linkedid": uniqueid, "userfield": "[inbound]", "disposition": "NO ANSWER"} | fields,
+    )
+
+
+@pytest.fixture
+def provider() -> Provider:
+    return Provider()
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> Iterator[sqlite3.Connection]:
+    with contextlib.closing(sqlite3.connect(tmp_path / "posted.db")) as state:
+        yield state
+
+
+def lines(text: str) -> list[str]:
+    return text.splitlines()[1:]
+
+
+async def test_who_called_today(client: BoxisClient, provider: Provider) -> None:
+    """The answer tells each call from outside once, and which of them nobody answered."""
+    provider.add(
+        inbound("2026-09-30 23:59:59", "yesterday"),
+        inbound("2026-10-01 08:00:00", "queue"),
+        inbound("2026-10-01 08:00:10", "queue", sequence="2", disposition="ANSWERED"),
+        inbound("2026-10-01 08:00:10", "queue", sequence="3"),
+        call("2026-10-01 08:30:00", "ours", userfield="[outbound]"),
+        inbound("2026-10-01 09:00:00", "missed"),
+    )
+    with time_machine.travel(NOON):
+        text = await bot.who_called_today(client)
+    assert text.splitlines() == [
+        "Calls of 2026-10-01: 2",
+        "08:00  0041445550123  Anna Meier",
+        "09:00  0041445550123  Anna Meier  missed",
+    ]
+
+
+async def test_nobody_called(client: BoxisClient) -> None:
+    """A day without calls is told as such."""
+    with time_machine.travel(NOON):
+        assert await bot.who_called_today(client) == "Calls of 2026-10-01: none"
+
+
+@pytest.mark.parametrize(
+    ("now", "starts"),
+    [
+        ("2026-10-25T22:59:00+00:00", ["00:00:00", "02:30:00", "02:30:01", "23:58:00"]),
+        ("2026-03-29T21:59:00+00:00", ["00:00:00", "01:59:59", "03:00:00", "23:58:00"]),
+        ("2026-07-01T21:59:00+00:00", ["00:00:00", "23:58:00"]),
+        ("2026-06-30T22:30:00+00:00", ["00:00:00", "00:29:00"]),
+    ],
+    ids=["25 hours", "23 hours", "24 hours", "already tomorrow"],
+)
+async def test_today_is_the_providers_day(
+    client: BoxisClient, provider: Provider, now: str, starts: list[str]
+) -> None:
+    """Today runs from midnight to midnight on the provider's clock, however long it is."""
+    moment = datetime.fromisoformat(now)
+    today = moment.astimezone(ZURICH).date()
+    provider.add(inbound(f"{today - timedelta(days=1)} 23:59:59", "yesterday"))
+    provider.add(*(inbound(f"{today} {start}", start) for start in starts))
+    with time_machine.travel(moment):
+        text = await bot.who_called_today(client)
+    assert [line[:5] for line in lines(text)] == [start[:5] for start in starts]
+
+
+async def test_a_call_over_midnight_is_of_the_day_before(
+    client: BoxisClient, provider: Provider
+) -> None:
+    """A call belongs to the day on which its first leg began."""
+    provider.add(
+        inbound("2026-09-30 23:59:50", "late"),
+        inbound("2026-10-01 00:00:05", "late", sequence="2"),
+    )
+    with time_machine.travel(NOON):
+        assert lines(await bot.who_called_today(client)) == []
+
+
+async def test_a_caller_cannot_make_up_lines(client: BoxisClient, provider: Provider) -> None:
+    """What a caller puts into a name stays one line of text, and a short one."""
+    provider.add(inbound("2026-10-01 08:00:00", "1", clid=NASTY))
+    provider.add(inbound("2026-10-01 08:01:00", "2", clid=f'"{"x" * 9000}" <{"1" * 9000}>'))
+    provider.add(inbound("2026-10-01 08:02:00", "3", clid=""))
+    with time_machine.travel(NOON):
+        first, second, third = lines(await bot.who_called_today(client))
+    assert first == "08:00  0041445550199  <b>=SUM(A1)</b> 10:00 all is well  missed"
+    assert len(second) < 150
+    assert third == "08:02  missed"
+
+
+@pytest.mark.parametrize("name", ["Anna Meier", "🦄" * 50, "x" * 60])
+async def test_a_long_answer_is_cut(client: BoxisClient, provider: Provider, name: str) -> None:
+    """An answer is never longer than Telegram takes, and tells how much of it is missing."""
+    provider.add(
+        *(
+            inbound(f"2026-10-01 08:{number // 60:02}:{number % 60:02}", f"{number}", clid=name)
+            for number in range(300)
+        )
+    )
+    with time_machine.travel(NOON):
+        text = await bot.who_called_today(client)
+    title, *told, last = text.splitlines()
+    assert title == "Calls of 2026-10-01: 300"
+    assert last == f"… and {300 - len(told)} more"
+    assert 3900 < len(text.encode("utf-16-le")) // 2 <= 4096
+
+
+def test_what_just_fits_is_whole() -> None:
+    """Nothing is cut where nothing has to be, and one character more is told."""
+    assert bot.message("x", ["y" * 4094]) == "x\n" + "y" * 4094
+    assert bot.message("x", ["y" * 4095]) == "x\n… and 1 more"
+    assert bot.message("x", ["y" * 4000, "z" * 93]) == f"x\n{'y' * 4000}\n{'z' * 93}"
+
+
+async def test_only_those_who_may_know_are_answered(
+    client: BoxisClient, provider: Provider, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A stranger gets nothing, and asks the provider nothing; the log names the chat."""
+    chat = Chat((THEIRS, "Who called today?"), (OURS, "hello"), (OURS, "WHO  CALLED today?"))
+    with time_machine.travel(NOON):
+        await bot.answer(client, chat, [OURS])
+    assert chat.sent == ["Ask me: who called today?", "Calls of 2026-10-01: none"]
+    assert str(THEIRS) in caplog.text
+    assert len(provider.requests) == 1
+
+
+async def test_an_answer_without_the_provider(client: BoxisClient, provider: Provider) -> None:
+    """Where the provider fails, the answer says so, and the next question is answered."""
+    provider.faults = [Fault.refuse("out of order")]
+    chat = Chat(*[(OURS, "who called?")] * 2)
+    with time_machine.travel(NOON):
+        await bot.answer(client, chat, [OURS])
+    assert chat.sent[0].startswith("I see no calls: ")
+    assert "out of order" in chat.sent[0]
+    assert chat.sent[1:] == ["Calls of 2026-10-01: none"]
+
+
+async def test_each_missed_call_is_posted_once(
+    client: BoxisClient, provider: Provider, tmp_path: Path
+) -> None:
+    """Each call that nobody answered is posted once, over many looks and new beginnings."""
+    provider.add(
+        inbound("2026-09-30 11:00:00", "too long ago"),
+        inbound("2026-10-01 08:00:00", "queue"),
+        inbound("2026-10-01 08:00:10", "queue", sequence="2", disposition="ANSWERED"),
+        call("2026-10-01 08:30:00", "ours", userfield="[outbound]", disposition="BUSY"),
+        inbound("2026-10-01 09:00:00", "two legs"),
+        inbound("2026-10-01 09:00:00", "two legs", sequence="2"),
+    )
+    chat = Chat()
+    with time_machine.travel(NOON) as clock:
+        for hours in (0, 0.5, 1):
+            clock.move_to(NOON + timedelta(hours=hours))
+            if hours:
+                provider.add(inbound("2026-10-01 12:10:00", "new"))
+            for _ in range(2):
+                with contextlib.closing(sqlite3.connect(tmp_path / "posted.db")) as state:
+                    await bot.post_missed(client, chat, OURS, state)
+    assert chat.sent == [
+        "Missed calls: 1\n2026-10-01 09:00  0041445550123  Anna Meier",
+        "Missed calls: 1\n2026-10-01 12:10  0041445550123  Anna Meier",
+    ]
+
+
+async def test_a_call_that_is_not_over_is_no_missed_call(
+    client: BoxisClient, provider: Provider, state: sqlite3.Connection
+) -> None:
+    """A call that rang out a moment ago may still be answered: it is not posted yet."""
+    provider.add(inbound("2026-10-01 11:56:00", "answered"), inbound("2026-10-01 11:57:00", "not"))
+    chat = Chat()
+    with time_machine.travel(NOON) as clock:
+        await bot.post_missed(client, chat, OURS, state)
+        assert chat.sent == []
+        provider.add(
+            inbound("2026-10-01 11:57:30", "answered", sequence="2", disposition="ANSWERED")
+        )
+        clock.move_to(NOON + timedelta(minutes=10))
+        await bot.post_missed(client, chat, OURS, state)
+    assert [lines(text)[0][:16] for text in chat.sent] == ["2026-10-01 11:57"]
+
+
+async def test_a_post_that_failed_is_tried_again(
+    client: BoxisClient, provider: Provider, state: sqlite3.Connection
+) -> None:
+    """Only what was sent counts as posted."""
+    provider.add(inbound("2026-10-01 09:00:00", "missed"))
+    chat = Chat()
+    chat.is_broken = True
+    with time_machine.travel(NOON):
+        await bot.post_missed(client, chat, OURS, state)
+        chat.is_broken = False
+        for _ in range(2):
+            await bot.post_missed(client, chat, OURS, state)
+    assert len(chat.sent) == 1
+
+
+async def test_what_is_kept_is_bounded(
+    client: BoxisClient, provider: Provider, state: sqlite3.Connection
+) -> None:
+    """What was posted is kept for as long as it can be read again, and no longer."""
+    chat = Chat()
+    with time_machine.travel(NOON) as clock:
+        for day in range(5):
+            now = NOON + timedelta(days=day)
+            clock.move_to(now)
+            provider.add(
+                *(inbound(f"{now.date()} 0{hour}:00:00", f"{day}-{hour}") for hour in range(9))
+            )
+            for _ in range(2):
+                await bot.post_missed(client, chat, OURS, state)
+    assert [text.splitlines()[0] for text in chat.sent] == ["Missed calls: 9"] * 5
+    assert state.execute("SELECT count(*) FROM posted").fetchone() == (9,)
+
+
+async def test_a_failure_is_told_once(
+    client: BoxisClient, provider: Provider, state: sqlite3.Connection
+) -> None:
+    """A provider that fails is told of once, and watched on; so is its next failure."""
+    chat = Chat()
+    broken = Fault.refuse("out of order")
+
+    async def fails(text: str) -> None:
+        provider.faults = lambda _: broken
+        provider.reset()
+        await settled(lambda: len(provider.requests) > 5)
+        provider.faults = []
+        assert [text for text in chat.sent if "out of order" in text] == [chat.sent[-1]] * count
+        assert text in chat.sent[-1]
+
+    with time_machine.travel(NOON):
+        watching = asyncio.create_task(bot.watch(client, chat, OURS, state, 0))
+        for count in (1, 2):
+            await fails("I see no calls: ")
+            provider.add(inbound("2026-10-01 09:00:00", f"{count}"))
+            await settled(lambda: "Missed calls: 1" in chat.sent[-1])
+        watching.cancel()
+        await asyncio.wait([watching])
+    assert len(chat.sent) == 4
+
+
+async def test_on_telegram(
+    server: LoopbackServer,
+    provider: Provider,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Started as its docstring says, it posts and answers over Telegram's own library."""
+    provider.add(inbound("2026-10-01 09:00:00", "missed", clid=NASTY))
+    environment = {
+        **ServedProvider(server.mount(provider), provider).environment,
+        "TELEGRAM_TOKEN": "123:stand-in-token",
+        "TELEGRAM_CHATS": f"{OURS},-5",
+        "BOT_STATE": str(tmp_path / "posted.db"),
+    }
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    telegram = TelegramByHand()
+    monkeypatch.setattr(bot, "Telegram", partial(bot.Telegram, request=telegram))
+    with time_machine.travel(NOON):
+        running = asyncio.create_task(bot.main())
+        await settled(lambda: len(telegram.sent) == 1)
+        telegram.say(7, THEIRS, "Who called today?")
+        telegram.say(8, OURS, None)
+        telegram.say(9, -5, "Who called today?")
+        await settled(lambda: len(telegram.sent) == 2)
+        running.cancel()
+        await asyncio.wait([running])
+    server.unmount(provider)
+    posted, answered = telegram.sent
+    assert posted == {
+        "chat_id": OURS,
+        "text": "Missed calls: 1\n"
+        "2026-10-01 09:00  0041445550199  <b>=SUM(A1)</b> 10:00 all is well",
+        "link_preview_options": {"is_disabled": True},
+    }
+    assert answered["chat_id"] == -5
+    assert answered["text"].startswith("Calls of 2026-10-01: 1\n09:00  0041445550199  <b>")
+    assert "parse_mode" not in answered
+    assert telegram.offsets == [None, 8, 9, 10]
+    assert "stand-in-token" not in caplog.text
+
+
+async def test_telegram_that_fails(
+    client: BoxisClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A failure of Telegram's costs the message that it hit, and no other."""
+    monkeypatch.setenv("TELEGRAM_TOKEN", "123:stand-in-token")
+    telegram = TelegramByHand()
+    telegram.faults = ["getUpdates", "sendMessage"]
+    telegram.say(1, OURS, "hello")
+    telegram.say(2, OURS, "hello?")
+    async with bot.Telegram(pause=0, request=telegram) as chat:
+        answering = asyncio.create_task(bot.answer(client, chat, [OURS]))
+        await settled(lambda: len(telegram.sent) == 1)
+        answering.cancel()
+        await asyncio.wait([answering])
+    assert telegram.sent[0]["text"] == "Ask me: who called today?"
+    assert telegram.offsets == [None, 2, 3]
+    assert "gives no messages" in caplog.text
+    assert "takes no message" in caplog.text
