@@ -1,8 +1,8 @@
-"""`python -m boxis_async`."""
+"""`python -m boxis_async`, the same as `boxis`."""
 
 import sys
 
-from .cli.main import main
+from .cli.entry import main
 
 if __name__ == "__main__":
     sys.exit(main())

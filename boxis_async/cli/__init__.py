@@ -1,1 +1,1 @@
-"""The command line: `python -m boxis_async`."""
+"""The command line: `boxis`, and `python -m boxis_async`."""

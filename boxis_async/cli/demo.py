@@ -1,123 +1,135 @@
-"""The demo: a stand-in provider on loopback, the real client, a quarter of made-up calls."""
+"""`boxis demo`: a stand-in provider on loopback, the real client, a quarter of made-up calls."""
 
 from __future__ import annotations
 
-import asyncio
-import sys
 import time
 from collections import Counter
 from datetime import date, timedelta
 from decimal import Decimal
-from importlib.util import find_spec
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
+
+import click
 
 from boxis_async import CDR, BoxisClient
-from boxis_async.testing import LoopbackServer, Provider, generate_calls
+
+from .options import Screen
+from .progress import Bar
+from .run import run
+from .serve import API_KEY, TENANT, USERNAME, need_server
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from boxis_async import Stats
 
-__all__ = ["CALLS_PER_DAY", "run"]
-
-CALLS_PER_DAY = 150
+__all__ = ["demo"]
 
 # A quarter with the end of summer time in it.
-_START, _END = date(2025, 10, 1), date(2026, 1, 1)
-_USERNAME, _API_KEY, _TENANT = "demo@example.com", "demo-key", "VOICE-29001-1"
-_SHOWN = 8
+_START: Final = date(2025, 10, 1)
+_END: Final = date(2026, 1, 1)
+_SHOWN: Final = 8
+_NUMBER: Final = 13
 
 
-def run(*, calls_per_day: int = CALLS_PER_DAY) -> None:
-    """Fetch the quarter and print the first calls, the totals and the stats.
+@click.command(cls=Screen, short_help="Fetch made-up calls from a stand-in on this machine.")
+@click.option("--calls-per-day", type=click.IntRange(min=1), default=150, metavar="N",
+              show_default=True, help="calls to make up for each day")  # fmt: skip
+def demo(*, calls_per_day: int) -> None:
+    """Fetch a quarter of made-up calls, without an account.
 
-    Raises:
-        ImportError: The loopback server is not installed; the text names the extra.
-    """
-    _require_server()
+    Starts a stand-in provider on 127.0.0.1, fetches the calls through the real client over real
+    HTTP, and shows the first of them, the totals, and what the client did.
+
+    \b
+    Example: boxis demo --calls-per-day 500
+    """  # noqa: D301 - the sign keeps click from wrapping
+    need_server()
+    # Here, so that the other commands start without them.
+    from boxis_async.testing import LoopbackServer, Provider, generate_calls  # noqa: PLC0415
+
+    from .tables import screen  # noqa: PLC0415
+
+    console = screen()
     rows = generate_calls(_START, _END, calls_per_day=calls_per_day)
-    provider = Provider(rows, username=_USERNAME, api_key=_API_KEY, tenant=_TENANT)
+    provider = Provider(rows, username=USERNAME, api_key=API_KEY, tenant=TENANT)
     with LoopbackServer(provider) as server:
-        _say(f"A stand-in provider with {len(rows):,} made-up records listens on {server.url}")
-        asyncio.run(_fetch(server.url))
+        console.print(
+            f"A stand-in provider with {len(rows):,} made-up records listens on {server.url}",
+            soft_wrap=True,
+        )
+        run(_fetch(console, server.url))
 
 
-async def _fetch(url: str) -> None:
+async def _fetch(console: Console, url: str) -> None:
     cdrs: list[CDR] = []
     began = time.perf_counter()
-    async with BoxisClient(_USERNAME, _API_KEY, tenant=_TENANT, base_url=url) as client:
+    async with BoxisClient(USERNAME, API_KEY, tenant=TENANT, base_url=url) as client:
         calls = client.cdrs(_START, _END, unique_by="leg")
         windows = len(calls.plan())
-        _say(f"Fetching {_START} to {_END} over real HTTP, about {windows} windows, 8 at a time")
-        async for batch in calls.batches():
-            cdrs += batch.cdrs
-            _progress(calls.stats, windows)
-    _end_progress()
-    _show_first(cdrs)
-    _show_totals(cdrs)
-    _show_stats(calls.stats, time.perf_counter() - began)
-
-
-def _require_server() -> None:
-    if find_spec("uvicorn") is None:
-        raise ImportError(
-            'the loopback server is not installed: pip install "boxis-async[demo]", or from a '
-            'checkout pip install ".[demo]"; docs/examples/first_calls.py runs without it'
+        console.print(
+            f"Fetching {_START} to {_END} over real HTTP, about {windows} windows, 8 at a time"
         )
+        with Bar(windows) as bar:
+            async for batch in calls.batches():
+                cdrs += batch.cdrs
+                bar.update(calls.stats)
+    _show_first(console, cdrs)
+    _show_totals(console, cdrs)
+    _show_stats(console, calls.stats, time.perf_counter() - began)
 
 
-def _show_first(cdrs: list[CDR]) -> None:
-    _say(f"\nThe first {min(_SHOWN, len(cdrs))} of {len(cdrs):,} records, in order of time:\n")
-    _say(f"  {'start':19}  {'direction':9}  {'from':14}  {'to':14}  {'talk':>7}  disposition")
+def _show_first(console: Console, cdrs: list[CDR]) -> None:
+    from rich.table import Table  # noqa: PLC0415
+
+    shown = min(_SHOWN, len(cdrs))
+    console.print(f"\nThe first {shown} of {len(cdrs):,} records, in order of time:\n")
+    table = Table(box=None, header_style="bold", padding=(0, 1, 0, 0), pad_edge=False)
+    for name in ("  start", "direction", "from", "to", "talk", "disposition"):
+        table.add_column(name, no_wrap=True, justify="right" if name == "talk" else "left")
     for cdr in cdrs[:_SHOWN]:
-        talk = timedelta(seconds=cdr.billsec or 0)
-        _say(
-            f"  {cdr.start:%Y-%m-%d %H:%M:%S}  {cdr.direction or '-':9}  {cdr.src:14.14}  "
-            f"{cdr.dst:14.14}  {talk!s:>7}  {cdr.disposition or '-'}"
+        table.add_row(
+            f"  {cdr.start:%Y-%m-%d %H:%M:%S} ",
+            cdr.direction or "-",
+            cdr.src[:_NUMBER],
+            cdr.dst[:_NUMBER],
+            f"{timedelta(seconds=cdr.billsec or 0)}",
+            cdr.disposition or "-",
         )
+    console.print(table)
 
 
-def _show_totals(cdrs: list[CDR]) -> None:
+def _show_totals(console: Console, cdrs: list[CDR]) -> None:
     legs = Counter(cdr.direction for cdr in cdrs)
     talk = sum(cdr.billsec or 0 for cdr in cdrs)
     cost = sum((cdr.cc_cost for cdr in cdrs if cdr.cc_cost is not None), Decimal(0))
     ways = ", ".join(f"{number:,} {way or 'unmarked'}" for way, number in legs.most_common())
     answered, missed = sum(cdr.answered for cdr in cdrs), sum(cdr.missed for cdr in cdrs)
-    _say("\nTotals")
-    _say(f"  calls      {len({cdr.linkedid for cdr in cdrs}):,} in {len(cdrs):,} legs ({ways})")
-    _say(f"  answered   {answered:,} legs; {missed:,} inbound legs missed")
-    _say(f"  talk time  {talk // 3600:,} h {talk % 3600 // 60:02} min")
-    _say(f"  cost       {cost:,.2f}")
-
-
-def _show_stats(stats: Stats, seconds: float) -> None:
-    _say("\nStats")
-    _say(
-        f"  {stats.records:,} records in {stats.windows} windows, {stats.covered:.0%} of the range"
+    calls = len({cdr.linkedid for cdr in cdrs})
+    _section(
+        console,
+        "Totals",
+        ("calls", f"{calls:,} in {len(cdrs):,} legs ({ways})"),
+        ("answered", f"{answered:,} legs; {missed:,} inbound legs missed"),
+        ("talk time", f"{talk // 3600:,} h {talk % 3600 // 60:02} min"),
+        ("cost", f"{cost:,.2f}"),
     )
-    _say(f"  {stats.requests} requests, {stats.retries} sent again")
-    _say(
-        f"  {stats.duplicates} duplicates at shared boundaries, {stats.conflicts} conflicts, "
-        f"{stats.revisions} revisions"
+
+
+def _show_stats(console: Console, stats: Stats, seconds: float) -> None:
+    _section(
+        console,
+        "Stats",
+        f"{stats.records:,} records in {stats.windows} windows, {stats.covered:.0%} of the range",
+        f"{stats.requests} requests, {stats.retries} sent again",
+        f"{stats.duplicates} duplicates at shared boundaries, {stats.conflicts} conflicts, "
+        f"{stats.revisions} revisions",
+        f"{seconds:.1f} s, {stats.records / seconds:,.0f} records a second",
     )
-    _say(f"  {seconds:.1f} s, {stats.records / seconds:,.0f} records a second")
 
 
-def _progress(stats: Stats, windows: int) -> None:
-    """Show how far it is, on one line of a terminal; a pipe is spared."""
-    if sys.stderr.isatty():
-        bar = "#" * int(30 * stats.covered)
-        print(  # noqa: T201
-            f"\r  [{bar:30}] {stats.windows}/{windows} windows, {stats.records:,} records",
-            end="",
-            file=sys.stderr,
-            flush=True,
-        )
-
-
-def _end_progress() -> None:
-    if sys.stderr.isatty():
-        print("\r\033[K", end="", file=sys.stderr)  # noqa: T201
-
-
-def _say(line: str) -> None:
-    print(line)  # noqa: T201 - a command's output
+def _section(console: Console, title: str, *lines: str | tuple[str, str]) -> None:
+    console.print()
+    console.print(title, style="bold")
+    for line in lines:
+        text = line if isinstance(line, str) else f"{line[0]:<10} {line[1]}"
+        console.print(f"  {text}", soft_wrap=True)

@@ -1,58 +1,95 @@
-"""The commands, their options, and what they exit with."""
+"""The command `boxis`: the group of its commands, and how each of them ends."""
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
-from typing import TYPE_CHECKING
+from contextlib import suppress
+from typing import Any
 
-from . import demo
+import click
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+from boxis_async import BoxisError, __version__
 
-__all__ = ["main"]
+from .check import check
+from .completion import completion
+from .demo import demo
+from .export import export
+from .logs import hushed
+from .outcome import CODES, DONE, ELSE, INTERRUPTED, Failure, code_of, failure_of
+from .plan import plan
+from .run import StoppedError
+from .serve import serve
+from .stats import stats
+from .tell import flowing
 
-_INTERRUPTED = 130
+__all__ = ["boxis"]
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command and give its exit code: 0, 1 when an extra is missing, 130 for Ctrl-C."""
-    parser = argparse.ArgumentParser(
-        prog="python -m boxis_async",
-        description="Call detail records of the Boxis telephony API.",
-    )
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    demonstrate = commands.add_parser(
-        "demo",
-        help="fetch a quarter of made-up calls from a stand-in provider on this machine",
-        description="Start a stand-in provider on loopback with a quarter of made-up calls, "
-        "fetch them through the real client over real HTTP, and show what came.",
-    )
-    demonstrate.add_argument(
-        "--calls-per-day",
-        type=_positive,
-        default=demo.CALLS_PER_DAY,
-        metavar="N",
-        help="calls to make up for each day (default: %(default)s)",
-    )
-    options = parser.parse_args(arguments)
-    try:
-        demo.run(calls_per_day=options.calls_per_day)
-    except ImportError as error:
-        print(f"boxis_async demo: {error}", file=sys.stderr)  # noqa: T201
-        return 1
-    except KeyboardInterrupt:
-        return _INTERRUPTED
-    except BrokenPipeError:
-        # Whoever read the output has seen enough; nothing more is to be flushed to them.
+class _Boxis(click.Group):
+    """Ends every command by an exit code, and by a few lines where something went wrong."""
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - as click has it
+        try:
+            return super().main(*args, **kwargs)
+        except BrokenPipeError:  # by the text of `--help`, say
+            _leave_the_pipe()
+            sys.exit(DONE)
+
+    def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 - as click has it
+        try:
+            return super().invoke(ctx)
+        except BoxisError as error:
+            failure_of(error).show()
+            ctx.exit(code_of(error))
+        except Failure as failure:
+            failure.show()
+            ctx.exit(failure.code)
+        except click.UsageError as error:
+            text = flowing(f"Error: {error.format_message()}").removeprefix("Error: ")
+            raise click.UsageError(text, ctx=error.ctx) from None
+        except StoppedError as stopped:
+            ctx.exit(stopped.exit_code)
+        except (KeyboardInterrupt, click.Abort):
+            ctx.exit(INTERRUPTED)
+        except BrokenPipeError:
+            _leave_the_pipe()
+            ctx.exit(DONE)
+        except OSError as error:
+            where = f"{error.filename}: " if error.filename else ""
+            Failure(f"{where}{error.strerror or error}").show()
+            ctx.exit(ELSE)
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Give the commands in the order in which one meets them."""
+        del ctx
+        return list(self.commands)
+
+
+def _leave_the_pipe() -> None:
+    """Whoever read the output has seen enough; nothing more is to be flushed to them."""
+    # Where standard output is no file, as under a test runner, there is nothing to leave.
+    with suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return 0
 
 
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError("give one call a day, or more")
-    return number
+@click.group(
+    cls=_Boxis,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80},
+    epilog=CODES,
+)
+@click.version_option(__version__, message="boxis_async %(version)s")
+@click.pass_context
+def boxis(ctx: click.Context) -> None:
+    """Call detail records of the Boxis telephony API.
+
+    \b
+    See it work, without an account:   boxis demo
+    With one, see that all is well:    boxis check
+    Then:                              boxis export --month 2026-10 -o october.csv
+    """  # noqa: D301 - the sign keeps click from wrapping
+    ctx.with_resource(hushed())
+
+
+for _command in (export, stats, plan, check, serve, demo, completion):
+    boxis.add_command(_command)

@@ -1,0 +1,94 @@
+"""The progress bar, on standard error, where that is a terminal."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from rich.progress import Progress
+
+    from boxis_async import Stats
+
+__all__ = ["Bar"]
+
+_WHOLE = 10_000
+
+
+class Bar:
+    """Shows how far a run is; in a pipe, or when told to be quiet, it shows nothing.
+
+    Args:
+        windows: How many windows the whole range has, as far as is known.
+        covered: The share of the range that earlier runs have done.
+        shown: Whether it may be shown.
+    """
+
+    def __init__(self, windows: int, *, covered: float = 0.0, shown: bool = True) -> None:
+        self._windows = max(1, round(windows * (1 - covered)))
+        self._progress = _progress() if shown and sys.stderr.isatty() else None
+        if self._progress is not None:
+            self._task = self._progress.add_task(
+                "",
+                total=_WHOLE,
+                completed=_share(covered),
+                windows=f"0/{self._windows}",
+                records="0",
+            )
+
+    def update(self, stats: Stats) -> None:
+        """Show what a run did so far."""
+        if self._progress is not None:
+            # More than were planned, where some were cut in halves.
+            windows = max(self._windows, stats.windows)
+            task = self._progress.tasks[0]
+            rate = stats.records / task.elapsed if task.elapsed else 0
+            self._progress.update(
+                self._task,
+                completed=_share(stats.covered),
+                windows=f"{stats.windows}/{windows}",
+                records=f"{stats.records:,} records, {rate:,.0f}/s",
+            )
+
+    def __enter__(self) -> Self:
+        if self._progress is not None:
+            self._progress.start()
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._progress is not None:
+            self._progress.stop()
+
+
+def _share(covered: float) -> int:
+    return round(_WHOLE * covered)
+
+
+def _progress() -> Progress | None:
+    # Here, so that a run in a pipe starts without it.
+    from rich.console import Console  # noqa: PLC0415
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn  # noqa: PLC0415
+
+    console = Console(stderr=True)
+    if console.is_dumb_terminal:
+        return None
+    return Progress(
+        BarColumn(bar_width=20),
+        TextColumn("{task.percentage:>3.0f}%"),
+        TextColumn("{task.fields[windows]} windows"),
+        TextColumn("{task.fields[records]}"),
+        TimeRemainingColumn(compact=True),
+        console=console,
+        transient=True,
+        # Standard output may be the data; nothing else is written while the bar stands.
+        redirect_stdout=False,
+        redirect_stderr=False,
+        refresh_per_second=5,
+    )

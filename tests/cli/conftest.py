@@ -1,0 +1,50 @@
+"""What the tests of the command line share: a served provider, and a home of their own."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import TYPE_CHECKING
+
+import pytest
+from commands import connection_of
+
+from boxis_async.testing import LoopbackServer, Provider, generate_calls
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from boxis_async.testing import Row
+
+FIRST, LAST = date(2025, 10, 1), date(2025, 10, 8)
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Stand where there is neither a profile nor anything else of the developer's."""
+    home = tmp_path / "home"
+    home.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("APPDATA", str(home))
+    monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
+    monkeypatch.chdir(tmp_path)
+    return home
+
+
+@pytest.fixture(scope="session")
+def week() -> list[Row]:
+    """Hold a week of made-up calls."""
+    return list(generate_calls(FIRST, LAST, calls_per_day=30))
+
+
+@pytest.fixture
+def served(
+    server: LoopbackServer, week: list[Row], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Provider]:
+    """Serve the week, and let the environment point there."""
+    provider = Provider(week)
+    url = server.mount(provider)
+    for name, value in connection_of(provider, url).items():
+        monkeypatch.setenv(name, value)
+    yield provider
+    server.unmount(provider)

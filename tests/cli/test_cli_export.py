@@ -1,0 +1,220 @@
+"""`boxis export`: into files and pipes, in each format, complete and told."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+from commands import boxis, environment, invoke
+
+from boxis_async.testing import Fault
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from boxis_async.testing import Provider, Row
+
+WEEK = ("--from", "2025-10-01", "--to", "2025-10-08")
+LEGS = (*WEEK, "--unique-by", "leg")
+
+
+def keys(rows: list[Row] | list[dict[str, str]]) -> list[tuple[str | None, ...]]:
+    return sorted((row["uniqueid"], str(row["sequence"])) for row in rows)
+
+
+def read(path: Path) -> list[dict[str, str]]:
+    """Read a file of whichever format."""
+    if path.suffix == ".parquet":
+        parquet = pytest.importorskip("pyarrow.parquet")
+        return parquet.read_table(path).to_pylist()
+    if path.suffix == ".jsonl":
+        return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+    return list(csv.DictReader(path.read_text("utf-8").splitlines()))
+
+
+@pytest.mark.parametrize("name", ["calls.csv", "calls.jsonl", "calls.parquet"])
+def test_every_leg_in_each_format(served: Provider, tmp_path: Path, name: str) -> None:
+    """The suffix tells the format, and the file holds what one request would have brought."""
+    result = invoke("export", *LEGS, "-o", name)
+    expected = served.select("2025-10-01 00:00:00", "2025-10-08 00:00:00")
+    assert result.exit_code == 0
+    assert not result.stdout
+    assert "2025-10-01 00:00:00 to 2025-10-08 00:00:00 (Europe/Zurich)" in result.stderr
+    assert f"{len(expected):,} records to {name}" in result.stderr
+    assert keys(read(tmp_path / name)) == keys(expected)
+    assert {path.name for path in tmp_path.iterdir()} == {name, "home"}
+
+
+@pytest.mark.parametrize("form", ["csv", "jsonl"])
+def test_standard_output(served: Provider, tmp_path: Path, form: str) -> None:
+    """Without a file the same bytes go to standard output; nothing else does."""
+    done = boxis("export", *LEGS, "--format", form)
+    assert done.returncode == 0
+    assert invoke("export", *LEGS, "-o", f"calls.{form}").exit_code == 0
+    assert done.stdout.encode().replace(b"\r\n", b"\n") == (
+        tmp_path / f"calls.{form}"
+    ).read_bytes().replace(b"\r\n", b"\n")
+    assert "records to standard output" in done.stderr
+    assert len(served.requests) == 14
+
+
+def test_parquet_into_a_pipe(served: Provider, tmp_path: Path) -> None:
+    """Parquet goes into a pipe as well."""
+    done = subprocess.run(
+        [sys.executable, "-m", "boxis_async", "export", *LEGS, "--format", "parquet", "-o", "-"],
+        capture_output=True, check=True, env=environment(),
+    )  # fmt: skip
+    path = tmp_path / "calls.parquet"
+    path.write_bytes(done.stdout)
+    assert keys(read(path)) == keys(served.select())
+
+
+def test_parquet_without_its_extra(served: Provider, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without Arrow the extra to install is told, before anything is sent."""
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
+    for output in ("calls.parquet", "-"):
+        result = invoke("export", *WEEK, "--format", "parquet", "-o", output)
+        assert result.exit_code == 1
+        assert "boxis-async[parquet]" in result.stderr
+    assert not served.requests
+
+
+def test_conflicts_are_told_with_the_cure(served: Provider) -> None:
+    """By default a uniqueid comes once; that records were left out is told, even when quiet."""
+    result = invoke("export", *WEEK, "--quiet")
+    left_out = len(served.select()) - len({row["uniqueid"] for row in served.select()})
+    assert result.exit_code == 0
+    assert len(result.stderr.splitlines()) == 1
+    assert f"{left_out:,} records were left out" in result.stderr
+    assert "--unique-by leg" in result.stderr
+    assert not invoke("export", *LEGS, "--quiet").stderr
+
+
+def test_months_share_no_call(served: Provider) -> None:
+    """A month has its own calls: those that start in it, from its first to the next one's."""
+    served.filter_mode = "overlap"
+    late = served.select()[0] | {
+        "uniqueid": "late", "start": "2025-10-31 23:59:00", "end": "2025-11-01 00:01:00",
+    }  # fmt: skip
+    served.add(late)
+    for month, count in (("2025-10", 1), ("11.2025", 0)):
+        lines = invoke("export", "--month", month, "--unique-by", "leg").stdout
+        assert lines.count("late") == count
+
+
+def test_a_spreadsheet_runs_nothing(served: Provider) -> None:
+    """`--formula-safe` marks what a spreadsheet would take for a formula."""
+    served.add(served.select()[0] | {"uniqueid": "x", "clid": "=1+1"})
+    assert ",=1+1," in invoke("export", *WEEK).stdout
+    assert ",'=1+1," in invoke("export", *WEEK, "--formula-safe").stdout
+    assert invoke("export", *WEEK, "--formula-safe", "--format", "jsonl").exit_code == 2
+
+
+def test_windows_and_row_limits(served: Provider) -> None:
+    """`--window` and `--row-limit` are those of the library."""
+    assert invoke("export", *LEGS, "--window", "12h").exit_code == 0
+    assert len(served.requests) == 14
+    served.row_limit = 20
+    assert "records" in invoke("export", *LEGS, "--row-limit", "20").stderr
+    assert len(served.requests) > 21
+
+
+def test_what_is_there_already(served: Provider, tmp_path: Path) -> None:
+    """A file is replaced only when told to."""
+    path = tmp_path / "calls.csv"
+    path.write_text("mine")
+    result = invoke("export", *WEEK, "-o", "calls.csv")
+    assert result.exit_code == 2
+    assert "--overwrite" in result.stderr
+    assert path.read_text() == "mine"
+    assert not served.requests
+    assert invoke("export", *WEEK, "-o", "calls.csv", "--overwrite").exit_code == 0
+    assert len(read(path)) > 100
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ([], "give --from, or --month"),
+        (["-o", "calls.xls", *WEEK], "name the format"),
+        (["--resume", *WEEK], "need a file: give -o FILE"),
+        (["--resume", "-o", "-", *WEEK], "need a file: give -o FILE"),
+        (["--resume", "-o", "calls.csv"], "there is nothing to go on with"),
+        (["-o", "nowhere/calls.csv", *WEEK], "does not exist"),
+        (["--format", "xml", *WEEK], "'xml' is not one of"),
+        (["--from", "soon"], "is no date"),
+        (["more", *WEEK], "unexpected extra argument"),
+    ],
+)
+def test_usage(served: Provider, tmp_path: Path, arguments: list[str], told: str) -> None:
+    """What cannot be done is told before anything is sent or written."""
+    result = invoke("export", *arguments)
+    assert result.exit_code == 2
+    assert told in " ".join(result.stderr.split())
+    assert not result.stdout
+    assert not served.requests
+    assert [path.name for path in tmp_path.iterdir()] == ["home"]
+
+
+def test_a_reader_that_goes_away(served: Provider) -> None:
+    """`| head` ends it quietly."""
+    assert served.requests == []
+    process = subprocess.Popen(
+        [sys.executable, "-W", "error", "-m", "boxis_async", "export", *LEGS, "--window", "1h"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment(), text=True,
+    )  # fmt: skip
+    assert process.stdout is not None
+    assert process.stderr is not None
+    with process.stdout as output:
+        assert output.readline().startswith("uniqueid,")
+    with process.stderr as errors:
+        assert len(errors.read().splitlines()) == 1
+    assert process.wait(30) == 0
+
+
+@pytest.mark.parametrize("command", ["export", "stats", "plan"])
+def test_a_reader_that_never_reads(served: Provider, command: str) -> None:
+    """A reader that is gone before the first byte is no failure either."""
+    assert served.requests == []
+    reads, writes = os.pipe()
+    os.close(reads)
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-m", "boxis_async", command, *WEEK, "--quiet"],
+        stdout=writes, stderr=subprocess.PIPE, check=False, env=environment(), text=True,
+    )  # fmt: skip
+    os.close(writes)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_pipe_that_breaks_off_is_a_part(served: Provider) -> None:
+    """When a window fails after some were written, the code says that it is a part."""
+    served.faults = lambda asked: Fault.status(404) if "-05 " in str(asked.datefrom) else None
+    result = invoke("export", *LEGS)
+    assert result.exit_code == 6
+    assert result.stdout.count("\n") > 50
+    assert "window 2025-10-05 00:00:00 to 2025-10-06 00:00:00" in result.stderr
+    served.faults = lambda _: Fault.status(404)
+    assert invoke("export", *LEGS).exit_code == 4
+    served.faults = lambda asked: Fault.status(404) if "-05 " in str(asked.datefrom) else None
+    kept_going = invoke("export", *LEGS, "--keep-going")
+    assert kept_going.exit_code == 6
+    assert kept_going.stdout.count("\n") > result.stdout.count("\n")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a POSIX device")
+def test_a_full_disk(served: Provider) -> None:
+    """Where nothing can be written, that is told in a line."""
+    with open("/dev/full", "wb") as full:  # noqa: PTH123 - a device
+        done = subprocess.run(
+            [sys.executable, "-W", "error", "-m", "boxis_async", "export", *LEGS, "--quiet"],
+            stdout=full, stderr=subprocess.PIPE, check=False, env=environment(), text=True,
+        )  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr == "Error: No space left on device\n"
+    assert not served.in_flight

@@ -1,0 +1,144 @@
+"""`boxis serve`, `boxis demo` and `boxis completion`: what needs no account."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+from datetime import date
+from typing import TYPE_CHECKING
+
+import pytest
+from commands import ROOT, Running, boxis, environment, invoke
+
+from boxis_async.testing import generate_calls
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+DAYS = ("--from", "2025-10-01", "--to", "2025-10-03", "--calls-per-day", "20")
+
+
+def lines_of(running: Running) -> dict[str, str]:
+    """Read what is to be pasted into another shell."""
+    assert running.process.stdout is not None
+    words = [shlex.split(running.process.stdout.readline()) for _ in range(4)]
+    assert all(word[0] == "export" for word in words)
+    return dict(word[1].split("=", 1) for word in words)
+
+
+def test_serve(tmp_path: Path) -> None:
+    """Another shell with the printed lines talks to it; Ctrl-C is the way to end it."""
+    with Running("serve", *DAYS) as running:
+        env = environment(**lines_of(running))
+        done = boxis("export", *DAYS[:4], "--unique-by", "leg", "-o", "calls.csv", env=env)
+        assert done.returncode == 0, done.stderr
+        code, _, errors = running.ended_by(signal.SIGINT)
+    assert code == 0
+    rows = generate_calls(date(2025, 10, 1), date(2025, 10, 3), calls_per_day=20)
+    assert (tmp_path / "calls.csv").read_bytes().count(b"sip0") >= len(rows)
+    assert f"{len(rows)} records of 2025-10-01 to 2025-10-03" in errors
+    assert "2 requests were answered" in errors
+
+
+def test_serve_ends_by_sigterm() -> None:
+    """SIGTERM ends it too, with the code of that."""
+    with Running("serve", *DAYS) as running:
+        lines_of(running)
+        assert running.ended_by(signal.SIGTERM)[0] == 143
+
+
+def test_serve_faults() -> None:
+    """A share of the requests fails, here all of them; and a port of one's own is kept."""
+    with Running("serve", *DAYS, "--fault-rate", "1", "--latency", "0.01") as running:
+        found = lines_of(running)
+        done = boxis("check", env=environment(**found))
+        assert done.returncode == 4
+        assert "503" in done.stdout
+        port = found["BOXIS_BASE_URL"].rstrip("/").rpartition(":")[2]
+        taken = boxis("serve", *DAYS, "--port", port)
+        assert taken.returncode == 1
+        assert port in taken.stderr
+        assert "Traceback" not in taken.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--from", "soon"], ["--from", "today", "--to", "yesterday"], ["--port", "70000"]]
+)
+def test_serve_usage(arguments: list[str]) -> None:
+    """Days that cannot be are told."""
+    assert invoke("serve", *arguments).exit_code == 2
+
+
+def test_demo() -> None:
+    """The demo shows calls, totals and stats, at 80 columns and without colours in a pipe."""
+    done = boxis("demo", "--calls-per-day", "5")
+    assert done.returncode == 0
+    assert not done.stderr
+    assert "\x1b" not in done.stdout
+    assert max(map(len, done.stdout.splitlines())) <= 80
+    for told in (
+        "759 made-up records",
+        "The first 8 of 759 records",
+        "460 in 759 legs",
+        "759 records in 92 windows, 100% of the range",
+        "records a second",
+    ):
+        assert told in done.stdout
+
+
+@pytest.mark.parametrize("command", ["demo", "serve"])
+def test_without_the_server(command: str) -> None:
+    """Without uvicorn a line tells which extra to install."""
+    code = (
+        "import sys; sys.modules['uvicorn'] = None\n"
+        "from boxis_async.cli.main import boxis\n"
+        f"boxis.main([{command!r}], prog_name='boxis')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=ROOT
+    )
+    assert done.returncode == 1
+    assert 'pip install "boxis-async[cli]"' in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_scripts(shell: str) -> None:
+    """Each shell's script completes `boxis`."""
+    result = invoke("completion", shell)
+    assert result.exit_code == 0
+    assert "_BOXIS_COMPLETE" in result.stdout
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="there is no bash")
+def test_bash_completes(tmp_path: Path, home: Path) -> None:
+    """Bash, with the script as its start-up file would have it, completes what was typed."""
+    command = tmp_path / "bin" / "boxis"
+    command.parent.mkdir()
+    command.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m boxis_async "$@"\n')
+    command.chmod(0o755)
+    profiles = home / ".config" / "boxis" / "profiles.toml"
+    profiles.parent.mkdir(parents=True)
+    profiles.write_text("[default]\n[office]\n[shop]\n")
+    completed = {
+        ("boxis", "e"): "export",
+        ("boxis", "export", "--un"): "--unique-by",
+        ("boxis", "stats", "--by", "di"): "direction disposition",
+        ("boxis", "check", "--profile", "of"): "office",
+    }
+    script = 'eval "$(boxis completion bash)"\ncompopt() { :; }\n'
+    for words in completed:
+        script += (
+            f"COMPREPLY=(); COMP_WORDS=({shlex.join(words)}); COMP_CWORD={len(words) - 1}\n"
+            '_boxis_completion boxis; echo "${COMPREPLY[*]}"\n'
+        )
+    path = f"{command.parent}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run(
+        ["bash", "--norc", "-c", script],
+        capture_output=True, text=True, check=True, env=environment(PATH=path),
+    )  # fmt: skip
+    assert done.stdout.splitlines() == list(completed.values())

@@ -1,0 +1,140 @@
+"""At a terminal: a progress bar, tables, and what a terminal is refused."""
+
+from __future__ import annotations
+
+import os
+import select
+import subprocess
+import sys
+from functools import partial
+from typing import TYPE_CHECKING
+
+import pytest
+from commands import WITHIN, environment
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from boxis_async.testing import Provider
+
+# Absent where there are no pseudo-terminals.
+pty = pytest.importorskip("pty")
+fcntl = pytest.importorskip("fcntl")
+termios = pytest.importorskip("termios")
+
+WEEK = ("--from", "2025-10-01", "--to", "2025-10-08")
+
+
+def at_terminal(*arguments: str, typed: bytes = b"", **env: str) -> tuple[int, str]:
+    """Run a command whose three streams are a terminal, and give its code and screen."""
+    here, there = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-W", "error", "-m", "boxis_async", *arguments],
+        stdin=there, stdout=there, stderr=there, close_fds=True, start_new_session=True,
+        env=environment(**({"TERM": "xterm-256color", "LINES": "24"} | env)),
+        # Without a terminal of its own Ctrl-C would be a letter.
+        preexec_fn=partial(fcntl.ioctl, 0, termios.TIOCSCTTY, 0),  # noqa: PLW1509 - it takes no lock
+    )  # fmt: skip
+    os.close(there)
+    shown = b""
+    try:
+        while select.select([here], [], [], WITHIN)[0]:
+            try:
+                part = os.read(here, 65536)
+            except OSError:  # Linux: the other end is closed
+                break
+            if not part:
+                break
+            shown += part
+            if typed and b": " in shown:
+                os.write(here, typed)
+                typed = b""
+        return process.wait(WITHIN), shown.decode()
+    finally:
+        process.kill()
+        process.wait()
+        os.close(here)
+
+
+def test_the_progress_bar(served: Provider, tmp_path: Path) -> None:
+    """An export shows windows, records and the share that is done; --quiet shows nothing."""
+    served.latency = 0.15
+    code, shown = at_terminal("export", *WEEK, "-o", "calls.csv", "--concurrency", "1")
+    assert code == 0
+    assert "━" in shown
+    assert "/7 windows" in shown
+    assert "records, " in shown
+    assert (tmp_path / "calls.csv").exists()
+    served.latency = 0
+    code, shown = at_terminal("export", *WEEK, "-o", "other.csv", "--quiet", "--unique-by", "leg")
+    assert (code, shown) == (0, "")
+
+
+def test_tables_at_a_terminal(served: Provider) -> None:
+    """Tables are in colour, and the bar of the way there is cleared away."""
+    code, shown = at_terminal("stats", *WEEK, "--by", "day")
+    assert code == 0
+    assert "\x1b[36m█" in shown
+    assert served.requests
+
+
+def test_a_dumb_terminal(served: Provider) -> None:
+    """A terminal that cannot move its cursor gets no bar."""
+    code, shown = at_terminal("stats", *WEEK, TERM="dumb")
+    assert code == 0
+    assert "\x1b" not in shown
+    assert served.requests
+
+
+def test_a_short_plan() -> None:
+    """At a terminal the first and last windows are shown, and how many there are."""
+    code, shown = at_terminal("plan", "--month", "2025-10")
+    assert code == 0
+    assert "21 more, --all" in shown
+    assert "31 windows, a first guess" in shown
+    assert "2025-10-15" not in shown
+    assert "2025-10-15" in at_terminal("plan", "--month", "2025-10", "--all")[1]
+
+
+def test_where_to(served: Provider) -> None:
+    """At a terminal an export wants a file, or to be told; Parquet is not for it at all."""
+    code, shown = at_terminal("export", *WEEK)
+    assert code == 2
+    assert "give -o FILE, or -o - for this terminal" in shown
+    code, shown = at_terminal("export", *WEEK, "-o", "-", "--format", "parquet")
+    assert code == 2
+    assert "Parquet is not for a terminal" in shown
+    assert not served.requests
+    code, shown = at_terminal("export", *WEEK, "-o", "-")
+    assert code == 0
+    assert "uniqueid,start," in shown
+    assert "━" not in shown
+
+
+def test_the_key_is_asked_for_without_echo(served: Provider) -> None:
+    """`--key -` asks at a terminal, and shows nothing of what is typed."""
+    key = served.api_key
+    code, shown = at_terminal(
+        "stats", *WEEK, "--key", "-", typed=f"{key}\n".encode(), BOXIS_API_KEY=""
+    )
+    assert code == 0
+    assert "API key: " in shown
+    assert key not in shown
+
+
+def test_ctrl_c_at_a_question() -> None:
+    """Ctrl-C at the question ends it like any other."""
+    given = ("stats", *WEEK, "--tenant", "t", "--username", "u")
+    code, _ = at_terminal(*given, "--key", "-", typed=b"\x03")
+    assert code == 130
+
+
+def test_long_messages_are_broken_between_words() -> None:
+    """What is longer than a line of the terminal is broken where words end."""
+    code, shown = at_terminal("plan", "--from", "soon")
+    assert code == 2
+    assert max(map(len, shown.splitlines())) <= 80
+    assert "01.10.2026" in shown
+    code, shown = at_terminal("stats", *WEEK, "--tenant", "VOICE-1-1")
+    assert code == 3
+    assert "write username and api_key" in " ".join(shown.split())
