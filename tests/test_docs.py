@@ -241,7 +241,9 @@ def run_file(block: Block, folder: Path) -> str:
     (folder / name).write_text(block.body, "utf-8")
     arguments = ["-W", "error", name]
     if name.startswith("test_"):
-        arguments = ["-m", "pytest", "-q", "-p", "no:cacheprovider", name]
+        # The project's own fixtures by name, as it need not be installed.
+        plugins = ["-p", "no:cacheprovider", "-p", "pytest_boxis_async"]
+        arguments = ["-m", "pytest", "-q", *plugins, name]
     # Both streams as one, in the order in which a terminal would show them.
     done = run(*arguments, cwd=folder, path=(folder,), stderr=subprocess.STDOUT)
     assert done.returncode == 0, f"{block!r}\n{done.stdout}"
@@ -311,7 +313,9 @@ def test_readme_has_two_commands() -> None:
 
 def test_examples_are_known() -> None:
     """Each example has a test of what it prints."""
-    assert [example.name for example in EXAMPLES] == ["batch_job.py", "first_calls.py"]
+    assert [example.name for example in EXAMPLES] == [
+        *("batch_job.py", "bot.py", "first_calls.py", "telegram_chat.py", "web_backend.py")
+    ]
 
 
 def check_first_calls(done: subprocess.CompletedProcess[str]) -> None:
