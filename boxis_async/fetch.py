@@ -6,6 +6,7 @@ import asyncio
 import logging
 import math
 import traceback
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import anyio
@@ -40,8 +41,8 @@ __all__ = ["Asking", "Fetched", "Fetcher", "Piece"]
 
 logger = logging.getLogger("boxis_async")
 
-# So many records are built before other tasks get a turn: about 5 ms.
-_SLICE = 256
+# So many records are built before other tasks get a turn: a millisecond or two.
+_SLICE = 64
 
 
 @attrs.frozen
@@ -61,6 +62,9 @@ class Fetched:
     window: Window
     cdrs: list[CDR]
     contents: list[bytes]
+
+    def __len__(self) -> int:
+        return len(self.cdrs)
 
 
 Piece: TypeAlias = Fetched | WindowError
@@ -152,24 +156,17 @@ class Fetcher:
                         raise last
                     attempts = attempt.num
                     asking.tally.retries += attempts > 1
-                    records = await self.sender.ask(
+                    return await self.sender.ask(
                         "voice",
                         "getCDR",
                         parameters,
-                        read=rows,
+                        read=partial(self._read, window, asking.row_limit),
                         as_text=True,
                         tally=asking.tally,
                         told=f"window {window}, attempt {attempts}",
                         attempt=attempts,
                         deadline=deadline,
                     )
-                    if asking.row_limit is not None and len(records) >= asking.row_limit:
-                        raise TooLargeError(
-                            f"the answer holds {len(records):,} records, and may be cut off: "
-                            f"row_limit is {asking.row_limit:,}",
-                            limit=asking.row_limit,
-                        )
-                    return await self._build(window, records)
         except (NoAnswerError, BadAnswerError, RefusedError) as error:
             raise WindowError.of(
                 error, window=window, tenant=asking.tenant, attempts=attempts
@@ -196,12 +193,19 @@ class Fetcher:
                 )
         raise AssertionError("stamina ends with a result or an error")
 
-    async def _build(self, window: Window, records: list[tuple[str, object]]) -> Fetched:
-        """Build the records, giving way to other tasks in between."""
+    async def _read(self, window: Window, row_limit: int | None, answer: Answer) -> Fetched:
+        """Build the records of an answer, giving way to other tasks in between."""
+        records = rows(answer)
+        if row_limit is not None and len(records) >= row_limit:
+            raise TooLargeError(
+                f"the answer holds {len(records):,} records, and may be cut off: "
+                f"row_limit is {row_limit:,}",
+                limit=row_limit,
+            )
         fetched = Fetched(window, [], [])
         for begin in range(0, len(records), _SLICE):
-            if begin:
-                await asyncio.sleep(0)
+            # Reading the answer took its time too.
+            await asyncio.sleep(0)
             for position, row in records[begin : begin + _SLICE]:
                 try:
                     fetched.cdrs.append(self._converter.structure(row, CDR))
@@ -250,7 +254,7 @@ def _again(failed: WindowError, message: str) -> WindowError:
     return told
 
 
-def _as_dict(answer: Answer) -> dict[str, Any]:
+async def _as_dict(answer: Answer) -> dict[str, Any]:
     """Give what a function gives back as a dict; PHP writes the keys 0, 1, … as a list."""
     found = answer.content
     if isinstance(found, dict):

@@ -21,7 +21,7 @@ from .errors import (
 from .wire import read_reply, sign
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Awaitable, Callable, Mapping
 
     from .pace import Pace
     from .retry import RetryPolicy
@@ -129,6 +129,7 @@ class Sender:
         self._pace = pace
         self._returntype: ReturnType = returntype
         self._places = asyncio.Semaphore(concurrency)
+        self._reading = asyncio.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self.clock = ServerClock()
 
@@ -160,7 +161,7 @@ class Sender:
         action: str,
         parameters: Mapping[str, object],
         *,
-        read: Callable[[Answer], T],
+        read: Callable[[Answer], Awaitable[T]],
         as_text: bool,
         tally: Tally,
         told: str,
@@ -196,9 +197,12 @@ class Sender:
                     raise
             took = _milliseconds(began)
             try:
-                answer = read_reply(reply, self._returntype, as_text=as_text)
-                self.clock.note(answer.server_time)
-                found = read(answer)
+                # One answer at a time is read, so that other tasks wait for a part of one at most,
+                # and not for a part of each that has come.
+                async with self._reading:
+                    answer = read_reply(reply, self._returntype, as_text=as_text)
+                    self.clock.note(answer.server_time)
+                    found = await read(answer)
             except ClockError as error:
                 self.clock.note(error.server_time)
                 logger.debug("%s: %s, %.0f ms", told, error, took)
