@@ -1,84 +1,65 @@
-"""A nightly batch job: calls into a file of JSON lines; killed at any moment, it goes on.
+"""A nightly batch job: the calls of each day into a file of its own, and of days that were missed.
 
 Who asks, and where, comes from the environment: BOXIS_USERNAME, BOXIS_API_KEY, BOXIS_TENANT
-and, for another address than the provider's, BOXIS_BASE_URL. Then, each night:
+and, for another address than the provider's, BOXIS_BASE_URL. Then, each night at four:
 
-    python batch_job.py september.jsonl 2026-09-01 2026-10-01
+    python batch_job.py /srv/calls
 
-Beside the file lies a checkpoint: how long the file was, and what it covered by then.
+A file is there when its day is complete, and not before. A job that was killed, or that the
+provider failed, is made up for by the next one: it goes on where that one ended.
 """
 
 import argparse
 import asyncio
-import json
-import os
-from datetime import date
+import sys
+from datetime import date, datetime, timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
-import attrs
+from boxis_async import BoxisClient, RefusedError, WindowError
+from boxis_async.export import FORMATS, Format, export
 
-from boxis_async import CDR, BoxisClient, CDRStream, Coverage, Stats
-
-
-async def export(client: BoxisClient, lines: Path, datefrom: date, dateto: date) -> Stats:
-    """Write the calls that start in a range to a file, or what is still missing of them."""
-    checkpoint = lines.with_suffix(".checkpoint")
-    resume = go_back(lines, checkpoint)
-    async with client.cdrs(datefrom, dateto, unique_by="leg", clip="start", resume=resume) as calls:
-        with lines.open("ab") as file:
-            async for batch in calls.batches():
-                # The next batch was asked for, so the file holds all that is covered.
-                file.flush()
-                save(checkpoint, file.fileno(), calls)
-                file.writelines(map(line, batch.cdrs))
-            file.flush()
-            save(checkpoint, file.fileno(), calls)
-        return calls.stats
+ZONE = ZoneInfo("Europe/Zurich")  # the provider's, as the client has it
+DAY = timedelta(days=1)
 
 
-def line(cdr: CDR) -> bytes:
-    """Write one call."""
-    return json.dumps(attrs.asdict(cdr), default=str).encode() + b"\n"
+async def export_days(client: BoxisClient, folder: Path, days: list[date], form: Format) -> int:
+    """Export the days that are not there yet, and tell how many could not be had."""
+    failed = 0
+    for day in days:
+        target = folder / f"{day}.{form}"
+        if target.exists():
+            continue
+        try:
+            # With clip="start" each call is in one file: that of the day on which it began.
+            done = await export(
+                client, target, day, day + DAY, unique_by="leg", clip="start", resume=True
+            )
+        except WindowError as error:
+            # One day that fails does not hold up the others, unless none can be had.
+            print(f"{day}: {error}", file=sys.stderr)
+            failed += 1
+            if isinstance(error.cause, RefusedError):
+                break
+        else:
+            print(f"{day}: {done.records:,} records{', gone on with' if done.resumed else ''}")
+    return failed
 
 
-def go_back(lines: Path, checkpoint: Path) -> Coverage | None:
-    """Cut the file back to its checkpoint, and tell what it covers."""
-    if not checkpoint.exists():
-        lines.unlink(missing_ok=True)
-        return None
-    told = json.loads(checkpoint.read_text("utf-8"))
-    os.truncate(lines, told["length"])
-    return Coverage.from_json(told["coverage"])
-
-
-def save(checkpoint: Path, file: int, calls: CDRStream) -> None:
-    """Note how long the file is, and what it covers, both or neither."""
-    coverage = calls.coverage
-    if coverage.unsealed:
-        # Calls of the last day may still change: the next night fetches them again.
-        return
-    # On the disk before the checkpoint that counts on it.
-    os.fsync(file)
-    length = os.fstat(file).st_size
-    new = checkpoint.with_suffix(".new")
-    with new.open("w", encoding="utf-8") as text:
-        json.dump({"length": length, "coverage": coverage.to_json()}, text)
-        text.flush()
-        os.fsync(text.fileno())
-    new.replace(checkpoint)
-
-
-async def main() -> None:
-    """Read the arguments, and export."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("lines", type=Path, help="the file to write")
-    parser.add_argument("datefrom", type=date.fromisoformat, help="the first day")
-    parser.add_argument("dateto", type=date.fromisoformat, help="the day after the last")
+async def main() -> int:
+    """Read the arguments, and export the days before today."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("folder", type=Path, help="where the files stand")
+    parser.add_argument("--days", type=int, default=7, help="how many days back (default: 7)")
+    parser.add_argument("--format", choices=FORMATS, default="jsonl")
     arguments = parser.parse_args()
+    today = datetime.now(ZONE).date()
+    days = [today - number * DAY for number in range(arguments.days, 0, -1)]
+    arguments.folder.mkdir(parents=True, exist_ok=True)
     async with BoxisClient() as client:
-        stats = await export(client, arguments.lines, arguments.datefrom, arguments.dateto)
-    print(f"{stats.records} calls in {stats.requests} requests, {stats.covered:.0%} covered")
+        failed = await export_days(client, arguments.folder, days, arguments.format)
+    return min(failed, 1)
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    sys.exit(asyncio.run(main()))
