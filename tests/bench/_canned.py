@@ -1,0 +1,98 @@
+"""A server of answers that are made beforehand, in a process of its own, so that it costs little.
+
+It knows a window by its `datefrom`, waits as long as it was told to, and answers. `serving` starts
+it, and gives its address.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import pickle
+import subprocess
+import sys
+import tempfile
+import urllib.parse
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from boxis_async.testing import Row
+
+__all__ = ["START", "answer", "serving", "windows_of"]
+
+START = datetime(2026, 1, 1)  # noqa: DTZ001 - the provider's wall clock
+
+
+def answer(rows: Sequence[Row]) -> bytes:
+    """Write an answer as PHP does."""
+    records = {f"call_{number}": row for number, row in enumerate(rows, 1)}
+    params = {"cdr": records} if rows else []
+    told = {"result": "1", "resulttxt": "", "params": params, "timestamp": 1_767_225_600}
+    return json.dumps(told, separators=(",", ":")).replace("/", "\\/").encode()
+
+
+def windows_of(rows: Sequence[Row], count: int) -> tuple[timedelta, list[bytes]]:
+    """Share rows out among windows of equal length, each record in one of them."""
+    length = timedelta(hours=1)
+    size = -(-len(rows) // count)
+    bodies: list[bytes] = []
+    for number in range(count):
+        begin = START + number * length
+        part = [
+            {**row, "start": f"{begin + timedelta(seconds=1 + place % 3500)}"}
+            for place, row in enumerate(rows[number * size : (number + 1) * size])
+        ]
+        bodies.append(answer(part))
+    return length, bodies
+
+
+@contextlib.contextmanager
+def serving(bodies: Mapping[str, tuple[float, bytes]]) -> Iterator[str]:
+    """Serve answers by their `datefrom`, each after so many seconds, and give the address."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "bodies"
+        path.write_bytes(pickle.dumps(dict(bodies)))
+        server = subprocess.Popen([sys.executable, __file__, str(path)], stdout=subprocess.PIPE)
+        assert server.stdout is not None
+        try:
+            yield f"http://127.0.0.1:{int(server.stdout.readline())}/"
+        finally:
+            server.terminate()
+            server.wait()
+            server.stdout.close()
+
+
+async def _serve(bodies: Mapping[str, tuple[float, bytes]]) -> None:
+    heads = {
+        name: b"HTTP/1.1 200 OK\r\ncontent-type: text/html\r\ncontent-length: %d\r\n\r\n"
+        % len(body)
+        for name, (_, body) in bodies.items()
+    }
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionResetError):
+            while True:
+                head = (await reader.readuntil(b"\r\n\r\n")).lower()
+                length = int(head.partition(b"content-length:")[2].partition(b"\r\n")[0])
+                form = urllib.parse.parse_qs((await reader.readexactly(length)).decode())
+                (name,) = form["datefrom"]
+                seconds, body = bodies[name]
+                if seconds:
+                    await asyncio.sleep(seconds)
+                writer.write(heads[name])
+                writer.write(body)
+                await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(handle, "127.0.0.1", 0, limit=2**20)
+    print(server.sockets[0].getsockname()[1], flush=True)
+    await server.serve_forever()
+
+
+if __name__ == "__main__":
+    asyncio.run(_serve(pickle.loads(Path(sys.argv[1]).read_bytes())))
