@@ -17,6 +17,7 @@ from .pump import OnError, Order, Runs
 from .query import Clip, Query
 from .retry import RetryPolicy
 from .send import Sender
+from .sizing import Traffic
 from .stream import CDRStream
 from .transport import HTTPClient, Transport, problem_with_http_client, problem_with_url
 from .wallclock import Range, WallClock
@@ -32,6 +33,7 @@ __all__ = ["BoxisClient"]
 BASE_URL: Final = "https://api.boxis.net/"
 
 _LONGEST = 1e9
+_TENANTS = 1000
 
 
 class BoxisClient:
@@ -133,6 +135,7 @@ class BoxisClient:
         )
         self._fetcher = Fetcher(self._sender, retry=retry, wall_clock=wall_clock)
         self._runs = Runs(concurrency)
+        self._traffic: dict[str, Traffic] = {}
 
     def cdrs(  # noqa: PLR0913 - each is one thing to set, by name
         self,
@@ -163,7 +166,8 @@ class BoxisClient:
                 everything that the provider holds.
             tenant: The tenant, such as `VOICE-29001-1`, unless the client has one.
             window: The span that one request asks for, in whole seconds, counted from
-                `datefrom`; None leaves it to the stream.
+                `datefrom`; None sizes each window by what came back before, so that an answer
+                holds about 1,000 records: from a minute to 31 days.
             order: `"time"` hands over windows in order, and in each the calls by wall-clock
                 start as sent, then by sequence; `"completion"` hands over windows as they
                 arrive.
@@ -213,6 +217,7 @@ class BoxisClient:
             horizon=partial(self._horizon, settle),
             zone=self._wall_clock.zone,
             window=window,
+            traffic=self._traffic_of(tenant),
             order=order,
             unique_by=unique_by,
             clip=clip,
@@ -306,6 +311,12 @@ class BoxisClient:
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a BoxisClient holds connections and a key: make one where it is needed")
+
+    def _traffic_of(self, tenant: str) -> Traffic:
+        """Give what is known of a tenant's calls; of so many tenants at most."""
+        if tenant not in self._traffic and len(self._traffic) == _TENANTS:
+            del self._traffic[next(iter(self._traffic))]
+        return self._traffic.setdefault(tenant, Traffic())
 
     def _ask_for(self, datefrom: date | None, dateto: date | None) -> Range | None:
         if datefrom is None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 import anyio
 
@@ -24,14 +24,14 @@ from .errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     from .fetch import Piece
-    from .models import Window
+    from .models import CDR, Window
 
     Fetch: TypeAlias = Callable[[Window], Awaitable[list[Piece]]]
 
-__all__ = ["OnError", "Order", "Run", "Runs", "abandon"]
+__all__ = ["OnError", "Order", "Run", "Runs", "Windows", "abandon"]
 
 Order: TypeAlias = Literal["time", "completion"]
 OnError: TypeAlias = Literal["raise", "collect"]
@@ -41,12 +41,28 @@ OnError: TypeAlias = Literal["raise", "collect"]
 _LOOK_AHEAD = 4
 
 
+class Windows(Protocol):
+    """The windows of a range, in order, each known when it is to be asked for."""
+
+    @property
+    def left(self) -> bool:
+        """Whether there is something left to ask for."""
+        ...
+
+    def next(self, *, is_busy: bool) -> Window | None:
+        """Give the next window; None, if any is under way, to wait for what comes back."""
+        ...
+
+    def learn(self, window: Window, cdrs: Sequence[CDR]) -> None:
+        """Learn from a window that came back, with its records."""
+
+
 class Run:
-    """One pass over the windows of a plan: what the pump fills and the stream empties."""
+    """One pass over the windows of a range: what the pump fills and the stream empties."""
 
     def __init__(  # noqa: PLR0913 - what the stream is asked to do meets here
         self,
-        plan: Sequence[Window],
+        windows: Windows,
         fetch: Fetch,
         *,
         tenant: str,
@@ -55,14 +71,14 @@ class Run:
         concurrency: int,
     ) -> None:
         """Start the pump on the running event loop."""
-        self._total = len(plan)
+        self._windows = windows
+        self._begun = 0
         self._tenant = tenant
         self._order: Order = order
         self._on_error: OnError = on_error
-        self._jobs: Iterator[tuple[int, Window]] = enumerate(plan)
         self._places = _LOOK_AHEAD * concurrency
         self._scopes: dict[int, anyio.CancelScope] = {}
-        # What each window came to, by its place in the plan: pieces, or an error of our own.
+        # What each window came to, by its place in the range: pieces, or an error of our own.
         self._done: dict[int, deque[Piece] | BoxisError] = {}
         self._queue: deque[int] = deque()
         self._in_hand: deque[Piece] | None = None
@@ -74,15 +90,14 @@ class Run:
         self._workers = anyio.Event()
         self.loop = asyncio.get_running_loop()
         # The task is held here, and the run by its client: a pump is never lost while it works.
-        self.pump = self.loop.create_task(
-            _pump(self, fetch, min(concurrency, self._total)), name="boxis_async pump"
-        )
+        self.pump = self.loop.create_task(_pump(self, fetch, concurrency), name="boxis_async pump")
         self.pump.add_done_callback(self._pump_ended)
 
     @property
     def is_complete(self) -> bool:
         """Whether each piece of each window has been taken."""
-        return self._taken == self._total and not self._in_hand
+        is_begun = not self._windows.left
+        return is_begun and self._taken == self._begun and not self._in_hand
 
     async def take(self) -> Piece | None:
         """Wait for the next piece of a window, in order; None after the last.
@@ -154,10 +169,14 @@ class Run:
     async def next_job(self) -> tuple[int, Window] | None:
         """Wait for a place in the look-ahead and give the next window to fetch, if any."""
         while not self._is_halted:
+            if not self._windows.left:
+                return None
             if self._places > 0:
-                job = next(self._jobs, None)
-                self._places -= job is not None
-                return job
+                window = self._windows.next(is_busy=bool(self._scopes))
+                if window is not None:
+                    self._places -= 1
+                    self._begun += 1
+                    return self._begun - 1, window
             self._workers = _unset(self._workers)
             await self._workers.wait()
         return None
@@ -167,7 +186,11 @@ class Run:
         with anyio.CancelScope() as scope:
             self._scopes[index] = scope
             try:
-                self._deliver(index, deque(await fetch(window)))
+                pieces = await fetch(window)
+                for piece in pieces:
+                    if not isinstance(piece, WindowError):
+                        self._windows.learn(piece.window, piece.cdrs)
+                self._deliver(index, deque(pieces))
             except BoxisError as error:
                 self._deliver(index, error)
             except Exception as error:  # noqa: BLE001 - handed on: none may end in a silent gap
@@ -177,6 +200,8 @@ class Run:
                 told.__cause__ = cause
                 self._deliver(index, deque([told]))
         del self._scopes[index]
+        # What came back may let the next window be chosen.
+        self._workers.set()
 
     async def stopped(self) -> None:
         """Wait until the pump has ended, and its requests with it.
@@ -264,7 +289,7 @@ class Runs:
 
     def begin(
         self,
-        plan: Sequence[Window],
+        windows: Windows,
         fetch: Fetch,
         *,
         tenant: str,
@@ -274,7 +299,7 @@ class Runs:
         """Start a run, and hold it until its pump has ended."""
         self.check_open()
         run = Run(
-            plan,
+            windows,
             fetch,
             tenant=tenant,
             order=order,

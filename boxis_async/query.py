@@ -14,12 +14,16 @@ from .coverage import Coverage, Ledger, Marks
 from .dedupe import Seen, UniqueBy
 from .errors import UsageError, WindowError
 from .pump import OnError, Order
+from .sizing import SizedWindows, Traffic
 from .wallclock import Range
-from .windows import cut
+from .windows import PlannedWindows, cut
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from .fetch import Fetched
     from .models import CDR, Plan, Window
+    from .pump import Windows
     from .windows import Span
 
 __all__ = ["Clip", "Pass", "Query"]
@@ -40,6 +44,8 @@ class Query:
     """Gives the wall time up to which records are at rest."""
     zone: tzinfo
     window: timedelta | None
+    traffic: Traffic
+    """What is known of the tenant's calls, for windows that are sized by what comes back."""
     order: Order
     unique_by: UniqueBy
     clip: Clip
@@ -80,13 +86,13 @@ class Query:
         """Plan a run, by the clock as it is now."""
         asked = self.asked()
         if asked is None:
-            return Pass(self, None, cut(None, None), None)
+            return Pass(self, None, (), None)
         horizon = self.horizon()
         missing = [(asked.start, asked.end)]
         if self.resume is not None:
             missing = self.resume.missing(asked.start, asked.end)
         spans = [part for span in missing for part in _parted(span, horizon)]
-        return Pass(self, asked, cut(asked, self.window, spans), horizon)
+        return Pass(self, asked, spans, horizon)
 
     def __str__(self) -> str:
         return f"{self.told}, tenant={self.tenant!r}"
@@ -96,9 +102,9 @@ class Pass:
     """One run of a query: what it asks for, and what it has handed over."""
 
     def __init__(
-        self, query: Query, asked: Range | None, plan: Plan, horizon: datetime | None
+        self, query: Query, asked: Range | None, spans: Sequence[Span], horizon: datetime | None
     ) -> None:
-        self.plan = plan
+        self._spans = spans
         self.failures: list[WindowError] = []
         self.windows = 0
         self.seen = Seen(query.unique_by, query.resume.marks() if query.resume else ())
@@ -112,6 +118,18 @@ class Pass:
         # Names of what was handed over with a window that is not sealed, and so will come again.
         self._unsealed: set[bytes] = set()
         self._seconds = 0.0
+
+    @property
+    def plan(self) -> Plan:
+        """The windows to ask for, or a first guess at them."""
+        return cut(self._asked, self._query.window, self._spans)
+
+    def windows_ahead(self) -> Windows:
+        """Give the windows to ask for, one after the other."""
+        query = self._query
+        if query.window is not None or self._asked is None:
+            return PlannedWindows(self.plan)
+        return SizedWindows(self._spans, self.repeated, query.traffic, query.row_limit)
 
     @property
     def repeated(self) -> tuple[Span, ...]:

@@ -74,7 +74,8 @@ class CDRStream(AsyncIterator[CDR]):
     def plan(self) -> Plan:
         """Tell which windows would be fetched, without a request.
 
-        With `window=None` they are a first guess (`Plan.guess`), of a day each.
+        With `window=None` they are a first guess (`Plan.guess`), of a day each: each window
+        is then sized, when its turn comes, by what came back until then.
         """
         return self._query.begin().plan
 
@@ -272,7 +273,7 @@ class CDRStream(AsyncIterator[CDR]):
         self._records = 0
         asking = Asking(query.tenant, query.row_limit, self._pass.repeated, self._tally)
         self._run = self._runs.begin(
-            self._pass.plan,
+            self._pass.windows_ahead(),
             partial(self._fetcher.fetch, asking=asking),
             tenant=query.tenant,
             order=query.order,

@@ -18,11 +18,21 @@ from typing import TYPE_CHECKING, TypeAlias
 from .models import Plan, Stretch, Window
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
+    from .models import CDR
     from .wallclock import Range
 
-__all__ = ["SMALLEST", "Span", "cut", "halve", "problem_with_length", "smallest"]
+__all__ = [
+    "SMALLEST",
+    "PlannedWindows",
+    "Span",
+    "boundary",
+    "cut",
+    "halve",
+    "problem_with_length",
+    "smallest",
+]
 
 Span: TypeAlias = tuple[datetime, datetime]
 """Wall times from the first to the last."""
@@ -59,6 +69,35 @@ def cut(asked: Range | None, window: timedelta | None, spans: Iterable[Span] | N
     parts = [(asked.start, asked.end)] if spans is None else spans
     stretches = [part for span in parts for part in _stretches(span, length, asked.repeated)]
     return Plan(tuple(stretches), guess=window is None)
+
+
+def boundary(wanted: datetime, end: datetime, repeated: Iterable[Span]) -> datetime:
+    """Give the first moment from a wanted one on that may part two windows, or the range's end."""
+    for first, last in repeated:
+        if first < wanted < last:
+            wanted = last
+    return min(wanted, end)
+
+
+class PlannedWindows:
+    """The windows of a plan, one after the other."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._windows = iter(plan)
+        self._left = len(plan)
+
+    @property
+    def left(self) -> bool:
+        """Whether there is something left to ask for."""
+        return self._left > 0
+
+    def next(self, *, is_busy: bool) -> Window | None:  # noqa: ARG002 - nothing is waited for
+        """Give the next window."""
+        self._left -= 1
+        return next(self._windows)
+
+    def learn(self, window: Window, cdrs: Sequence[CDR]) -> None:
+        """Learn nothing: the windows are as long as they were asked to be."""
 
 
 def halve(window: Window, repeated: Iterable[Span]) -> tuple[Window, Window] | None:

@@ -27,6 +27,7 @@ FLOORS = (
     "models",
     "wallclock",
     "windows",
+    "sizing",
     "wire_json",
     "wire_xml",
     "wire",

@@ -40,7 +40,7 @@ WANTED = [
     *("index", "first-steps", "duplicates", "time", "errors", "resume", "testing"),
     *("design", "provider", "reference", "changelog"),
 ]
-OPTIONAL = ("uvicorn", "defusedxml", "uvloop", "pytest")
+OPTIONAL = ("click", "defusedxml", "pyarrow", "pytest", "rich", "uvicorn", "uvloop")
 
 FENCE = re.compile(r"^```(?P<kind>\S*)[^\n]*\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\[[^\]]*\]\((?P<target>[^)\s]+)\)")
@@ -104,9 +104,9 @@ def check_printed(printed: str, block: Block) -> None:
     if block.printed is None:
         return
     wanted = ".*?".join(re.escape(part) for part in block.printed.strip().split("…"))
-    assert re.fullmatch(wanted, printed.strip(), re.DOTALL), (
-        f"{block!r} prints otherwise than shown:\n{printed}"
-    )
+    assert re.fullmatch(
+        wanted, "\n".join(map(str.rstrip, printed.splitlines())).strip(), re.DOTALL
+    ), f"{block!r} prints otherwise than shown:\n{printed}"
 
 
 def run(
@@ -322,7 +322,7 @@ def check_first_calls(done: subprocess.CompletedProcess[str]) -> None:
     assert done.returncode == 0, done.stderr
     assert not done.stderr
     legs, missed, *last = done.stdout.splitlines()
-    assert re.fullmatch(r"[1-9]\d+ legs of calls in 30 requests", legs)
+    assert re.fullmatch(r"[1-9]\d+ legs of calls in [3-9] requests", legs)
     assert re.fullmatch(r"[1-9]\d+ of them missed; the last three:", missed)
     assert len(last) == 3
     assert all(re.match(r"  \d\d Sep \d\d:\d\d  \d", line) for line in last)
@@ -367,4 +367,4 @@ def test_demo_without_its_server(core_alone: Path) -> None:
     assert done.returncode == 1
     assert not done.stdout
     assert len(done.stderr.splitlines()) == 1
-    assert "boxis-async[demo]" in done.stderr
+    assert "boxis-async[cli]" in done.stderr

@@ -121,7 +121,7 @@ async def test_earlier_halves_are_handed_over(make_client: MakeClient, order: Or
         return REFUSED if received.datefrom == f"{DAY + 18 * HOUR}" else None
 
     provider = Provider(hourly(calls=2), faults=faults)
-    stream = make_client(provider).cdrs(DAY, NEXT_DAY, order=order, row_limit=20)
+    stream = make_client(provider).cdrs(DAY, NEXT_DAY, window=24 * HOUR, order=order, row_limit=20)
     found: list[CDR] = []
     with pytest.raises(WindowError) as caught:
         await recorded(stream, found)
@@ -156,7 +156,7 @@ async def test_both_halves_fail(make_client: MakeClient) -> None:
     provider.faults = lambda received: (
         None if received.datefrom == f"{DAY}" and received.dateto == f"{NEXT_DAY}" else REFUSED
     )
-    stream = make_client(provider).cdrs(DAY, NEXT_DAY, row_limit=20)
+    stream = make_client(provider).cdrs(DAY, NEXT_DAY, window=24 * HOUR, row_limit=20)
     with pytest.raises(WindowError) as caught:
         await stream.to_list()
     assert caught.value.window == hour(0, 12)
@@ -209,7 +209,9 @@ async def test_everything_fails(provider: Provider, collecting: CDRStream) -> No
 async def test_collecting_parts_of_a_window(make_client: MakeClient) -> None:
     """Of a window that was halved, the parts that could be had come, and the others are listed."""
     provider = Provider(hourly(), faults=failing_at(6, 12), row_limit=20)
-    stream = make_client(provider).cdrs(DAY, NEXT_DAY, on_error="collect", row_limit=7)
+    stream = make_client(provider).cdrs(
+        DAY, NEXT_DAY, window=24 * HOUR, on_error="collect", row_limit=7
+    )
     batches: list[Batch] = [batch async for batch in stream.batches()]
     assert [batch.window for batch in batches] == [hour(0, 6)]
     assert [error.window for error in stream.failures] == [hour(6, 6), hour(12, 12)]
@@ -266,7 +268,9 @@ async def test_too_large_is_collected(make_client: MakeClient) -> None:
     """A second with too many calls is listed, and the rest of the day comes."""
     moment = DAY + 12 * HOUR + 7 * SECOND
     provider = Provider([*hourly(), *(call(f"{moment}") for _ in range(5))])
-    stream = make_client(provider).cdrs(DAY, NEXT_DAY, row_limit=4, on_error="collect")
+    stream = make_client(provider).cdrs(
+        DAY, NEXT_DAY, window=24 * HOUR, row_limit=4, on_error="collect"
+    )
     assert sorted(ids(await stream.to_list())) == sorted(ids_of(provider.select()[:24]))
     # Both seconds that hold it, as windows share their ends.
     assert [error.window for error in stream.failures] == [

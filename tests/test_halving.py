@@ -122,7 +122,7 @@ async def test_halves_cure_a_time_out(make_client: MakeClient, *, over_http: boo
 async def test_row_limit(make_client: MakeClient, order: Order) -> None:
     """As many records as the limit may be cut off: the window is halved at once."""
     provider = Provider(hourly(), row_limit=7)
-    stream = make_client(provider).cdrs(DAY, NEXT_DAY, order=order, row_limit=7)
+    stream = make_client(provider).cdrs(DAY, NEXT_DAY, window=24 * HOUR, order=order, row_limit=7)
     batches = [batch async for batch in stream.batches()]
     assert tiles([batch.window for batch in batches], DAY, NEXT_DAY)
     assert [len(batch.cdrs) for batch in batches] == [6] * 4
@@ -298,7 +298,7 @@ async def test_one_second_is_the_smallest(make_client: MakeClient, order: Order)
     """A second with too many calls is named, and none smaller is asked for."""
     crowd = [call(f"{DAY + 12 * HOUR + 7 * SECOND}") for _ in range(5)]
     provider = Provider([*hourly(), *crowd])
-    stream = make_client(provider).cdrs(DAY, NEXT_DAY, row_limit=4, order=order)
+    stream = make_client(provider).cdrs(DAY, NEXT_DAY, window=24 * HOUR, row_limit=4, order=order)
     with pytest.raises(WindowError, match="no smaller window") as caught:
         await stream.to_list()
     start = DAY + 12 * HOUR + 6 * SECOND
@@ -508,7 +508,8 @@ async def test_any_row_limit_gives_the_undivided_request(data: st.DataObject) ->
         windows.sort(key=lambda window: window.start or datetime.min)  # noqa: DTZ901
     assert tiles(windows, case.datefrom, case.dateto)
     assert stream.stats.requests == len(provider.requests)
-    assert len(batches) == len(stream.plan()) + stream.stats.splits
+    if case.window is not None:
+        assert len(batches) == len(stream.plan()) + stream.stats.splits
 
 
 AUTUMN = datetime(2024, 10, 27, 2), datetime(2024, 10, 27, 3)  # noqa: DTZ001 - the wall clock

@@ -65,11 +65,8 @@ async def _fetch(console: Console, url: str) -> None:
     began = time.perf_counter()
     async with BoxisClient(USERNAME, API_KEY, tenant=TENANT, base_url=url) as client:
         calls = client.cdrs(_START, _END, unique_by="leg")
-        windows = len(calls.plan())
-        console.print(
-            f"Fetching {_START} to {_END} over real HTTP, about {windows} windows, 8 at a time"
-        )
-        with Bar(windows) as bar:
+        console.print(f"Fetching {_START} to {_END} over real HTTP, 8 requests at a time")
+        with Bar(calls.plan()) as bar:
             async for batch in calls.batches():
                 cdrs += batch.cdrs
                 bar.update(calls.stats)

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from rich.progress import Progress
 
-    from boxis_async import Stats
+    from boxis_async import Plan, Stats
 
 __all__ = ["Bar"]
 
@@ -21,36 +21,38 @@ class Bar:
     """Shows how far a run is; in a pipe, or when told to be quiet, it shows nothing.
 
     Args:
-        windows: How many windows the whole range has, as far as is known.
+        plan: The windows of the whole range, of which a first guess says nothing.
         covered: The share of the range that earlier runs have done.
         shown: Whether it may be shown.
     """
 
-    def __init__(self, windows: int, *, covered: float = 0.0, shown: bool = True) -> None:
-        self._windows = max(1, round(windows * (1 - covered)))
+    def __init__(self, plan: Plan, *, covered: float = 0.0, shown: bool = True) -> None:
+        self._windows = None if plan.guess else max(1, round(len(plan) * (1 - covered)))
         self._progress = _progress() if shown and sys.stderr.isatty() else None
         if self._progress is not None:
             self._task = self._progress.add_task(
                 "",
                 total=_WHOLE,
                 completed=_share(covered),
-                windows=f"0/{self._windows}",
+                windows=self._of_all(0),
                 records="0",
             )
 
     def update(self, stats: Stats) -> None:
         """Show what a run did so far."""
         if self._progress is not None:
-            # More than were planned, where some were cut in halves.
-            windows = max(self._windows, stats.windows)
             task = self._progress.tasks[0]
             rate = stats.records / task.elapsed if task.elapsed else 0
             self._progress.update(
                 self._task,
                 completed=_share(stats.covered),
-                windows=f"{stats.windows}/{windows}",
+                windows=self._of_all(stats.windows),
                 records=f"{stats.records:,} records, {rate:,.0f}/s",
             )
+
+    def _of_all(self, done: int) -> str:
+        # More than were planned, where some were cut in halves.
+        return f"{done:,}" if self._windows is None else f"{done:,}/{max(self._windows, done):,}"
 
     def __enter__(self) -> Self:
         if self._progress is not None:

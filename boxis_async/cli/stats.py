@@ -99,7 +99,7 @@ def stats(  # noqa: PLR0913 - each is one option
 async def _count(client: BoxisClient, calls: CDRStream, *, shown: bool) -> Tally:
     tally = Tally()
     async with client, calls:
-        with Bar(len(calls.plan()), shown=shown) as bar:
+        with Bar(calls.plan(), shown=shown) as bar:
             async for batch in calls.batches():
                 tally.add(batch.cdrs)
                 bar.update(calls.stats)

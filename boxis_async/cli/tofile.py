@@ -93,10 +93,10 @@ async def _export(  # noqa: PLR0913 - what the options say
     overwrite: bool,
     draws: bool,
 ) -> Exported:
-    windows = len(client.cdrs(job.datefrom, job.dateto, **job.question()).plan())
+    plan = client.cdrs(job.datefrom, job.dateto, **job.question()).plan()
     covered = left.covered if left else 0.0
     async with client:
-        with Bar(windows, covered=covered, shown=draws) as bar:
+        with Bar(plan, covered=covered, shown=draws) as bar:
             return await export(
                 client,
                 output,

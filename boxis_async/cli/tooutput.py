@@ -67,7 +67,7 @@ async def _write(
     # Where the data goes to the same screen, a bar would stand in the middle of it.
     shown = draws and not sys.stdout.isatty()
     async with client:
-        with Bar(len(calls.plan()), shown=shown) as bar:
+        with Bar(calls.plan(), shown=shown) as bar:
 
             def progress(stats: Stats) -> None:
                 latest.stats = stats

@@ -27,7 +27,7 @@ from fastapi.responses import HTMLResponse, StreamingResponse
 from boxis_async import CDR, BoxisClient, BoxisError, CDRStream, Direction
 
 PAGE = Path(__file__).with_suffix(".html")
-LONGEST = timedelta(days=92)
+DAY, LONGEST = timedelta(days=1), timedelta(days=92)
 
 logger = logging.getLogger("web_backend")
 
@@ -63,7 +63,8 @@ async def calls(
     """Stream the calls that start in a range, a line of JSON for each leg, in order of time."""
     if not timedelta(0) < dateto - datefrom <= LONGEST:
         raise HTTPException(422, f"'to' must lie 1 to {LONGEST.days} days after 'from'")
-    stream = client.cdrs(datefrom, dateto, unique_by="leg", clip="start")
+    # A day at a time, so that the first calls are shown soon.
+    stream = client.cdrs(datefrom, dateto, window=DAY, unique_by="leg", clip="start")
     return StreamingResponse(lines(stream), media_type="application/x-ndjson")
 
 

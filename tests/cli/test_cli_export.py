@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from boxis_async.testing import Provider, Row
 
-WEEK = ("--from", "2025-10-01", "--to", "2025-10-08")
+WEEK = ("--from", "2025-10-01", "--to", "2025-10-08", "--window", "1d")
 LEGS = (*WEEK, "--unique-by", "leg")
 
 

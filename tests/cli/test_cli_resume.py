@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from boxis_async.testing import Provider, Received
 
-WEEK = ("--from", "2025-10-01", "--to", "2025-10-08", "--unique-by", "leg")
+WEEK = ("--from", "2025-10-01", "--to", "2025-10-08", "--unique-by", "leg", "--window", "1d")
 FILE = ("-o", "calls.csv")
 
 
@@ -79,7 +79,8 @@ def test_a_signal_while_requests_hang(
     assert served.api_key not in errors
     gate.open()
     served.reset()
-    assert printed_command(errors)[-8:] == ["export", "--resume", *FILE, *alone, "--key", "-"]
+    told = ["export", "--resume", *FILE, "--window", "86400s", *alone, "--key", "-"]
+    assert printed_command(errors)[-len(told) :] == told
     done = subprocess.run(
         printed_command(errors), input=served.api_key, capture_output=True, text=True,
         check=False, env=environment(BOXIS_API_KEY=""), timeout=30,

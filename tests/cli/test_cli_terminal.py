@@ -59,7 +59,8 @@ def at_terminal(*arguments: str, typed: bytes = b"", **env: str) -> tuple[int, s
 def test_the_progress_bar(served: Provider, tmp_path: Path) -> None:
     """An export shows windows, records and the share that is done; --quiet shows nothing."""
     served.latency = 0.15
-    code, shown = at_terminal("export", *WEEK, "-o", "calls.csv", "--concurrency", "1")
+    options = ("--concurrency", "1", "--window", "1d")
+    code, shown = at_terminal("export", *WEEK, "-o", "calls.csv", *options)
     assert code == 0
     assert "━" in shown
     assert "/7 windows" in shown
