@@ -7,9 +7,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
-from functools import cache
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 from boxis_async import CDR, MissingExtraError
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import pyarrow as pa
+
+    from boxis_async.export.files import Output
 
 __all__ = ["ParquetWriter", "merge", "require_pyarrow", "to_arrow"]
 
@@ -73,7 +75,7 @@ class ParquetWriter:
         timezone: The zone of the datetimes.
     """
 
-    def __init__(self, file: BinaryIO, *, timezone: tzinfo) -> None:
+    def __init__(self, file: Output, *, timezone: tzinfo) -> None:
         require_pyarrow()
         self._schema = schema(timezone)
         self._sink = _Sink(file)
@@ -89,7 +91,14 @@ class ParquetWriter:
             self._writer.write_table(_table(cdrs, self._schema), row_group_size=len(cdrs))
 
     def end(self) -> None:
-        """Write what stands after the last record: where each row group is."""
+        """Write what stands after the last record: where each row group is.
+
+        Raises:
+            OSError: A write before failed, so that there is no whole file to end.
+        """
+        # pyarrow's own writer closes itself then, without a word.
+        if self._sink.failure is not None:
+            raise OSError(f"an earlier write failed: {self._sink.failure}")
         self._writer.close()
 
     def abandon(self) -> None:
@@ -98,7 +107,9 @@ class ParquetWriter:
         # look whole.
         self._sink.is_open = False
         if self._writer is not None:
-            self._writer.close()
+            # After a write that failed it may fail once more, of no consequence here.
+            with contextlib.suppress(Exception):
+                self._writer.close()
 
 
 class _Sink:
@@ -106,14 +117,21 @@ class _Sink:
 
     closed = False
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: Output) -> None:
         self._file = file
         self._written = 0
         self.is_open = True
+        self.failure: Exception | None = None
 
     def write(self, data: bytes) -> None:
         if self.is_open:
-            self._file.write(data)
+            try:
+                self._file.write(data)
+            except Exception as error:
+                # Whatever pyarrow writes to put things in order, it is not to look whole.
+                self.is_open = False
+                self.failure = error
+                raise
         self._written += len(data)
 
     def tell(self) -> int:
@@ -126,7 +144,7 @@ class _Sink:
         """Leave the file open: it is not pyarrow's."""
 
 
-def merge(parts: Iterable[tuple[Path, int]], file: BinaryIO, *, timezone: tzinfo) -> None:
+def merge(parts: Iterable[tuple[Path, int]], file: Output, *, timezone: tzinfo) -> None:
     """Write one Parquet file of several, group by group.
 
     Args:
@@ -143,7 +161,6 @@ def merge(parts: Iterable[tuple[Path, int]], file: BinaryIO, *, timezone: tzinfo
                     writer.write_table(table, row_group_size=table.num_rows)
 
 
-@cache
 def require_pyarrow() -> Any:  # noqa: ANN401 - pyarrow carries no types
     """Give pyarrow.
 

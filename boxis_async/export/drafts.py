@@ -6,10 +6,10 @@ or in part, is cut off when the next one takes over.
 
 from __future__ import annotations
 
-import os
-from typing import TYPE_CHECKING, BinaryIO, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from boxis_async.export.arrow import merge
+from boxis_async.export.files import Growing, Mark, check
 from boxis_async.export.formats import make_writer
 
 if TYPE_CHECKING:
@@ -20,13 +20,10 @@ if TYPE_CHECKING:
     from boxis_async import CDR
     from boxis_async.export.formats import Format, Writer
 
-__all__ = ["DRAFT_FILES", "Draft", "Mark", "open_draft", "sync", "whole_file"]
+__all__ = ["DRAFT_FILES", "Draft", "open_draft", "whole_file"]
 
 DRAFT_FILES = ("lines", "part-*.parquet", "whole.parquet")
 """The names that a draft has in its folder."""
-
-Mark = tuple[int, ...]
-"""How much of a draft counts: the length of a text file, or the row groups of each part."""
 
 
 class Draft(Protocol):
@@ -36,11 +33,17 @@ class Draft(Protocol):
         """Write a batch, and give the mark that includes it."""
         ...
 
-    def save(self) -> None:
-        """Bring all that was written to the disk, so that a mark can be trusted."""
+    def save(self, mark: Mark | None) -> Mark | None:
+        """Bring all that a mark speaks of to the disk; give the mark that can be trusted."""
+        ...
 
-    def finish(self, mark: Mark | None) -> None:
-        """Make the finished file, of all that the mark speaks of, on the disk: `whole_file`."""
+    def finish(self, mark: Mark | None) -> Mark:
+        """Make the finished file, of all that the mark speaks of, on the disk: `whole_file`.
+
+        Returns:
+            The mark of that file.
+        """
+        ...
 
     def close(self) -> None:
         """Let go of the files."""
@@ -54,9 +57,13 @@ def open_draft(
     timezone: tzinfo,
     formula_safe: bool,
 ) -> Draft:
-    """Begin a draft in a folder, or with a mark take it up, cut back."""
+    """Begin a draft in a folder, or with a mark take it up, cut back.
+
+    Raises:
+        DamagedError: What the mark speaks of is not there.
+    """
     if format == "parquet":
-        return _Parts(folder, mark or (), timezone=timezone)
+        return _Parts(folder, mark, timezone=timezone)
     return _Lines(
         whole_file(format, folder), format, mark, timezone=timezone, formula_safe=formula_safe
     )
@@ -68,7 +75,7 @@ def whole_file(format: Format, folder: Path) -> Path:  # noqa: A002 - the field'
 
 
 class _Lines:
-    """One file of lines, which grows; the mark is its length."""
+    """One file of lines, which grows; the mark is that of the file."""
 
     def __init__(
         self,
@@ -79,92 +86,103 @@ class _Lines:
         timezone: tzinfo,
         formula_safe: bool,
     ) -> None:
-        self._file = path.open("r+b" if mark else "w+b")
+        self._file = Growing(path, mark)
         self._writer = make_writer(format, self._file, timezone=timezone, formula_safe=formula_safe)
-        if mark:
-            if self._file.seek(0, os.SEEK_END) < mark[0]:
-                raise FileNotFoundError(f"{path.name} is cut off")
-            self._cut(mark)
-        else:
+        if mark is None:
             self._writer.begin()
 
     def write(self, cdrs: Sequence[CDR]) -> Mark:
         self._writer.write(cdrs)
-        return (self._file.tell(),)
+        return self._file.mark
 
-    def save(self) -> None:
-        sync(self._file)
+    def save(self, mark: Mark | None) -> Mark | None:
+        # What is behind the mark stays: the run may go on.
+        self._file.save()
+        return mark
 
-    def finish(self, mark: Mark | None) -> None:
-        if mark:
-            self._cut(mark)
+    def finish(self, mark: Mark | None) -> Mark:
+        del mark  # nothing is behind it
         self._writer.end()
-        self.save()
-        self._file.close()
+        self._file.save()
+        return self._file.mark
 
     def close(self) -> None:
         self._file.close()
 
-    def _cut(self, mark: Mark) -> None:
-        self._file.truncate(mark[0])
-        self._file.seek(0, os.SEEK_END)
+
+# What a mark says of each part: its row groups that count, its length, and its sum.
+_PER_PART = 3
 
 
 class _Parts:
     """Parquet files, numbered: one cannot be gone on with, as its directory stands at its end.
 
-    A part is closed at each checkpoint. The mark has the number of row groups of each.
+    A part is closed at each checkpoint, and only then has a length and a sum.
     """
 
-    def __init__(self, folder: Path, mark: Mark, *, timezone: tzinfo) -> None:
+    def __init__(self, folder: Path, mark: Mark | None, *, timezone: tzinfo) -> None:
         self._folder = folder
         self._timezone = timezone
-        self._groups = list(mark)
-        self._file: BinaryIO | None = None
+        self._parts = _by_part(mark)
+        self._file: Growing | None = None
         self._writer: Writer | None = None
-        kept = [self._part(number) for number in range(len(mark))]
+        kept = [self._path(number) for number in range(len(self._parts))]
         for path in folder.glob("part-*.parquet"):
             if path not in kept:
                 path.unlink()
-        for path in kept:
-            path.stat()  # raises where it is missing
+        for path, (_, *of_file) in zip(kept, self._parts, strict=True):
+            check(path, tuple(of_file))
 
     def write(self, cdrs: Sequence[CDR]) -> Mark:
         if cdrs:
             if self._writer is None:
-                self._file = self._part(len(self._groups)).open("wb")
+                self._file = Growing(self._path(len(self._parts)))
                 self._writer = make_writer("parquet", self._file, timezone=self._timezone)
                 self._writer.begin()
-                self._groups.append(0)
+                self._parts.append((0, 0, 0))
             self._writer.write(cdrs)
-            self._groups[-1] += 1
-        return tuple(self._groups)
+            self._parts[-1] = (self._parts[-1][0] + 1, 0, 0)
+        return tuple(number for part in self._parts for number in part)
 
-    def save(self) -> None:
+    def save(self, mark: Mark | None) -> Mark | None:
         if self._writer is not None and self._file is not None:
             self._writer.end()
-            sync(self._file)
+            self._file.save()
             self._file.close()
+            self._parts[-1] = (self._parts[-1][0], *self._file.mark)
             self._writer = self._file = None
+        if mark is None:
+            return None
+        # An earlier mark speaks of fewer groups of the last part, in the same file.
+        return tuple(
+            number
+            for (groups, *_), (_, *of_file) in zip(_by_part(mark), self._parts, strict=False)
+            for number in (groups, *of_file)
+        )
 
-    def finish(self, mark: Mark | None) -> None:
-        self.save()
-        parts = [(self._part(number), groups) for number, groups in enumerate(mark or ())]
-        with whole_file("parquet", self._folder).open("wb") as file:
+    def finish(self, mark: Mark | None) -> Mark:
+        self.save(mark)
+        parts = [(self._path(number), part[0]) for number, part in enumerate(_by_part(mark))]
+        file = Growing(whole_file("parquet", self._folder))
+        try:
             merge(parts, file, timezone=self._timezone)
-            sync(file)
+            file.save()
+        finally:
+            file.close()
+        return file.mark
 
     def close(self) -> None:
         if self._writer is not None and self._file is not None:
-            self._writer.abandon()
-            self._file.close()
-            self._writer = self._file = None
+            try:
+                self._writer.abandon()
+            finally:
+                self._file.close()
+                self._writer = self._file = None
 
-    def _part(self, number: int) -> Path:
+    def _path(self, number: int) -> Path:
         return self._folder / f"part-{number:06}.parquet"
 
 
-def sync(file: BinaryIO) -> None:
-    """Bring what was written to a file to the disk."""
-    file.flush()
-    os.fsync(file.fileno())
+def _by_part(mark: Mark | None) -> list[Mark]:
+    mark = mark or ()
+    return [mark[at : at + _PER_PART] for at in range(0, len(mark), _PER_PART)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Final, Literal, Protocol, TypeAlias, get_args
+from typing import TYPE_CHECKING, Final, Literal, Protocol, TypeAlias, get_args
 
 from boxis_async import UsageError
 from boxis_async.export.arrow import ParquetWriter
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from datetime import tzinfo
 
     from boxis_async import CDR
+    from boxis_async.export.files import Output
 
 __all__ = ["FORMATS", "Format", "Writer", "check_format", "format_of", "make_writer"]
 
@@ -78,7 +79,7 @@ def check_format(format: object, *, formula_safe: bool) -> None:  # noqa: A002 -
 
 def make_writer(
     format: Format,  # noqa: A002 - the field's own term
-    file: BinaryIO,
+    file: Output,
     *,
     timezone: tzinfo,
     formula_safe: bool = False,

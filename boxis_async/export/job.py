@@ -12,8 +12,9 @@ import attrs
 from boxis_async import CDRStream, Coverage, Stats
 from boxis_async.export.arrow import require_pyarrow
 from boxis_async.export.errors import IncompleteExportError
+from boxis_async.export.files import Opened
 from boxis_async.export.formats import Format, check_format, format_of, make_writer
-from boxis_async.export.journal import Unfinished, unfinished
+from boxis_async.export.journal import Unfinished, place_of, unfinished
 from boxis_async.export.thread import Thread, own_thread, surely
 from boxis_async.export.work import Kept, Work
 
@@ -106,15 +107,17 @@ async def export(  # noqa: PLR0913 - each is one thing to set, by name
         WindowError: A window failed for good. What came before it is kept.
         IncompleteExportError: With `on_error="collect"`, windows failed. The rest is kept.
         UnfitValueError: The format cannot hold a value.
-        OSError: The disk is full, or the like. What was written before is kept.
+        OSError: The disk is full, or the like. What was written until then is kept, of a Parquet
+            file what was written until the last checkpoint.
     """
-    path = Path(target).resolve()  # noqa: ASYNC240 - looks at a name, and reads no file
+    path = place_of(target)
     form = format_of(path) if format is None else format
     check_format(form, formula_safe=formula_safe)
     if form == "parquet":
         require_pyarrow()
-    if resume and dateto is None and (begun := unfinished(path)) is not None:
-        dateto = begun.dateto
+    if resume and datefrom is not None and dateto is None:
+        begun = unfinished(path)
+        dateto = None if begun is None else begun.dateto
 
     def ask(until: date | None, done: Coverage | None = None) -> CDRStream:
         return client.cdrs(
@@ -144,6 +147,7 @@ async def export(  # noqa: PLR0913 - each is one thing to set, by name
             unique_by=_name_of(unique_by) if callable(unique_by) else unique_by,
             clip=clip,
         ),
+        fingerprint=calls.coverage.fingerprint,
         key=_key_of(unique_by),
         timezone=calls.timezone,
         resume=resume,
@@ -155,7 +159,9 @@ async def export(  # noqa: PLR0913 - each is one thing to set, by name
             conflicts, stats = work.journal.conflicts, Stats()
             if not work.journal.is_fetched:
                 calls = ask(dateto, work.journal.done)
-                conflicts += await _Fetching(calls, work, run, progress).fetch()
+                conflicts = await _Fetching(
+                    calls, work, run, counts_repeated=unique_by != "leg", progress=progress
+                ).fetch()
                 stats = calls.stats
             await run(work.finish)
         finally:
@@ -198,7 +204,8 @@ async def write(
         OSError: Whoever reads the file has gone, or the like.
     """
     check_format(format, formula_safe=formula_safe)
-    writer = make_writer(format, file, timezone=calls.timezone, formula_safe=formula_safe)
+    output = Opened(file)
+    writer = make_writer(format, output, timezone=calls.timezone, formula_safe=formula_safe)
     records = 0
 
     def put(cdrs: Sequence[CDR]) -> None:
@@ -222,57 +229,106 @@ async def write(
     return Exported(path=None, records=records, conflicts=stats.conflicts, stats=stats)
 
 
-@attrs.define
-class _Fetching:
-    """What is missing of an export, fetched and written, with a checkpoint now and then."""
+@attrs.frozen
+class _Point:
+    """A state of an export that another run can go on from."""
 
-    calls: CDRStream
-    work: Work
-    run: Thread
-    progress: Progress | None
-    conflicts: int = 0
-    interval: float = _INTERVAL
+    kept: Kept
+    conflicts: int
+    covered: float
+    coverage: Coverage
+
+
+class _Fetching:
+    """What is missing of an export, fetched and written, with a checkpoint now and then.
+
+    Args:
+        calls: The stream of what is missing.
+        work: Where to.
+        run: Where it may block.
+        counts_repeated: Whether a record with the key of one that an earlier run kept is a
+            conflict: a leg that comes again is none.
+        progress: Called after each batch.
+    """
+
+    def __init__(
+        self,
+        calls: CDRStream,
+        work: Work,
+        run: Thread,
+        *,
+        counts_repeated: bool,
+        progress: Progress | None,
+    ) -> None:
+        self._calls = calls
+        self._work = work
+        self._run = run
+        self._counts_repeated = counts_repeated
+        self._progress = progress
+        self._before = work.journal.conflicts
+        self._kept = work.kept
+        self._conflicts = self._before
+        self._written = 0
+        self._point: _Point | None = None
+        self._interval = _INTERVAL
+        self._due = time.monotonic() + self._interval
+        self._note_due = 0.0
 
     async def fetch(self) -> int:
-        """Fetch it all, and give the number of records that were dropped as conflicts."""
-        calls, work = self.calls, self.work
-        kept, is_at_rest = work.kept, True
-        before = work.journal.conflicts
-        due = time.monotonic() + self.interval
+        """Fetch it all, and give the number of records that were dropped as conflicts, ever."""
+        calls, run, work = self._calls, self._run, self._work
         try:
             async with calls:
                 async for batch in calls.batches():
-                    # The batch was asked for, so the coverage speaks of all before it, and these
-                    # are written.
-                    if is_at_rest and time.monotonic() >= due:
-                        is_at_rest = await self.save(kept, before)
-                        due = time.monotonic() + self.interval
-                    kept = await self.run(work.write, batch.cdrs)
-                    self.conflicts = calls.stats.conflicts + kept.repeated
-                    if self.progress is not None:
-                        self.progress(calls.stats)
-            _check_failures(calls)
+                    now = time.monotonic()
+                    if now >= min(self._due, self._note_due):
+                        self._note()
+                    if now >= self._due:
+                        await self._save()
+                    self._kept = await run(work.write, batch.cdrs)
+                    self._written += 1
+                    repeated = self._kept.repeated if self._counts_repeated else 0
+                    self._conflicts = self._before + calls.stats.conflicts + repeated
+                    if self._progress is not None:
+                        self._progress(calls.stats)
+                _check_failures(calls)
         except BaseException as error:
+            self._note()
             try:
-                await surely(self.save(kept, before))
-            except OSError as trouble:
+                await surely(self._save())
+            except Exception as trouble:  # noqa: BLE001 - the first error is the one to tell
                 error.add_note(f"nor could the last checkpoint be written: {trouble}")
             raise
-        await self.run(work.save, kept, before + self.conflicts, 1.0, None)
-        return self.conflicts
+        await run(work.save, self._kept, self._conflicts, 1.0, None)
+        return self._conflicts
 
-    async def save(self, kept: Kept, before: int) -> bool:
-        """Set a checkpoint, unless what was handed over would come again; tell whether it was."""
-        coverage = self.calls.coverage
-        if coverage.unsealed or self.work.asked.datefrom is None:
+    def _note(self) -> None:
+        """Note where another run could go on from, if it could do so from here."""
+        began = time.monotonic()
+        stats, coverage = self._calls.stats, self._calls.coverage
+        # Of many spans it takes a while to tell.
+        now = time.monotonic()
+        self._note_due = now + _PATIENCE * (now - began)
+        if stats.windows != self._written:
+            # The last batch is written, but nobody asked for the next: the coverage does not
+            # speak of it, and it will come again.
+            return
+        if coverage.unsealed or self._work.asked.datefrom is None:
             # Too young to be at rest, or all in one request: the next run fetches it again, and
             # cuts this off.
-            return False
-        began = time.monotonic()
-        conflicts = before + self.conflicts
-        await self.run(self.work.save, kept, conflicts, self.calls.stats.covered, coverage)
-        self.interval = max(_INTERVAL, _PATIENCE * (time.monotonic() - began))
-        return True
+            return
+        self._point = _Point(self._kept, self._conflicts, stats.covered, coverage)
+
+    async def _save(self) -> None:
+        """Set a checkpoint where another run could go on from, unless it is set already."""
+        point, self._point = self._point, None
+        if point is not None:
+            began = time.monotonic()
+            await self._run(
+                self._work.save, point.kept, point.conflicts, point.covered, point.coverage
+            )
+            self._interval = max(_INTERVAL, _PATIENCE * (time.monotonic() - began))
+        self._due = time.monotonic() + self._interval
 
 
 def _check_failures(calls: CDRStream) -> None:
@@ -285,7 +341,8 @@ def _check_failures(calls: CDRStream) -> None:
 
 def _key_of(unique_by: UniqueBy) -> Callable[[CDR], Hashable | None]:
     if callable(unique_by):
-        return unique_by
+        # In a tuple, as None is a key like any other.
+        return lambda cdr: (unique_by(cdr),)
     # A record without a uniqueid is known by its content, and can come twice only at an edge,
     # where the coverage knows it.
     if unique_by == "leg":

@@ -6,7 +6,7 @@ import csv
 import io
 import json
 import re
-from typing import TYPE_CHECKING, Any, BinaryIO, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from boxis_async.export.columns import COLUMNS, values_of
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from boxis_async import CDR
+    from boxis_async.export.files import Output
 
 __all__ = ["CSVWriter", "JSONLinesWriter"]
 
@@ -34,7 +35,7 @@ class CSVWriter:
             formula, and before each that begins with a `'`.
     """
 
-    def __init__(self, file: BinaryIO, *, formula_safe: bool = False) -> None:
+    def __init__(self, file: Output, *, formula_safe: bool = False) -> None:
         self._file = file
         shown = {
             "moment": _moment,
@@ -83,7 +84,7 @@ class JSONLinesWriter:
         file: Where to, open for bytes.
     """
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: Output) -> None:
         self._file = file
         self._shown: list[tuple[str, Callable[[Any], object]]] = [
             (name, {"moment": _moment, "day": _day, "amount": _amount}[kind])

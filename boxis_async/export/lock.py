@@ -6,6 +6,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
+from boxis_async import UsageError
 from boxis_async.export.errors import ExportBusyError
 
 if TYPE_CHECKING:
@@ -32,9 +33,16 @@ class FolderLock:
 
         Raises:
             ExportBusyError: Somebody else has it.
+            UsageError: Something else stands there.
         """
         while self._held is None:
-            self._folder.mkdir(exist_ok=True)
+            try:
+                self._folder.mkdir(exist_ok=True)
+            except FileExistsError as error:
+                raise UsageError(
+                    f"{self._folder} stands where the work in progress is to stand, and is no "
+                    "folder: move it away"
+                ) from error
             try:
                 opened = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o666)
             except FileNotFoundError:  # pragma: no cover - whoever had the folder just removed it

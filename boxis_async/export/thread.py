@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, TypeVar
 
 import anyio
+import anyio.lowlevel
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -28,7 +29,11 @@ class Thread:
         loop = asyncio.get_running_loop()
         # What the thread is at cannot be cancelled: it is waited for, and then the cancellation
         # goes on.
-        return await surely(loop.run_in_executor(self._thread, function, *arguments))
+        given = await surely(loop.run_in_executor(self._thread, function, *arguments))
+        # That of anyio's scopes too, which finds a task only while it waits: one that has its
+        # windows at hand waits for nothing but the thread.
+        await anyio.lowlevel.checkpoint_if_cancelled()
+        return given
 
 
 @contextlib.asynccontextmanager

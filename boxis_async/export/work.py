@@ -6,15 +6,15 @@ Everything here blocks, and is called from one thread at a time.
 from __future__ import annotations
 
 import contextlib
-import os
 from hashlib import blake2b
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
 import attrs
 
 from boxis_async import Coverage, UsageError
-from boxis_async.export.drafts import DRAFT_FILES, Draft, Mark, open_draft, sync, whole_file
+from boxis_async.export.drafts import DRAFT_FILES, Draft, open_draft, whole_file
 from boxis_async.export.errors import ExportExistsError
+from boxis_async.export.files import DamagedError, Growing, Mark, check, sync_folder
 from boxis_async.export.journal import Journal, Unfinished, folder_of
 from boxis_async.export.lock import FolderLock
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["Kept", "Work"]
 
 _KEY_SIZE = 16
+_ANEW = "begin anew (overwrite, without resume)"
 
 
 @attrs.frozen
@@ -35,7 +36,7 @@ class Kept:
     """How much is written: what a checkpoint says beside the coverage that goes with it."""
 
     mark: Mark | None = None
-    keys: int = 0
+    keys: Mark | None = None
     records: int = 0
     repeated: int = 0
     """Of what the stream gave, what an earlier run had kept under the same key."""
@@ -47,6 +48,7 @@ class Work:
     Args:
         target: The file.
         asked: What it is to hold.
+        fingerprint: What must be the same beside that, as a coverage has it.
         key: Gives what makes a record the same, or None for one without such a key.
         timezone: The zone of the datetimes.
         resume: Whether to go on with what is unfinished.
@@ -58,6 +60,7 @@ class Work:
         target: Path,
         asked: Unfinished,
         *,
+        fingerprint: str,
         key: Callable[[CDR], Hashable | None],
         timezone: tzinfo,
         resume: bool,
@@ -71,12 +74,12 @@ class Work:
         self._resumes = resume
         self._overwrites = overwrite
         self._draft: Draft | None = None
-        self._keys: BinaryIO | None = None
+        self._keys: Growing | None = None
         # The keys of the records that earlier runs kept: a stream that resumes knows only what
         # touches the edges of what it need not fetch.
         self._known: set[bytes] = set()
         self.asked = asked
-        self.journal = Journal(asked=asked, replaces=overwrite)
+        self.journal = Journal(asked=asked, fingerprint=fingerprint, replaces=overwrite)
         """The checkpoint that was found or set last."""
         self.kept = Kept()
         self.is_resumed = False
@@ -105,8 +108,10 @@ class Work:
             self.journal.save(self._folder)
         else:
             self._take_up(found)
-        if not self.journal.is_whole:
+        if self.journal.whole is None:
             self._open_files()
+        else:
+            self._check_whole(self.journal.whole)
 
     def write(self, cdrs: Sequence[CDR]) -> Kept:
         """Write the records of a batch that no earlier run kept, and tell how far it is now."""
@@ -126,7 +131,7 @@ class Work:
         self._keys.write(b"".join(keys))
         self.kept = Kept(
             mark=self._draft.write(new) if new else self.kept.mark,
-            keys=self.kept.keys + len(keys),
+            keys=self._keys.mark,
             records=self.kept.records + len(new),
             repeated=self.kept.repeated + len(cdrs) - len(new),
         )
@@ -142,14 +147,15 @@ class Work:
             coverage: What the stream is done with, and all of it is among what was written;
                 None when there is nothing left to fetch.
         """
-        if self._draft is not None and self._keys is not None:
-            self._draft.save()
-            sync(self._keys)
+        assert self._draft is not None  # noqa: S101 - it is open
+        assert self._keys is not None  # noqa: S101 - it is open
+        mark = self._draft.save(kept.mark)
+        self._keys.save()
         self.journal = attrs.evolve(
             self.journal,
             asked=attrs.evolve(self.asked, records=kept.records, covered=covered),
             coverage=None if coverage is None else coverage.to_json(),
-            mark=kept.mark,
+            mark=mark,
             keys=kept.keys,
             conflicts=conflicts,
             is_fetched=coverage is None,
@@ -163,26 +169,28 @@ class Work:
             ExportExistsError: A file has appeared in its place meanwhile.
         """
         if self._draft is not None:
-            self._draft.finish(self.kept.mark)
+            finished = self._draft.finish(self.kept.mark)
             self._close_files()
-            self.journal = attrs.evolve(self.journal, is_whole=True)
+            self.journal = attrs.evolve(self.journal, whole=finished)
             self.journal.save(self._folder)
         whole = whole_file(self.asked.format, self._folder)
         if whole.exists():
             self._check_place()
             whole.replace(self._target)
-            _sync_folder(self._target.parent)
+            sync_folder(self._target.parent)
         # Else an earlier run ended just after that.
         self._clear()
 
     def close(self) -> None:
         """Let go of what is open; what is unfinished stays for the next run."""
-        self._close_files()
-        if self._lock.is_held:
-            self._lock.release()
-            # Unless a journal stays in it.
-            with contextlib.suppress(OSError):
-                self._folder.rmdir()
+        try:
+            self._close_files()
+        finally:
+            if self._lock.is_held:
+                self._lock.release()
+                # Unless a journal stays in it.
+                with contextlib.suppress(OSError):
+                    self._folder.rmdir()
 
     def _found(self) -> Journal | None:
         """Read the journal of an export that may be gone on with, if there is one."""
@@ -192,7 +200,9 @@ class Work:
             if self._overwrites and not self._resumes:
                 return None
             raise
-        if found is None or self._resumes:
+        if found is None or self._is_done(found):
+            return None
+        if self._resumes:
             return found
         if self._overwrites:
             return None
@@ -201,11 +211,22 @@ class Work:
             "done: go on with it (resume), or begin anew (overwrite)"
         )
 
+    def _is_done(self, journal: Journal) -> bool:
+        """Tell whether a file was put in its place, and has been taken away from there since."""
+        whole = whole_file(journal.asked.format, self._folder)
+        return journal.is_whole and not whole.exists() and not self._target.exists()
+
     def _take_up(self, journal: Journal) -> None:
         if different := journal.asked.differences(self.asked):
             raise UsageError(
                 f"the unfinished export of {self._target} asks for something else: "
-                f"{'; '.join(different)}. Resume it as it was, or begin anew (overwrite)"
+                f"{'; '.join(different)}. Resume it as it was, or {_ANEW}"
+            )
+        if journal.fingerprint != self.journal.fingerprint:
+            raise UsageError(
+                f"the unfinished export of {self._target} asks for something else: the tenant, "
+                "the client's timezone and the unique_by function must be the same. Resume it as "
+                f"it was, or {_ANEW}"
             )
         self.journal = attrs.evolve(journal, replaces=journal.replaces or self._overwrites)
         if not journal.is_whole:
@@ -221,6 +242,7 @@ class Work:
             )
 
     def _open_files(self) -> None:
+        path = self._folder / "keys"
         try:
             self._draft = open_draft(
                 self.asked.format,
@@ -229,22 +251,29 @@ class Work:
                 timezone=self._timezone,
                 formula_safe=self.asked.formula_safe,
             )
-            self._keys = (self._folder / "keys").open("r+b" if self.kept.keys else "w+b")
-            kept = self._keys.read(self.kept.keys * _KEY_SIZE)
-            if len(kept) != self.kept.keys * _KEY_SIZE:
-                raise FileNotFoundError("the keys are cut off")  # noqa: TRY301 - told as below
-        except FileNotFoundError as error:
-            raise UsageError(
-                f"what was written of {self._target} is damaged ({error}): begin anew (overwrite)"
-            ) from error
-        self._keys.truncate()
+            self._keys = Growing(path, self.kept.keys)
+        except DamagedError as error:
+            raise self._damaged(error) from error
+        kept = path.read_bytes()
         self._known = {kept[at : at + _KEY_SIZE] for at in range(0, len(kept), _KEY_SIZE)}
 
+    def _check_whole(self, mark: Mark) -> None:
+        whole = whole_file(self.asked.format, self._folder)
+        if whole.exists():
+            try:
+                check(whole, mark)
+            except DamagedError as error:
+                raise self._damaged(error) from error
+
+    def _damaged(self, error: DamagedError) -> UsageError:
+        return UsageError(f"what was written of {self._target} is damaged: {error}; {_ANEW}")
+
     def _close_files(self) -> None:
-        for file in (self._draft, self._keys):
-            if file is not None:
-                file.close()
-        self._draft = self._keys = None
+        with contextlib.ExitStack() as files:
+            for file in (self._draft, self._keys):
+                if file is not None:
+                    files.callback(file.close)
+            self._draft = self._keys = None
 
     def _clear(self) -> None:
         """Remove what is ours in the folder, but the lock; the journal last if all is done.
@@ -257,13 +286,3 @@ class Work:
         parts = (*drafts, keys, *journals) if self.journal.is_whole else (*journals, keys, *drafts)
         for path in parts:
             path.unlink(missing_ok=True)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Bring a folder's names to the disk, where the system can."""
-    if os.name == "posix":
-        opened = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(opened)
-        finally:
-            os.close(opened)

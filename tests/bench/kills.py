@@ -1,13 +1,15 @@
-"""A batch job killed with SIGKILL at random moments: is a line lost, or written twice?
+"""An export killed with SIGKILL at random moments: is a record lost, or written twice?
 
-The job is `docs/examples/batch_job.py`, in a process of its own, against a real server in this
-one. It is killed when its file has grown by a random amount, and begun again, until it ends by
-itself. Prints the figures, and exits with 1 when anything is lost or repeated.
+The export runs in a process of its own, against a real server in this one. It is killed when its
+work in progress has grown by a random amount, and resumed, until so many kills were made; then it
+is resumed to its end. Prints the figures of each format, and exits with 1 when a record is lost or
+repeated, or the order is another than that of a run without a break.
 """
 
 from __future__ import annotations
 
 import argparse
+import csv
 import json
 import os
 import random
@@ -18,53 +20,79 @@ import time
 from collections import Counter
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import pyarrow.parquet
 
 from boxis_async.testing import LoopbackServer, Provider, generate_calls
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
 ROOT = Path(__file__).parents[2]
-JOB = ROOT / "docs" / "examples" / "batch_job.py"
 START, END = date(2025, 1, 1), date(2026, 1, 1)
+FORMATS = ("csv", "jsonl", "parquet")
+
+PROGRAM = """
+import asyncio, sys
+from datetime import date
+from boxis_async import BoxisClient
+from boxis_async.export import export
+
+async def main():
+    begin, end = map(date.fromisoformat, sys.argv[2:4])
+    async with BoxisClient() as client:
+        done = await export(client, sys.argv[1], begin, end, unique_by="leg", resume=True)
+        print(done.records, "records,", done.stats.requests, "requests")
+
+asyncio.run(main())
+"""
+
+Leg = tuple[str, str]
 
 
-def main(kills: int, calls_per_day: float, seed: int) -> bool:
-    """Kill and begin again, and tell whether the file holds each call once."""
+def main(kills: int, calls_per_day: float, seed: int, formats: list[str]) -> bool:
+    """Kill and resume, and tell whether each file holds each record once, in order."""
     rng = random.Random(seed)
     rows = generate_calls(START, END, calls_per_day=calls_per_day)
     provider = Provider(rows, latency=lambda: rng.uniform(0, 0.02))
-    began = time.perf_counter()
-    print(f"{len(rows):,} records, {START} to {END}; killed {kills} times", flush=True)
-    with LoopbackServer(provider) as server, tempfile.TemporaryDirectory() as folder:
-        lines = Path(folder) / "year.jsonl"
-        size = 950 * len(rows)
-        killed = early = 0
-        while killed < kills:
-            # So far that the last ones come about when the job does.
-            step = 2 * max(0, size - covered(lines)) / (kills - killed + 1)
-            job = start(server.url, lines)
-            if kill_at(job, lines, covered(lines) + rng.uniform(0, step)):
-                killed += 1
-            else:
-                early += 1
-                break
-        job = start(server.url, lines)
-        said, _ = job.communicate(timeout=300)
-        lost, repeated, found = compare(lines, provider)
-    print(f"the last run said: {said.strip()}")
-    print(
-        f"{killed} kills, {found:,} lines: {lost} lost, {repeated} repeated; "
-        f"{len(provider.requests):,} requests, {time.perf_counter() - began:.0f} s"
+    expected = legs(
+        sorted(
+            provider.select(f"{START} 00:00:00", f"{END} 00:00:00"),
+            key=lambda row: (str(row["start"]), int(str(row["sequence"]))),
+        )
     )
-    if early:
-        print("the job ended before all kills were made: give more calls a day")
-    return lost == repeated == 0 and not early and job.returncode == 0
+    print(f"{len(expected):,} records, {START} to {END}; killed {kills} times a format", flush=True)
+    right = True
+    with LoopbackServer(provider) as server, tempfile.TemporaryDirectory() as folder:
+        for form in formats:
+            provider.reset()
+            began = time.perf_counter()
+            whole, target = Path(folder) / f"whole.{form}", Path(folder) / f"killed.{form}"
+            start(server.url, whole).communicate(timeout=600)
+            made = kill_often(server.url, target, whole.stat().st_size, kills, rng)
+            job = start(server.url, target)
+            said, _ = job.communicate(timeout=600)
+            found = list(legs(read(target)))
+            lost, repeated = Counter(expected), Counter(found)
+            lost.subtract(found)
+            repeated.subtract(expected)
+            same = found == list(legs(read(whole))) == expected
+            left = sorted(path.name for path in Path(folder).iterdir() if path != target)
+            print(
+                f"{form:8}{made:4} kills {len(found):>9,} records: "
+                f"{sum((+lost).values())} lost, {sum((+repeated).values())} repeated, "
+                f"{'the same order' if same else 'ANOTHER ORDER'}; the last run: {said.strip()}; "
+                f"{time.perf_counter() - began:.0f} s",
+                flush=True,
+            )
+            right = right and same and made == kills and job.returncode == 0
+            right = right and not [name for name in left if name.endswith(".unfinished")]
+    return right
 
 
-def start(url: str, lines: Path) -> subprocess.Popen[str]:
-    """Begin the job, or go on with it."""
+def start(url: str, target: Path) -> subprocess.Popen[str]:
+    """Begin the export, or go on with it."""
     environment = os.environ | {
         "BOXIS_USERNAME": "ops@example.com",
         "BOXIS_API_KEY": "stand-in-key",
@@ -73,48 +101,70 @@ def start(url: str, lines: Path) -> subprocess.Popen[str]:
         "PYTHONPATH": str(ROOT),
     }
     return subprocess.Popen(
-        [sys.executable, str(JOB), str(lines), f"{START}", f"{END}"],
+        [sys.executable, "-c", PROGRAM, str(target), f"{START}", f"{END}"],
         env=environment,
         stdout=subprocess.PIPE,
         text=True,
     )
 
 
-def covered(lines: Path) -> int:
-    """Tell how long the file was at its checkpoint."""
-    checkpoint = lines.with_suffix(".checkpoint")
-    return json.loads(checkpoint.read_text())["length"] if checkpoint.exists() else 0
+def kill_often(url: str, target: Path, size: int, kills: int, rng: random.Random) -> int:
+    """Kill it so often, spread over its whole length; tell how often that was."""
+    for made in range(kills):
+        # So far that the last ones come about when the export does.
+        done = covered(target)
+        step = 2 * max(0, size - done) / (kills - made + 1)
+        if not kill_at(start(url, target), target, done + rng.uniform(0, step)):
+            print("it ended before all kills were made: give more calls a day")
+            return made
+    return kills
 
 
-def kill_at(job: subprocess.Popen[str], lines: Path, size: float) -> bool:
-    """Kill the job once its file is so long; False when it ended before."""
+def kill_at(job: subprocess.Popen[str], target: Path, size: float) -> bool:
+    """Kill it once its work in progress is so large; False when it ended before."""
     while job.poll() is None:
-        if lines.exists() and lines.stat().st_size > size:
+        if growth(target) > size:
             job.kill()
             job.communicate()
-            return True
+            return job.returncode != 0
         time.sleep(0.0005)
     job.communicate()
     return False
 
 
-def compare(lines: Path, provider: Provider) -> tuple[int, int, int]:
-    """Count what is lost, what is repeated, and what there is."""
-    with lines.open(encoding="utf-8") as file:
-        found = Counter(legs(map(json.loads, file)))
-    expected = Counter(
-        legs(
-            row
-            for row in provider.select(f"{START} 00:00:00", f"{END} 00:00:00")
-            if str(row["start"]) < f"{END}"
-        )
-    )
-    return (expected - found).total(), (found - expected).total(), found.total()
+def growth(target: Path) -> int:
+    """Tell how large the draft is."""
+    size = 0
+    folder = target.with_name(f"{target.name}.unfinished")
+    for path in (*folder.glob("lines"), *folder.glob("*.parquet")):
+        try:
+            size += path.stat().st_size
+        except FileNotFoundError:
+            continue
+    return size
 
 
-def legs(rows: Iterable[object]) -> list[tuple[str, str]]:
+def covered(target: Path) -> int:
+    """Tell how large the draft was at its checkpoint."""
+    journal = target.with_name(f"{target.name}.unfinished") / "journal.json"
+    mark = json.loads(journal.read_bytes())["mark"] if journal.exists() else None
+    if mark is None:
+        return 0
+    return sum(mark[1::3]) if target.suffix == ".parquet" else mark[0]
+
+
+def read(path: Path) -> list[dict[str, Any]]:
+    """Read a file back."""
+    if path.suffix == ".parquet":
+        rows: list[dict[str, Any]] = pyarrow.parquet.read_table(path).to_pylist()
+        return rows
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file)) if path.suffix == ".csv" else [*map(json.loads, file)]
+
+
+def legs(rows: Iterable[Mapping[str, object]]) -> list[Leg]:
     """Name each record."""
-    return [(str(row["uniqueid"]), str(row["sequence"])) for row in rows]  # type: ignore[index]
+    return [(str(row["uniqueid"]), str(row["sequence"])) for row in rows]
 
 
 if __name__ == "__main__":
@@ -122,5 +172,8 @@ if __name__ == "__main__":
     parser.add_argument("kills", type=int, nargs="?", default=50)
     parser.add_argument("--calls-per-day", type=float, default=100)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--formats", nargs="+", choices=FORMATS, default=FORMATS)
     arguments = parser.parse_args()
-    sys.exit(not main(arguments.kills, arguments.calls_per_day, arguments.seed))
+    sys.exit(
+        not main(arguments.kills, arguments.calls_per_day, arguments.seed, list(arguments.formats))
+    )

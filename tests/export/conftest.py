@@ -1,0 +1,28 @@
+"""What the tests of the exports share beside what all tests do."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from exports import quick_folder
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    """Give a folder where a checkpoint need not wait for a disk."""
+    with quick_folder() as folder:
+        yield folder
+
+
+@pytest.fixture(scope="session")
+def _often() -> Iterator[None]:
+    """Set a checkpoint after each batch, whatever the clock says."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("boxis_async.export.job._INTERVAL", 0)
+        patch.setattr("boxis_async.export.job._PATIENCE", 0)
+        yield

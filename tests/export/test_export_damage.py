@@ -1,0 +1,192 @@
+"""Whatever became of the work in progress, no wrong file comes of it."""
+
+from __future__ import annotations
+
+import random
+import shutil
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from calls import DAY, HOUR, NEXT_DAY, hourly
+from exports import names, new_client, quick_folder, read, told, work_folder
+
+from boxis_async import UsageError, WindowError
+from boxis_async.export import FORMATS, ExportExistsError, Format, export, unfinished
+from boxis_async.testing import Fault, Provider
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from exports import Told
+
+    from boxis_async import BoxisClient, Stats
+
+ASKED: dict[str, Any] = {"window": 4 * HOUR}
+
+
+async def leave(client: BoxisClient, provider: Provider, target: Path, *hours: int) -> None:
+    """Leave an export unfinished, after several runs that ended at these hours."""
+    for hour in hours:
+        provider.faults = lambda got, hour=hour: (  # type: ignore[misc]
+            Fault.refuse("no") if (got.datefrom or "") >= f"{DAY + hour * HOUR}" else None
+        )
+        with pytest.raises(WindowError):
+            await export(client, target, DAY, NEXT_DAY, resume=True, **ASKED)
+    provider.faults = []
+
+
+async def leave_whole(client: BoxisClient, target: Path) -> None:
+    """Leave an export that is whole but for the last step."""
+
+    def appear(stats: Stats) -> None:
+        if stats.windows == 5:
+            target.write_text("theirs")
+
+    with pytest.raises(ExportExistsError):
+        await export(client, target, DAY, NEXT_DAY, progress=appear, **ASKED)
+    shutil.move(target, work_folder(target) / "theirs")
+
+
+def damages(size: int, turns: random.Random) -> Iterator[Callable[[bytes], bytes]]:
+    """Give ways to damage a file of a size: at each byte of a small one, at many of a large."""
+    step = max(1, size // 60)
+    for at in {*range(0, size, step), 0, 1, size - 1}:
+        yield lambda data, at=at: data[:at]  # type: ignore[misc]
+        yield (
+            lambda data, at=at: (  # type: ignore[misc]
+                data[:at] + bytes([data[at] ^ (1 << turns.randrange(8))]) + data[at + 1 :]
+            )
+        )
+    yield lambda data: turns.randbytes(len(data))
+    yield lambda data: data + turns.randbytes(10)
+    yield lambda data: bytes(len(data))
+    yield lambda data: data + data
+    yield lambda _: b""
+
+
+@pytest.mark.parametrize("state", ["fetching", "whole"])
+@pytest.mark.parametrize("form", FORMATS)
+async def test_damaged_anywhere(form: Format, state: str) -> None:
+    """Cut, changed, emptied or gone, whichever file: exact, or an error that says what to do."""
+    provider = Provider(hourly(calls=2))
+    turns = random.Random(1)
+    exact = refused = 0
+    needed = {"journal.json", "lines", "whole.parquet"}
+    with quick_folder() as folder:
+        async with provider.client() as http_client, new_client(provider, http_client) as client:
+            target = folder / f"calls.{form}"
+            if state == "whole":
+                await leave_whole(client, target)
+            else:
+                await leave(client, provider, target, 8, 16)
+            expected = told(await client.cdrs(DAY, NEXT_DAY).to_list())
+            good = folder / "good"
+            work_folder(target).rename(good)
+            for name in sorted(names(good) - {"theirs"}):
+                data = (good / name).read_bytes()
+                # Once the file is whole, nobody needs what it was made of.
+                is_needed = state == "fetching" or name in needed
+                for number, damage in enumerate(damages(len(data), turns)):
+                    if number == 4 and not is_needed:
+                        break
+                    spoiled = damage(data)
+                    shutil.copytree(good, work_folder(target))
+                    if number:
+                        (work_folder(target) / name).write_bytes(spoiled)
+                    else:
+                        (work_folder(target) / name).unlink()
+                    if await is_exact(client, target, expected):
+                        exact += 1
+                    else:
+                        refused += 1
+    # What is behind a mark, and what is not needed any more, does no harm.
+    assert exact >= 3
+    assert refused > 100
+
+
+async def is_exact(client: BoxisClient, target: Path, expected: list[Told]) -> bool:
+    """Resume, and tell whether the file is exact; else nothing must be there, and a way out."""
+    try:
+        await export(client, target, DAY, NEXT_DAY, resume=True, **ASKED)
+    except UsageError as error:
+        assert "begin anew" in str(error)  # noqa: PT017 - one of two outcomes
+        assert target.name not in names(target.parent)
+        shutil.rmtree(work_folder(target))
+        return False
+    assert read(target) == expected
+    left = [path for path in names(target.parent) if not path.startswith("good")]
+    clear(target)
+    folder = work_folder(target).name
+    assert {*left} <= {target.name, folder, f"{folder}/theirs"}
+    return True
+
+
+def clear(target: Path) -> None:
+    target.unlink()
+    shutil.rmtree(work_folder(target), ignore_errors=True)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "null", "5", "[]", "{}", "[" * 100_000, "9" * 5000, '{"version": 2}', '{"version": 1}'],
+    ids=lambda text: text[:20],
+)
+async def test_what_is_no_journal(text: str) -> None:
+    """Something else in the place of the journal is told, and can be begun anew."""
+    provider = Provider(hourly())
+    with quick_folder() as folder:
+        target = folder / "calls.csv"
+        async with provider.client() as http_client, new_client(provider, http_client) as client:
+            await leave(client, provider, target, 8)
+            (work_folder(target) / "journal.json").write_text(text)
+            with pytest.raises(UsageError, match=r"journal.*begin anew"):
+                unfinished(target)
+            for more in ({}, {"resume": True}, {"resume": True, "overwrite": True}):
+                with pytest.raises(UsageError, match=r"journal.*begin anew"):
+                    await export(client, target, DAY, NEXT_DAY, **ASKED, **more)
+            exported = await export(client, target, DAY, NEXT_DAY, **ASKED, overwrite=True)
+        assert (exported.records, exported.resumed) == (24, False)
+        assert names(folder) == {"calls.csv"}
+
+
+@pytest.mark.parametrize("form", FORMATS)
+async def test_begun_anew_after_damage(form: Format) -> None:
+    """What is damaged, in whatever format, is begun anew where that is allowed."""
+    provider = Provider(hourly())
+    with quick_folder() as folder:
+        target = folder / f"calls.{form}"
+        async with provider.client() as http_client, new_client(provider, http_client) as client:
+            await leave(client, provider, target, 8)
+            (work_folder(target) / "keys").write_bytes(b"")
+            with pytest.raises(UsageError, match=r"keys is cut off.*begin anew"):
+                await export(client, target, DAY, NEXT_DAY, **ASKED, resume=True)
+            exported = await export(client, target, DAY, NEXT_DAY, **ASKED, overwrite=True)
+            assert read(target) == told(await client.cdrs(DAY, NEXT_DAY).to_list())
+        assert exported.records == 24
+        assert names(folder) == {target.name}
+
+
+async def test_taken_away_after_its_end() -> None:
+    """Killed after its last step but the clearing away, it is done, and may be done again."""
+    provider = Provider(hourly())
+    with quick_folder() as folder:
+        target = folder / "calls.csv"
+        async with provider.client() as http_client, new_client(provider, http_client) as client:
+            await leave_whole(client, target)
+            (work_folder(target) / "theirs").unlink()
+            (work_folder(target) / "lines").rename(target)
+            shutil.copytree(folder, folder / "copy")
+            exported = await export(client, target, DAY, NEXT_DAY, **ASKED, resume=True)
+            assert (exported.records, exported.resumed) == (24, True)
+            assert exported.stats.requests == 0
+            assert names(folder) - names(folder / "copy") == {
+                path for path in names(folder) if path.startswith("copy")
+            }
+            # Somebody has taken the file away before the next night's run.
+            target = folder / "copy" / "calls.csv"
+            target.rename(folder / "taken.csv")
+            exported = await export(client, target, DAY, NEXT_DAY, **ASKED, resume=True)
+        assert (exported.records, exported.resumed) == (24, False)
+        assert len(read(target)) == 24
+        assert names(folder / "copy") == {"calls.csv"}

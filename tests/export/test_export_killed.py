@@ -1,0 +1,205 @@
+"""Processes of their own: killed, out of space, without leave to write."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from datetime import date, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from exports import names, new_client, read, told, work_folder
+from waiting import Gate, settled
+
+from boxis_async.export import Format, export, unfinished
+from boxis_async.testing import LoopbackServer, Provider, generate_calls
+
+if TYPE_CHECKING:
+    from boxis_async import BoxisClient
+
+ROOT = Path(__file__).parents[2]
+BEGIN, END = date(2024, 3, 4), date(2024, 3, 24)
+
+# Checkpoints after each batch; then, if asked to, without the root user's leave to write anywhere,
+# and with files that grow to some size and no further, as on a disk that is full.
+PROGRAM = """
+import asyncio, json, os, resource, signal, sys
+from datetime import date, timedelta
+import boxis_async.export.job as job
+from boxis_async import BoxisClient
+from boxis_async.export import export, unfinished
+import pyarrow.parquet, anyio._backends._asyncio
+
+job._INTERVAL = job._PATIENCE = 0
+target, limit, user = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+if limit:
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
+
+async def run():
+    async with BoxisClient() as client:
+        if user:
+            os.seteuid(user)
+        return await export(
+            client,
+            target,
+            date(2024, 3, 4),
+            date(2024, 3, 24),
+            window=timedelta(days=1),
+            unique_by="leg",
+            resume=True,
+        )
+
+def attempt():
+    try:
+        print(json.dumps({"records": asyncio.run(run()).records}))
+    except OSError as error:
+        begun = unfinished(target)
+        kept = None if begun is None else begun.records
+        print(json.dumps({"error": type(error).__name__, "errno": error.errno, "kept": kept}))
+
+attempt()
+if limit:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    attempt()
+"""
+
+
+def start(url: str, target: Path, *, limit: int = 0, user: int = 0) -> subprocess.Popen[str]:
+    """Begin the program in a process of its own, or go on with it."""
+    return subprocess.Popen(
+        [sys.executable, "-W", "error", "-c", PROGRAM, str(target), str(limit), str(user)],
+        env=os.environ
+        | {
+            "BOXIS_USERNAME": "ops@example.com",
+            "BOXIS_API_KEY": "stand-in-key",
+            "BOXIS_TENANT": "VOICE-29001-1",
+            "BOXIS_BASE_URL": url,
+            "PYTHONPATH": str(ROOT),
+        },
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def said(job: subprocess.Popen[str]) -> list[dict[str, Any]]:
+    """Let it come to its end, and give what it says."""
+    out, complaints = job.communicate(timeout=50)
+    assert (job.returncode, complaints) == (0, "")
+    return [json.loads(line) for line in out.splitlines()]
+
+
+def kept(target: Path) -> int:
+    """Tell how many records are kept by now."""
+    begun = unfinished(target)
+    return 0 if begun is None else begun.records
+
+
+async def expected(client: BoxisClient) -> Any:  # noqa: ANN401
+    return told(await client.cdrs(BEGIN, END, unique_by="leg").to_list())
+
+
+@pytest.mark.parametrize(
+    ("form", "days"), [("csv", ["2024-03-10", "2024-03-18"]), ("parquet", ["2024-03-14"])]
+)
+async def test_killed_and_resumed(
+    server: LoopbackServer, tmp_path: Path, form: Format, days: list[str]
+) -> None:
+    """Killed with SIGKILL again and again, it is resumed to what a run without a break gives."""
+    gates = [
+        Gate(lambda got, day=day: (got.datefrom or "") >= day)  # type: ignore[misc]
+        for day in days
+    ]
+    provider = Provider(generate_calls(BEGIN, END, calls_per_day=20))
+    url = server.mount(provider)
+    target = tmp_path / f"calls.{form}"
+    before = 0
+    for gate in gates:
+        provider.gate = gate
+        job = start(url, target)
+        await settled(lambda before=before: kept(target) > before, within=40)  # type: ignore[misc]
+        job.kill()
+        job.communicate()
+        assert job.returncode == -signal.SIGKILL
+        before = kept(target)
+        assert not target.exists()
+        gate.open()
+    provider.gate = None
+    async with provider.client() as http_client, new_client(provider, http_client) as client:
+        exported = await export(
+            client,
+            target,
+            BEGIN,
+            END,
+            window=timedelta(days=1),
+            unique_by="leg",
+            resume=True,
+        )
+        assert exported.resumed
+        assert exported.stats.requests < 20
+        assert read(target) == await expected(client)
+    assert names(tmp_path) == {target.name}
+    server.unmount(provider)
+
+
+@pytest.mark.parametrize("form", ["csv", "parquet"])
+async def test_a_full_disk(server: LoopbackServer, tmp_path: Path, form: Format) -> None:
+    """Where a file cannot grow, the error is the system's, and it can be resumed at once."""
+    provider = Provider(generate_calls(BEGIN, END, calls_per_day=20))
+    url = server.mount(provider)
+    target = tmp_path / f"calls.{form}"
+    # In each format it comes so far: as CSV and as lines half way, of Parquet to the last step.
+    first, second = said(start(url, target, limit=150_000 if form != "parquet" else 90_000))
+    assert first["error"] == "OSError"
+    assert first["kept"] > 100
+    async with provider.client() as http_client, new_client(provider, http_client) as client:
+        rows = await expected(client)
+    assert second == {"records": len(rows)}
+    assert read(target) == rows
+    assert names(tmp_path) == {target.name}
+    server.unmount(provider)
+
+
+async def test_a_folder_that_takes_no_file(server: LoopbackServer, tmp_path: Path) -> None:
+    """Without leave to write nothing is done; taken meanwhile, the last step alone is left."""
+    provider = Provider(generate_calls(BEGIN, END, calls_per_day=20))
+    url = server.mount(provider)
+    user = 65534 if os.geteuid() == 0 else 0
+    folder = tmp_path / "there"
+    folder.mkdir()
+    target = folder / "calls.csv"
+    permit(folder, 0o555)
+    (refused,) = said(start(url, target, user=user))
+    assert refused == {"error": "PermissionError", "errno": 13, "kept": None}
+    assert names(folder) == set()
+    assert provider.requests == []
+    # The work in progress may grow, but the whole file cannot go to its place.
+    work_folder_there(folder, target)
+    (kept_whole,) = said(start(url, target, user=user))
+    assert kept_whole["error"] == "PermissionError"
+    assert kept_whole["kept"] > 100
+    requests = len(provider.requests)
+    permit(folder, 0o777)
+    (done,) = said(start(url, target, user=user))
+    assert done["records"] == kept_whole["kept"] == len(read(target))
+    assert len(provider.requests) == requests
+    assert names(folder) == {target.name}
+    server.unmount(provider)
+
+
+def permit(folder: Path, mode: int) -> None:
+    folder.parent.chmod(0o755)
+    folder.chmod(mode)
+
+
+def work_folder_there(folder: Path, target: Path) -> None:
+    """Make the folder of the work in progress, open to all, in one that is not."""
+    folder.chmod(0o755)
+    work_folder(target).mkdir()
+    work_folder(target).chmod(0o777)
+    folder.chmod(0o555)

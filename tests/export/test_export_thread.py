@@ -1,0 +1,235 @@
+"""The writing has a thread of its own: the loop stays free, and no cancellation tears it."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import pytest
+from calls import DAY, HOUR, NEXT_DAY
+from exports import names, read, told
+from waiting import Gate, settled
+
+from boxis_async import ClientClosedError, WindowError
+from boxis_async.export import FORMATS, ExportBusyError, Format, export, unfinished, write
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from conftest import MakeClient
+
+    from boxis_async import CDR, BoxisClient, Stats
+    from boxis_async.testing import Provider
+
+
+class Stopping:
+    """A key that holds the writing thread, where it is worked out too, at a chosen record."""
+
+    def __init__(self, at: int = 5) -> None:
+        self._at = at
+        self._loop_thread = threading.current_thread()
+        self.is_held = threading.Event()
+        self.goes_on = threading.Event()
+        self.written = 0
+
+    def __call__(self, cdr: CDR) -> str:
+        if threading.current_thread() is not self._loop_thread:
+            self.written += 1
+            if self.written == self._at:
+                self.is_held.set()
+                assert self.goes_on.wait(30)
+        return cdr.uniqueid
+
+
+@pytest.mark.both_loops
+@pytest.mark.parametrize("form", FORMATS)
+async def test_the_loop_is_free(client: BoxisClient, tmp_path: Path, form: Format) -> None:
+    """While the thread is held in a write, the loop runs what else there is."""
+    key = Stopping()
+    target = tmp_path / f"calls.{form}"
+    task = asyncio.ensure_future(export(client, target, DAY, NEXT_DAY, window=HOUR, unique_by=key))
+    await settled(key.is_held.is_set)
+    turns = 0
+    for _ in range(100):
+        await asyncio.sleep(0)
+        turns += 1
+    # Another stream of the same client gets its turns too.
+    assert len(await client.cdrs(DAY, NEXT_DAY).to_list()) == 24
+    assert not task.done()
+    assert not target.exists()
+    key.goes_on.set()
+    assert (await task).records == 24
+    assert turns == 100
+
+
+@pytest.mark.both_loops
+@pytest.mark.parametrize("times", [1, 2, 5])
+async def test_cancelled_in_a_write(client: BoxisClient, tmp_path: Path, times: int) -> None:
+    """Cancelled while the thread writes, it ends after the write, however often it is asked."""
+    key = Stopping()
+    target = tmp_path / "calls.csv"
+    asked: dict[str, Any] = {"window": HOUR, "unique_by": key}
+    task = asyncio.ensure_future(export(client, target, DAY, NEXT_DAY, **asked))
+    await settled(key.is_held.is_set)
+    for _ in range(times):
+        task.cancel()
+        await asyncio.sleep(0)
+    await settled(lambda: True)
+    assert not task.done()
+    with pytest.raises(ExportBusyError):
+        await export(client, target, DAY, NEXT_DAY, resume=True, **asked)
+    key.goes_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert task.cancelling() == times
+    begun = unfinished(target)
+    assert begun is not None
+    assert begun.records == 4
+    exported = await export(client, target, DAY, NEXT_DAY, resume=True, **asked)
+    assert (exported.records, exported.conflicts) == (24, 0)
+    assert read(target) == told(await client.cdrs(DAY, NEXT_DAY).to_list())
+    assert names(tmp_path) == {"calls.csv"}
+
+
+@pytest.mark.both_loops
+@pytest.mark.parametrize("to_file", [True, False])
+async def test_a_scope_of_anyios(client: BoxisClient, tmp_path: Path, *, to_file: bool) -> None:
+    """A scope that is cancelled ends it at the write in hand, though all windows are there."""
+    key = Stopping()
+    slow = SlowFile()
+    target = tmp_path / "calls.csv"
+    is_held, goes_on = (key.is_held, key.goes_on) if to_file else (slow.is_held, slow.goes_on)
+    seen: list[Stats] = []
+    scope = anyio.CancelScope()
+
+    async def run() -> None:
+        with scope:
+            if to_file:
+                await export(
+                    client,
+                    target,
+                    DAY,
+                    NEXT_DAY,
+                    window=HOUR,
+                    unique_by=key,
+                    progress=seen.append,
+                )
+            else:
+                calls = client.cdrs(DAY, NEXT_DAY, window=HOUR)
+                await write(calls, slow, "csv", progress=seen.append)  # type: ignore[arg-type]
+
+    task = asyncio.ensure_future(run())
+    await settled(is_held.is_set)
+    scope.cancel()
+    await settled(lambda: True)
+    assert not task.done()
+    goes_on.set()
+    await task
+    assert scope.cancelled_caught
+    assert len(seen) < 6
+    if to_file:
+        begun = unfinished(target)
+        assert begun is not None
+        assert begun.records == 4
+        key.written = 100
+        await export(client, target, DAY, NEXT_DAY, window=HOUR, unique_by=key, resume=True)
+        assert len(set(read(target))) == 24
+
+
+class SlowFile:
+    """A file that holds whoever writes to it, at its fifth write."""
+
+    def __init__(self) -> None:
+        self.is_held = threading.Event()
+        self.goes_on = threading.Event()
+        self.writes: list[bytes] = []
+
+    def write(self, data: bytes) -> int:
+        self.writes.append(data)
+        if len(self.writes) == 5:
+            self.is_held.set()
+            assert self.goes_on.wait(30)
+        return len(data)
+
+    def flush(self) -> None:
+        """Have nothing to flush."""
+
+
+@pytest.mark.both_loops
+async def test_the_loop_is_free_in_write(client: BoxisClient) -> None:
+    """So it is while a stream is written to a slow file."""
+    file = SlowFile()
+    calls = client.cdrs(DAY, NEXT_DAY, window=HOUR)
+    task = asyncio.ensure_future(write(calls, file, "jsonl"))  # type: ignore[arg-type]
+    await settled(file.is_held.is_set)
+    assert len(await client.cdrs(DAY, NEXT_DAY).to_list()) == 24
+    assert not task.done()
+    file.goes_on.set()
+    assert (await task).records == 24
+    assert b"".join(file.writes).count(b"\n") == 24
+
+
+@pytest.mark.both_loops
+async def test_a_sibling_that_fails(client: BoxisClient, tmp_path: Path) -> None:
+    """In a task group, the failure of another task ends it, and what came before is kept."""
+    target = tmp_path / "calls.jsonl"
+    sixth = asyncio.Event()
+
+    def progress(stats: Stats) -> None:
+        if stats.windows == 5:
+            sixth.set()
+
+    async def fail() -> None:
+        await sixth.wait()
+        raise LookupError("elsewhere")
+
+    async def run() -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(fail())
+            group.create_task(
+                export(client, target, DAY, NEXT_DAY, window=HOUR, progress=progress)  # type: ignore[arg-type]
+            )
+
+    with pytest.raises(ExceptionGroup) as caught:
+        await run()
+    assert caught.group_contains(LookupError)
+    begun = unfinished(target)
+    assert begun is not None
+    assert begun.records >= 5
+    exported = await export(client, target, DAY, NEXT_DAY, window=HOUR, resume=True)
+    assert exported.resumed
+    assert len(set(read(target))) == exported.records == 24
+
+
+@pytest.mark.both_loops
+async def test_closed_meanwhile(
+    provider: Provider, client: BoxisClient, make_client: MakeClient, tmp_path: Path
+) -> None:
+    """A client that is closed ends its exports in words, and they can be resumed."""
+    target = tmp_path / "calls.csv"
+    provider.gate = gate = Gate(lambda got: (got.datefrom or "") >= f"{DAY + 7 * HOUR}")
+    seen: list[Stats] = []
+    task = asyncio.ensure_future(
+        export(client, target, DAY, NEXT_DAY, window=HOUR, progress=seen.append)
+    )
+    await settled(lambda: len(seen) == 7 and gate.held > 0)
+    await client.aclose()
+    with pytest.raises(ClientClosedError):
+        await task
+    assert provider.in_flight == 0
+    provider.gate = None
+    exported = await export(make_client(provider), target, DAY, NEXT_DAY, window=HOUR, resume=True)
+    assert exported.stats.requests == 17
+    assert len(set(read(target))) == exported.records == 24
+
+
+async def test_no_thread_is_left(client: BoxisClient, tmp_path: Path) -> None:
+    """After an export, whole or failed, none of its threads is left."""
+    await export(client, tmp_path / "a.csv", DAY, NEXT_DAY)
+    with pytest.raises(WindowError):
+        await export(client, tmp_path / "b.csv", DAY, NEXT_DAY, tenant="VOICE-0-0")
+    assert not [
+        thread for thread in threading.enumerate() if thread.name.startswith("boxis-export")
+    ]

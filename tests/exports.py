@@ -1,0 +1,306 @@
+"""What the tests of the exports share: files read back by readers of their own, and crashes."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+import tempfile
+import threading
+from contextlib import contextmanager
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import attrs
+import pyarrow.parquet
+
+from boxis_async import CDR, BoxisClient, RetryPolicy
+from boxis_async.export import Format, format_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    import httpx
+
+    from boxis_async.testing import Provider
+
+MOMENTS = frozenset({"start", "answer", "end"})
+WHOLES = frozenset({"duration", "billsec", "sequence", "prevsequence", "cc_type_id"})
+COLUMNS = [
+    "uniqueid",
+    "start",
+    "answer",
+    "end",
+    "clid",
+    "src",
+    "dst",
+    "dcontext",
+    "channel",
+    "dstchannel",
+    "lastapp",
+    "lastdata",
+    "duration",
+    "billsec",
+    "disposition",
+    "amaflags",
+    "accountcode",
+    "userfield",
+    "realsrc",
+    "firstdst",
+    "lastdst",
+    "src_call_id",
+    "prevuniqueid",
+    "peeraccount",
+    "sequence",
+    "originateid",
+    "linkedid",
+    "wherelanded",
+    "pincode",
+    "prevsequence",
+    "cc_peername",
+    "cc_date",
+    "cc_type",
+    "cc_type_id",
+    "cc_country",
+    "cc_network",
+    "cc_international",
+    "cc_cost",
+    "extra",
+]
+"""The columns, in order, written out: whoever reads the files relies on them."""
+
+Told: TypeAlias = tuple[object, ...]
+"""A record, its moments as the time since 1970 in UTC, so that no zone and no fold hides."""
+
+EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - subtracted from what has no zone any more
+
+PROMPTLY = RetryPolicy(attempts=2, wait_initial=0, wait_max=0, wait_jitter=0)
+
+
+def since_1970(moment: datetime | None) -> timedelta | None:
+    """Give a moment without computing in a calendar that begins with the year 1."""
+    if moment is None:
+        return None
+    offset = moment.utcoffset()
+    assert offset is not None
+    return moment.replace(tzinfo=None) - EPOCH - offset
+
+
+def told(cdrs: Iterable[CDR]) -> list[Told]:
+    """Give records as they are to be read back, in order."""
+    return [
+        tuple(
+            since_1970(value)
+            if name in MOMENTS
+            else tuple(sorted(value.items()))
+            if name == "extra"
+            else value
+            for name, value in zip(COLUMNS, attrs.astuple(cdr, recurse=False), strict=True)
+        )
+        for cdr in cdrs
+    ]
+
+
+def read(path: Path, format: Format | None = None) -> list[Told]:  # noqa: A002 - the field's term
+    """Read a file back, in order."""
+    form = format or format_of(path)
+    if form == "parquet":
+        return parquet_rows(path)
+    data = path.read_bytes()
+    return csv_rows(data) if form == "csv" else json_rows(data)
+
+
+def cells(data: bytes) -> list[list[str]]:
+    """Read CSV to the letter of RFC 4180, and nothing else."""
+    text = data.decode("utf-8")
+    lines: list[list[str]] = []
+    at, line = 0, list[str]()
+    while at < len(text):
+        if text[at] == '"':
+            field, at = _quoted(text, at + 1)
+        else:
+            end = at
+            while text[end] not in ',\r\n"':
+                end += 1
+            field, at = text[at:end], end
+        line.append(field)
+        if text[at] == ",":
+            at += 1
+            continue
+        assert text[at : at + 2] == "\r\n", f"not the end of a line: {text[at : at + 9]!r}"
+        at += 2
+        lines.append(line)
+        line = []
+    assert not line, "the last line has no end"
+    return lines
+
+
+def _quoted(text: str, at: int) -> tuple[str, int]:
+    field = ""
+    while True:
+        end = text.index('"', at)
+        field += text[at:end]
+        if text[end + 1] != '"':
+            return field, end + 1
+        field, at = f'{field}"', end + 2
+
+
+def csv_rows(data: bytes) -> list[Told]:
+    """Read the records of a CSV file."""
+    header, *lines = cells(data)
+    assert header == COLUMNS
+    return [
+        tuple(_from_cell(name, cell) for name, cell in zip(COLUMNS, line, strict=True))
+        for line in lines
+    ]
+
+
+def _from_cell(name: str, cell: str) -> object:
+    if name == "extra":
+        return tuple(sorted(json.loads(cell).items())) if cell else ()
+    if name in MOMENTS:
+        return since_1970(datetime.fromisoformat(cell)) if cell else None
+    if name in WHOLES:
+        return int(cell) if cell else None
+    if name == "cc_date":
+        return date.fromisoformat(cell) if cell else None
+    if name == "cc_cost":
+        assert "e" not in cell.lower()
+        return Decimal(cell) if cell else None
+    return (cell or None) if name == "disposition" else cell
+
+
+def json_rows(data: bytes) -> list[Told]:
+    """Read the records of a file of JSON Lines."""
+    assert not data or data.endswith(b"\n")
+    rows: list[Told] = []
+    for line in data.split(b"\n")[:-1]:
+        row = json.loads(line.decode("utf-8"))
+        assert list(row) == COLUMNS
+        rows.append(tuple(_from_json(name, value) for name, value in row.items()))
+    return rows
+
+
+def _from_json(name: str, value: Any) -> object:  # noqa: ANN401 - JSON
+    if value is None:
+        return None
+    if name == "extra":
+        return tuple(sorted(value.items()))
+    if name in MOMENTS:
+        return since_1970(datetime.fromisoformat(value))
+    if name == "cc_date":
+        return date.fromisoformat(value)
+    if name == "cc_cost":
+        assert "e" not in value.lower()
+        return Decimal(value)
+    assert isinstance(value, int if name in WHOLES else str)
+    return value
+
+
+def parquet_rows(path: Path) -> list[Told]:
+    """Read the records of a Parquet file."""
+    return arrow_rows(pyarrow.parquet.read_table(path))
+
+
+def arrow_rows(table: Any) -> list[Told]:  # noqa: ANN401 - pyarrow carries no types
+    """Read the records of an Arrow table."""
+    assert table.column_names == COLUMNS
+    columns: list[list[object]] = []
+    for name in COLUMNS:
+        column = table[name]
+        if name in MOMENTS:
+            column = column.cast(pyarrow.int64())
+        values = column.to_pylist()
+        if name in MOMENTS:
+            values = [None if value is None else timedelta(microseconds=value) for value in values]
+        elif name == "extra":
+            values = [tuple(sorted(value)) for value in values]
+        columns.append(values)
+    return list(zip(*columns, strict=True))
+
+
+# Folders
+
+
+def work_folder(target: Path) -> Path:
+    """Give the place of the work in progress on a file."""
+    return target.with_name(f"{target.name}.unfinished")
+
+
+def names(folder: Path) -> set[str]:
+    """Name all that stands in a folder, and in the folders in it."""
+    return {str(path.relative_to(folder)) for path in folder.rglob("*")}
+
+
+@contextmanager
+def quick_folder() -> Iterator[Path]:
+    """Make a folder, in memory where there is such a place: a checkpoint waits for the disk."""
+    memory = Path("/dev/shm")
+    where = memory if memory.is_dir() and os.access(memory, os.W_OK) else None
+    with tempfile.TemporaryDirectory(dir=where) as folder:
+        yield Path(folder).resolve()
+
+
+def new_client(provider: Provider, http_client: httpx.AsyncClient, **more: Any) -> BoxisClient:  # noqa: ANN401 - whatever a client takes
+    """Make a client whose retries wait for nothing."""
+    return BoxisClient(
+        provider.username,
+        provider.api_key,
+        **{"tenant": provider.tenant, "http_client": http_client, "retry": PROMPTLY, **more},
+    )
+
+
+@attrs.define
+class Steps:
+    """Copies a folder before each step on the disk in it: what a crash could leave there."""
+
+    folder: Path
+    copies: list[Path] = attrs.field(factory=list)
+    _busy: bool = False
+
+    def take(self, name: str) -> None:
+        """Copy the folder, unless this is a step of the copying."""
+        if self._busy:
+            return
+        self._busy = True
+        try:
+            copy = self.folder.with_name(f"{self.folder.name}-{len(self.copies):04}-{name}")
+            shutil.copytree(self.folder, copy)
+            self.copies.append(copy)
+        finally:
+            self._busy = False
+
+
+_STEPS = frozenset({"open", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "fcntl.flock"})
+_watching: Steps | None = None
+_lock = threading.Lock()
+_is_hooked = False
+
+
+def _hook(event: str, arguments: tuple[Any, ...]) -> None:
+    steps = _watching
+    if steps is None or event not in _STEPS or not arguments:
+        return
+    first = arguments[0]
+    if event == "fcntl.flock" or (
+        isinstance(first, (str, os.PathLike)) and str(first).startswith(f"{steps.folder}{os.sep}")
+    ):
+        steps.take(event)
+
+
+@contextmanager
+def each_step(folder: Path) -> Iterator[Steps]:
+    """Copy a folder before each step on the disk, from whichever thread; copies stand beside it."""
+    global _watching, _is_hooked  # noqa: PLW0603 - Python takes a hook for good, and once
+    with _lock:
+        if not _is_hooked:
+            sys.addaudithook(_hook)
+            _is_hooked = True
+        _watching = steps = Steps(folder)
+        try:
+            yield steps
+        finally:
+            _watching = None
