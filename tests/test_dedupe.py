@@ -17,15 +17,24 @@ from strategies import ZURICH, rows, uniqueid
 from boxis_async.dedupe import Seen, Verdict, problem_with_unique_by
 from boxis_async.errors import UsageError
 from boxis_async.models import CDR
-from boxis_async.records import content, make_converter
+from boxis_async.records import DIGEST_SIZE, Reading, make_converter
 from boxis_async.wallclock import WallClock
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from strategies import Row
 
     from boxis_async.dedupe import UniqueBy
 
 CONVERTER = make_converter(WallClock("Europe/Zurich"))
+
+
+def content(row: Mapping[str, object]) -> bytes:
+    """Give the digest of all that a row says."""
+    return CONVERTER.structure({"start": "2024-03-05 12:00:00", **row}, Reading).content
+
+
 START = "2024-03-05 10:00:00"
 NEW, DUPLICATE, CONFLICT, REVISION = (
     Verdict.NEW,
@@ -152,7 +161,7 @@ def test_legs_without_a_sequence(
 def test_legs_without_a_sequence_in_the_repeated_hour() -> None:
     """Without a sequence, the two moments of one wall time are two legs."""
     seen = Seen("leg")
-    for fold, digest in ((0, b"a"), (1, b"b")):
+    for fold, digest in ((0, b"a" * DIGEST_SIZE), (1, b"b" * DIGEST_SIZE)):
         start = datetime(2026, 10, 25, 2, 30, tzinfo=ZURICH, fold=fold)
         assert seen.add(CDR(uniqueid="x", start=start), digest)
 
@@ -280,6 +289,77 @@ def test_each_key_once(sent: list[Row], unique_by: UniqueBy, data: st.DataObject
     assert seen.counts[NEW] == len(kept)
     if unique_by == "leg":
         assert seen.counts[CONFLICT] == 0
+
+
+few_rows = st.lists(
+    st.fixed_dictionaries(
+        {
+            "uniqueid": st.sampled_from(["", "a", "a1", "b-1792890000.1"]),
+            "sequence": st.sampled_from([None, "1", "01", "-1", "12", "9" * 40]),
+            "start": st.sampled_from(["2026-10-25 02:30:00", START]),
+            "channel": st.sampled_from(["", "x"]),
+            "cc_cost": st.sampled_from([None, "1", "2"]),
+        }
+    ),
+    max_size=20,
+)
+"""Rows that share much: keys, legs and contents."""
+
+
+@given(few_rows, few_rows, st.sampled_from(["uniqueid", "leg", "function"]))
+def test_verdicts_by_their_definition(
+    carried: list[dict[str, str | None]], sent: list[dict[str, str | None]], rule: str
+) -> None:
+    """Every verdict is what it is defined to be, also after a run whose marks are carried over."""
+    rules: dict[str, UniqueBy] = {"function": lambda cdr: cdr.cc_cost}
+    unique_by = rules.get(rule) or ("leg" if rule == "leg" else "uniqueid")
+    before = Seen(unique_by)
+    seen = Seen(
+        unique_by,
+        frozenset(before.mark(CONVERTER.structure(one, CDR), content(one)) for one in carried),
+    )
+    contents: set[bytes] = set()
+    legs: set[object] = set()
+    keys: set[object] = set()
+
+    def define(one: dict[str, str | None]) -> Verdict:
+        cdr, told = CONVERTER.structure(one, CDR), content(one)
+        if told in contents:
+            return DUPLICATE
+        contents.add(told)
+        is_leg_known = cdr.leg in legs
+        if cdr.uniqueid or rule == "function":
+            legs.add(cdr.leg)
+        key: object = {"uniqueid": cdr.uniqueid, "leg": cdr.leg, "function": cdr.cc_cost}[rule]
+        if not cdr.uniqueid and rule != "function":
+            return NEW
+        is_known = key in keys
+        keys.add(key)
+        if not is_known:
+            return NEW
+        return REVISION if is_leg_known else CONFLICT
+
+    for one in carried:
+        define(one)
+    assert [add(seen, one) for one in sent] == [define(one) for one in sent]
+
+
+@pytest.mark.parametrize("unique_by", ["uniqueid", "leg"])
+@pytest.mark.parametrize(
+    ("many", "kinds"),
+    [
+        ("uniqueid", {"uniqueid": NEW, "leg": NEW}),
+        ("sequence", {"uniqueid": CONFLICT, "leg": NEW}),
+        ("cc_cost", {"uniqueid": REVISION, "leg": REVISION}),
+    ],
+)
+def test_many(unique_by: UniqueBy, many: str, kinds: dict[UniqueBy, Verdict]) -> None:
+    """Thousands of records, though all of one key or of one leg, are told apart without delay."""
+    seen = Seen(unique_by)
+    rows = [row(**{many: f"{number}"}) for number in range(5000)]
+    assert add(seen, rows[0]) is NEW
+    assert {add(seen, one) for one in rows[1:]} == {kinds[unique_by]}
+    assert {add(seen, one) for one in rows} == {DUPLICATE}
 
 
 def test_moments_of_the_repeated_hour_are_told_apart_by_leg() -> None:
