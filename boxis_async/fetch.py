@@ -22,7 +22,7 @@ from .errors import (
     WindowError,
 )
 from .models import CDR, Window
-from .records import content, make_converter
+from .records import Reading, make_converter
 from .retry import is_cured_by_less, is_too_much
 from .send import Deadline, Tally
 from .wallclock import write_wall
@@ -208,7 +208,7 @@ class Fetcher:
             await asyncio.sleep(0)
             for position, row in records[begin : begin + _SLICE]:
                 try:
-                    fetched.cdrs.append(self._converter.structure(row, CDR))
+                    cdr, content = self._converter.structure(row, Reading)
                 except RecordError as error:
                     raise RecordError(
                         error.reason,
@@ -217,7 +217,8 @@ class Fetcher:
                         value=error.value,
                         window=window,
                     ) from None
-                fetched.contents.append(content(cast("dict[str, object]", row)))
+                fetched.cdrs.append(cdr)
+                fetched.contents.append(content)
         return fetched
 
 

@@ -70,8 +70,17 @@ _NUMBER = re.compile(r"[+*#]?[0-9][0-9*#]*")
 _DIRECTION = re.compile(r"\[(inbound|outbound|local)\]|\A(inbound|outbound|local)\Z", re.IGNORECASE)
 
 
+class _Referable:
+    """Lets its slotted children be weakly referred to.
+
+    A class with a slot of its own for that could not take over another's instance, see records.py.
+    """
+
+    __slots__ = ("__weakref__",)
+
+
 @attrs.frozen(kw_only=True)
-class CDR:
+class CDR(_Referable):
     """One call detail record: one leg of a call, as the provider wrote it.
 
     Fields carry the API's own names (page "Get Calls History"); only `srcCallID` is

@@ -24,6 +24,13 @@ _SECOND = timedelta(seconds=1)
 _DAY = timedelta(days=1)
 _WALL_LENGTH = len("2018-02-06 20:12:56")
 _DAYS_REMEMBERED = 4096
+_HOURS_REMEMBERED = 4096
+_HOUR_LENGTH = len("2018-02-06 20:")
+_WITHIN_HOUR = {
+    f"{minutes:02}:{seconds:02}": timedelta(minutes=minutes, seconds=seconds)
+    for minutes in range(60)
+    for seconds in range(60)
+}
 
 # Clocks are turned back weeks apart; no offset is larger than a day.
 _STEP = timedelta(days=7)
@@ -115,7 +122,7 @@ class Range:
 class WallClock:
     """The local time of one zone, in both directions."""
 
-    __slots__ = ("_turned_back", "zone")
+    __slots__ = ("_hours", "_turned_back", "zone")
 
     def __init__(self, timezone: str | tzinfo) -> None:
         """Look up a zone by its IANA name.
@@ -125,6 +132,8 @@ class WallClock:
         """
         self.zone = _zone(timezone)
         self._turned_back: dict[int, bool] = {}
+        # When hours begin, by how they are written: none of a day that has an hour twice.
+        self._hours: dict[str, datetime] = {}
 
     def now(self, clock: float) -> datetime:
         """Give the aware local time for a clock in Unix seconds."""
@@ -172,6 +181,16 @@ class WallClock:
         repeated = self._repeated_between(start, end)
         return Range(start, end, given_from, given_to, not_before, not_after, repeated)
 
+    def moment(self, text: str) -> datetime:
+        """Read a wall time of a day without a repeated hour, as nearly all are, and that fast.
+
+        Raises:
+            KeyError: It is another one, or none at all: leave it to `read_wall` and `moments`.
+        """
+        hour = text[:_HOUR_LENGTH]
+        began = self._hours.get(hour) or self._begin(hour)
+        return began + _WITHIN_HOUR[text[_HOUR_LENGTH:]]
+
     def moments(
         self, start: datetime, answer: datetime | None, end: datetime | None, uniqueid: str
     ) -> tuple[datetime, datetime | None, datetime | None]:
@@ -196,6 +215,21 @@ class WallClock:
         if given.tzinfo is None:
             return given
         return given.astimezone(self.zone).replace(tzinfo=None, fold=0)
+
+    def _begin(self, hour: str) -> datetime:
+        """Read when an hour begins, and remember it."""
+        try:
+            began = read_wall(f"{hour}00:00")
+        except ValueError:
+            raise KeyError(hour) from None
+        moment = began.replace(tzinfo=self.zone)
+        # The hour 24 of a day, which some Pythons read, is not one that a time may lie in.
+        if write_wall(began)[:_HOUR_LENGTH] != hour or self._is_turned_back_on(moment):
+            raise KeyError(hour)
+        if len(self._hours) >= _HOURS_REMEMBERED:
+            self._hours.clear()
+        self._hours[hour] = moment
+        return moment
 
     def _is_turned_back_on(self, moment: datetime) -> bool:
         """Tell whether the clock is turned back on the day of a moment, and remember it."""

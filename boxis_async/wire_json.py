@@ -22,7 +22,12 @@ _ENVELOPE_BEGINS = re.compile(
 _LONG_NUMBER = re.compile(r"[0-9]{6,}")
 LONE_SURROGATE = re.compile(r"[\ud800-\udfff]")
 """Half a character: it can be spelt in JSON or stand in `os.environ`, and cannot be sent."""
-
+# Both halves of one character, or the beginning of what may be one half alone.
+_SURROGATES = re.compile(
+    rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|\\u[dD]", re.ASCII
+)
+_BACKSLASH = ord("\\")
+_PAIR_LENGTH = len(r"\ud83d\ude00")
 
 # A notice is short; searching a megabyte of it for an answer would only burn time.
 _NOTICE_LENGTH = 64 * 1024
@@ -49,7 +54,7 @@ def read_json(body: bytes, *, as_text: bool) -> dict[str, Any]:
     problem = None
     try:
         answer, end = decoder.raw_decode(text, begin)
-        if b"\\ud" in body or b"\\uD" in body:
+        if _may_hold_lone_surrogates(body):
             answer = _without_lone_surrogates(answer)
     except (ValueError, RecursionError) as error:
         # Not raised from here: json's error holds the whole document, and would be kept with it.
@@ -108,6 +113,15 @@ def _after_notice(text: str, decoder: json.JSONDecoder) -> int:
             logger.warning("%d characters stand before the answer; they are read past", begin)
             return begin
     raise MalformedAnswerError(f"the answer is not JSON, it begins {_excerpt(text)}")
+
+
+def _may_hold_lone_surrogates(body: bytes) -> bool:
+    """Tell whether half a character may be spelt in it; most of what looks so is a whole one."""
+    for found in _SURROGATES.finditer(body):
+        # Behind a further backslash it may be no escape at all.
+        if len(found[0]) < _PAIR_LENGTH or body[found.start() - 1] == _BACKSLASH:
+            return True
+    return False
 
 
 def _without_lone_surrogates(value: Any) -> Any:  # noqa: ANN401

@@ -359,12 +359,67 @@ def test_the_gap_in_spring(minute: int) -> None:
         assert moment.fold == 0
 
 
+@given(st.sampled_from(ZONES), st.data())
+def test_moments_read_at_once(zone: str, data: st.DataObject) -> None:
+    """A time that is read at once, and remembered by its hour, is the moment that it means."""
+    clock = WallClock(zone)
+    near = data.draw(st.sampled_from([*TURNED_BACK, *TURNED_FORWARD])).moment
+    for _ in range(3):
+        moment = data.draw(seconds_in(near - 40 * HOUR, near + 40 * HOUR))
+        told = wall(moment, clock.zone)
+        for _ in ("read", "remembered"):
+            try:
+                found = clock.moment(write_wall(told))
+            except KeyError:
+                hours = (told + timedelta(hours=hours) for hours in range(-25, 26))
+                assert any(_is_repeated(hour, clock.zone) for hour in hours)
+            else:
+                wanted, _, _ = clock.moments(told, None, None, uniqueid(moment.timestamp()))
+                assert (found, found.fold, found.tzinfo) == (wanted, wanted.fold, clock.zone)
+                assert found.timestamp() == moment.timestamp()
+
+
+def _is_repeated(told: datetime, zone: tzinfo) -> bool:
+    first, second = (told.replace(tzinfo=zone, fold=fold).utcoffset() for fold in (0, 1))
+    assert first is not None
+    assert second is not None
+    return first > second
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "2018-02-06",
+        "2018-02-06T20:12:56",
+        "2018-02-06 20:12",
+        "2018-02-06 20:12:5Z",
+        "2018-02-06 20:60:00",
+        "2018-02-06 24:00:00",
+        "2018-02-30 20:12:56",
+        "0000-00-00 00:00:00",
+        "２018-02-06 20:12:56",  # noqa: RUF001
+        "2018-02-06 20:12:56.5",
+        "2026-10-25 12:00:00",
+    ],
+)
+def test_times_that_are_not_read_at_once(text: str) -> None:
+    """A time in another form, or of a day with a repeated hour, is left to a closer look."""
+    clock = WallClock("Europe/Zurich")
+    for _ in range(2):
+        with pytest.raises(KeyError):
+            clock.moment(text)
+
+
 def test_many_days() -> None:
     """What is remembered of days never mixes two up."""
     clock = WallClock("Europe/Zurich")
     for _ in range(2):
         for days in range(5000):
-            clock.moments(datetime(2013, 1, 1) + timedelta(days=days), None, None, "")
+            noon = datetime(2013, 1, 1, 12) + timedelta(days=days)
+            told, _, _ = clock.moments(noon, None, None, "")
+            with contextlib.suppress(KeyError):
+                assert clock.moment(write_wall(noon)) == told
         start, _, _ = clock.moments(HALF_PAST, None, None, uniqueid(WINTER.timestamp()))
         assert start.timestamp() == WINTER.timestamp()
 

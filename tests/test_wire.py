@@ -10,6 +10,7 @@ import hashlib
 import json
 import logging
 import pickle
+import re
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -668,6 +669,32 @@ def test_lone_surrogates() -> None:
     body = r'{"result":"1","params":{"cdr":{"call_1":{"clid":"\ud83d x \uDE00","\udc00":"y"}}}}'
     assert read(body) == [("call_1", {"clid": "\ufffd x \ufffd", "\ufffd": "y"})]
     assert read(body.replace(" x ", "")) == [("call_1", {"clid": "\U0001f600", "\ufffd": "y"})]
+
+
+escapes = st.sampled_from(
+    [
+        r"\ud83d",
+        r"\ude00",
+        r"\uD83D",
+        r"\uDE00",
+        r"\ud83d\ude00",
+        r"\uDBFF\udfff",
+        r"\\\\",
+        "ud83d",
+        "x",
+    ]
+)
+
+
+@given(st.lists(st.lists(escapes, max_size=6).map("".join), max_size=4))
+def test_any_surrogates(texts: list[str]) -> None:
+    """Pairs and halves in any order, behind backslashes too: pairs are read, halves replaced."""
+    body = json.dumps({"result": "1", "params": {"cdr": [{"clid": "@"}]}})
+    wanted = [re.sub("[\ud800-\udfff]", "\ufffd", json.loads(f'"{text}"')) for text in texts]
+    found = [read(body.replace("@", text)) for text in texts]
+    assert found == [[("call_1", {"clid": text})] for text in wanted]
+    together = read(body.replace("@", "x".join(texts)))
+    assert together == [("call_1", {"clid": "x".join(wanted)})]
 
 
 @pytest.mark.parametrize(
