@@ -51,8 +51,8 @@ def bench(session: nox.Session) -> None:
 
     `nox -s bench -- year faults`: each is a script in tests/bench, with its own words at its top.
     """
-    _install(session, "tests")
-    scripts = sorted(path.stem for path in HERE.glob("tests/bench/*.py"))
+    _install(session, "tests", "bench")
+    scripts = sorted(path.stem for path in HERE.glob("tests/bench/[!_]*.py"))
     for name in session.posargs or scripts:
         session.run("python", f"tests/bench/{name}.py")
 
@@ -69,7 +69,13 @@ def lint(session: nox.Session) -> None:
 def types(session: nox.Session) -> None:
     """Check the package, and a file that uses it as a user would, with mypy and pyright."""
     _install(session, "tests", "types")
-    checked = ["boxis_async", "tests/typing", "docs/examples", "noxfile.py"]
+    checked = [
+        "boxis_async",
+        "pytest_boxis_async.py",
+        "tests/typing",
+        "docs/examples",
+        "noxfile.py",
+    ]
     session.run("mypy", *checked)
     python = Path(session.bin) / ("python.exe" if sys.platform == "win32" else "python")
     session.run("pyright", "--pythonpath", str(python), *checked)
@@ -80,6 +86,13 @@ def docs(session: nox.Session) -> None:
     """Build the documentation; a warning is an error."""
     _install(session, "docs")
     session.run("sphinx-build", "-W", "--keep-going", "-E", "-q", "docs", "docs/_build/html")
+
+
+@nox.session(python="3.11")
+def recording(session: nox.Session) -> None:
+    """Draw the pictures of the command line anew, of what it really prints."""
+    _install(session, "tests")
+    session.run("python", "docs/make_pictures.py")
 
 
 @nox.session(python="3.11", reuse_venv=False)

@@ -5,11 +5,13 @@ import sys
 from pathlib import Path
 from typing import cast
 
+from pygments.lexers.special import TextLexer
 from sphinx.application import Sphinx
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 import boxis_async
+import boxis_async.export
 import boxis_async.testing
 
 project = "boxis_async"
@@ -20,6 +22,8 @@ extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 exclude_patterns = ["_build", "examples"]
 html_theme = "furo"
 html_title = f"boxis_async {release}"
+html_static_path = ["_static"]
+html_css_files = ["boxis.css"]
 html_copy_source = False
 html_show_sphinx = html_show_copyright = False
 
@@ -38,7 +42,8 @@ python_use_unqualified_type_names = True
 # The docstrings set code in single backticks, as Markdown does.
 default_role = "code"
 
-_FACE = "|".join({*boxis_async.__all__, *boxis_async.testing.__all__})
+_FACES = (boxis_async, boxis_async.export, boxis_async.testing)
+_FACE = "|".join({name for face in _FACES for name in face.__all__})
 _MENTION = re.compile(rf"(?<![`:\w])`((?:{_FACE})(?:\.\w+)?)`(?!`)")
 
 
@@ -50,6 +55,13 @@ def _hide_colon(_app: object, what: str, *event: object) -> None:
     lines = cast("list[str]", event[-1])
     if what in {"attribute", "property"}:
         lines[:1] = [line.replace(":", _COLON) for line in lines[:1]]
+
+
+def _drop_borrowed(_app: object, what: str, *event: object) -> None:
+    """Drop what autodoc tells of a constant: it is the docstring of the constant's class."""
+    lines = cast("list[str]", event[-1])
+    if what == "data":
+        lines[:] = [line for line in lines if line.startswith("alias of")]
 
 
 def _finish(*event: object) -> None:
@@ -68,6 +80,9 @@ def _shorten(*event: object) -> tuple[str, object] | None:
 
 def setup(app: Sphinx) -> None:
     """Register what the docstrings need, before napoleon and after it."""
+    # In a command line, `export` is most often a command of ours, and a date is no sum.
+    app.add_lexer("sh", TextLexer)
+    app.connect("autodoc-process-docstring", _drop_borrowed, priority=300)
     app.connect("autodoc-process-docstring", _hide_colon, priority=400)
     app.connect("autodoc-process-docstring", _finish, priority=900)
     app.connect("autodoc-process-signature", _shorten)

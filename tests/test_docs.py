@@ -2,6 +2,8 @@
 
 Blocks of a page share their names, as they would in one session. A block that calls `asyncio.run`
 is a program, and runs in a process of its own; one whose first line is a file's name is that file.
+A block of shell in which a line begins with `boxis` is run too. `boxis serve` goes on until the end
+of the page, and the commands after it talk to it. A block of TOML is the command's profile file.
 A block of text that follows is what was printed, where `…` stands for anything.
 """
 
@@ -15,12 +17,14 @@ import inspect
 import io
 import os
 import re
+import signal
 import subprocess
 import sys
 import textwrap
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree as ET
 
 import pytest
 
@@ -29,6 +33,7 @@ from boxis_async.testing import LoopbackServer, Provider, generate_calls
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import Self
 
     from boxis_async import CDR, Window
 
@@ -37,8 +42,9 @@ DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", *sorted(DOCS.glob("*.md"))]
 EXAMPLES = sorted((DOCS / "examples").glob("*.py"))
 WANTED = [
-    *("index", "first-steps", "duplicates", "time", "errors", "resume", "testing"),
-    *("design", "provider", "reference", "changelog"),
+    *("index", "first-steps", "command-line", "exports", "web-backend", "batch-job", "bot"),
+    *("duplicates", "time", "errors", "resume", "testing", "design", "provider", "reference"),
+    "changelog",
 ]
 OPTIONAL = ("click", "defusedxml", "pyarrow", "pytest", "rich", "uvicorn", "uvloop")
 
@@ -46,6 +52,8 @@ FENCE = re.compile(r"^```(?P<kind>\S*)[^\n]*\n(?P<body>.*?)^```$", re.MULTILINE 
 LINK = re.compile(r"\[[^\]]*\]\((?P<target>[^)\s]+)\)")
 HEADING = re.compile(r"^#+ +(?P<text>.+?)\s*$", re.MULTILINE)
 FILE_NAME = re.compile(r"# (?P<name>\w+\.py)\n")
+COMMAND = re.compile(r"^boxis ", re.MULTILINE)
+EXPORTED = re.compile(r"export (?P<name>\w+)=(?P<value>\S+)\n")
 
 
 class Block:
@@ -197,8 +205,85 @@ async def store(window: Window, cdrs: tuple[CDR, ...]) -> None:
     assert all(cdr.start for cdr in cdrs)
 
 
+class Shell:
+    """Runs a page's blocks of shell in a folder, with `boxis` as a command and no profile yet."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        programs = folder / "bin"
+        programs.mkdir()
+        boxis = programs / "boxis"
+        boxis.write_text(
+            f"#!{sys.executable}\nfrom boxis_async.cli.entry import main\nraise SystemExit(main())",
+            "utf-8",
+        )
+        boxis.chmod(0o755)
+        self._environment = {
+            **os.environ,
+            "HOME": str(folder),
+            "XDG_CONFIG_HOME": str(folder / ".config"),
+            "PATH": os.pathsep.join([str(programs), os.environ["PATH"]]),
+            "PYTHONPATH": str(ROOT),
+            "PYTHONIOENCODING": "utf-8",
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "PYTHONUNBUFFERED": "1",
+        }
+        self._server: subprocess.Popen[str] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._server is not None:
+            self._server.send_signal(signal.SIGINT)
+            self._server.communicate(timeout=10)
+
+    def run(self, block: Block) -> str:
+        """Run a block to its end, or until its server listens, and give what it prints."""
+        if block.body.startswith("boxis serve"):
+            return self._serve(block.body)
+        done = subprocess.run(
+            ["sh", "-c", block.body], stdin=subprocess.DEVNULL, timeout=45, check=False,
+            **self._settings(),
+        )  # fmt: skip
+        assert done.returncode == 0, f"{block!r}\n{done.stdout}"
+        return done.stdout
+
+    def keep_profile(self, block: Block) -> None:
+        """Write the profile file, as one that nobody else may read."""
+        file = self._folder / ".config" / "boxis" / "profiles.toml"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(block.body, "utf-8")
+        file.chmod(0o600)
+
+    def _serve(self, command: str) -> str:
+        assert self._server is None
+        self._server = subprocess.Popen(["sh", "-c", f"exec {command}"], **self._settings())
+        assert self._server.stdout is not None
+        printed = ""
+        for line in self._server.stdout:
+            printed += line
+            if "Ctrl-C" in line:
+                break
+        self._environment |= {one["name"]: one["value"] for one in EXPORTED.finditer(printed)}
+        return printed
+
+    def _settings(self) -> dict[str, Any]:
+        # Both streams as one, in the order in which a terminal would show them.
+        return {
+            "env": self._environment, "cwd": self._folder, "encoding": "utf-8",
+            "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT,
+        }  # fmt: skip
+
+
 async def run_in_turn(page: Path, folder: Path) -> None:
     """Run the blocks of a page in order, with one set of names."""
+    with Shell(folder) as shell:
+        await run_python_in_turn(page, folder, shell)
+
+
+async def run_python_in_turn(page: Path, folder: Path, shell: Shell) -> None:
+    """Run the blocks of a page in order, those of shell in theirs."""
     async with BoxisClient() as client:
         names: dict[str, Any] = {
             "BoxisClient": BoxisClient,
@@ -213,7 +298,13 @@ async def run_in_turn(page: Path, folder: Path) -> None:
             "dateto": date(2026, 10, 8),
             "store": store,
         }
-        for block in blocks_of_kind("python", page):
+        for block in blocks(page):
+            if block.kind == "toml":
+                shell.keep_profile(block)
+            if block.kind == "sh" and COMMAND.search(block.body):
+                check_printed(await asyncio.to_thread(shell.run, block), block)
+            if block.kind != "python":
+                continue
             if block.file_name is not None:
                 check_printed(await asyncio.to_thread(run_file, block, folder), block)
                 continue
@@ -252,8 +343,9 @@ def run_file(block: Block, folder: Path) -> str:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 @pytest.mark.usefixtures("served")
-def test_blocks_run(page: Path, tmp_path: Path) -> None:
-    """Each block of Python runs as it stands, and prints what the page shows."""
+def test_blocks_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each block of Python, and each with `boxis`, runs as it stands, and prints what is shown."""
+    monkeypatch.chdir(tmp_path)
     asyncio.run(run_in_turn(page, tmp_path))
 
 
@@ -261,7 +353,7 @@ def test_blocks_run(page: Path, tmp_path: Path) -> None:
 def test_no_block_escapes(page: Path) -> None:
     """Python stands in blocks that say so, so that none goes unrun."""
     plain = {block.kind for block in blocks(page) if not block.kind.startswith("{")}
-    assert plain <= {"python", "text", "sh"}
+    assert plain <= {"python", "text", "sh", "toml", "ini"}
     assert page.read_text("utf-8").count("```") == 2 * len(blocks(page))
 
 
@@ -302,6 +394,18 @@ def test_links_lead_somewhere(page: Path) -> None:
         file = (page.parent / path).resolve() if path else page
         assert file.is_file(), f"{page.name} links to {target}"
         assert not fragment or fragment in anchors(file), f"{page.name} links to {target}"
+
+
+@pytest.mark.parametrize("picture", sorted(DOCS.glob("pictures/*.svg")), ids=lambda file: file.name)
+def test_pictures_stand_alone(picture: Path) -> None:
+    """A picture is well-formed, shown on some page, and loads nothing from anywhere."""
+    text = picture.read_text("utf-8")
+    ET.fromstring(text)
+    assert any(f"pictures/{picture.name}" in page.read_text("utf-8") for page in PAGES)
+    assert re.findall(r"https?://(?!127\.0\.0\.1:)[^\s\"<]+", text) == [
+        "http://www.w3.org/2000/svg"
+    ]
+    assert not re.search(r"@import|@font-face|url\((?!#)", text)
 
 
 def test_readme_has_two_commands() -> None:
@@ -347,17 +451,10 @@ def test_core_alone_hides(core_alone: Path) -> None:
 
 
 def test_demo() -> None:
-    """The demo shows what the first steps say: the first calls, the totals and the stats."""
+    """The demo shows the first calls, and complains of nothing."""
     done = run("-m", "boxis_async", "demo", "--calls-per-day", "5")
     assert done.returncode == 0, done.stderr
     assert not done.stderr
-    command = next(
-        block
-        for block in blocks_of_kind("sh", DOCS / "first-steps.md")
-        if "demo --calls-per-day 5" in block.body
-    )
-    assert command.printed is not None
-    check_printed(done.stdout, command)
     assert len(re.findall(r"^  2025-10-\d\d \d\d:\d\d:\d\d  ", done.stdout, re.MULTILINE)) == 8
 
 

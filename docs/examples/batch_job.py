@@ -48,7 +48,7 @@ async def export_days(client: BoxisClient, folder: Path, days: list[date], form:
 
 async def main() -> int:
     """Read the arguments, and export the days before today."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("folder", type=Path, help="where the files stand")
     parser.add_argument("--days", type=int, default=7, help="how many days back (default: 7)")
     parser.add_argument("--format", choices=FORMATS, default="jsonl")

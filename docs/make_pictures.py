@@ -1,0 +1,195 @@
+"""Draw what is in docs/pictures: the commands as they really look, at a terminal.
+
+`nox -s recording` runs it. Each command is run at a pseudo-terminal, against a stand-in provider
+on this machine, and what it prints is drawn. A further run draws the same, but for times and ports.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import io
+import os
+import pty
+import re
+import struct
+import subprocess
+import sys
+import tempfile
+import termios
+from datetime import date
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.text import Text
+
+from boxis_async.testing import LoopbackServer, Provider, ServedProvider, generate_calls
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from boxis_async.testing import Received
+
+ROOT = Path(__file__).resolve().parents[1]
+PICTURES = ROOT / "docs" / "pictures"
+RUN = "from boxis_async.cli.entry import main; raise SystemExit(main())"
+WIDTH, HEIGHT = 84, 24
+HELD = "2026-10-19"  # the first day whose request is not answered while the bar is looked at
+CTRL_C, STOPPED = b"\x03", 130
+
+# As in rich's own, but for its fonts: these would be loaded from the network.
+SVG = """\
+<svg viewBox="0 0 {width} {height}" xmlns="http://www.w3.org/2000/svg">
+<style>
+.{unique_id}-matrix {{
+  font: {char_height}px/{line_height}px ui-monospace, Menlo, Consolas, monospace;
+  font-variant-ligatures: none;
+}}
+.{unique_id}-title {{ font: bold 18px sans-serif; }}
+{styles}
+</style>
+<defs>
+<clipPath id="{unique_id}-clip-terminal">
+<rect x="0" y="0" width="{terminal_width}" height="{terminal_height}"/>
+</clipPath>
+{lines}
+</defs>
+{chrome}
+<g transform="translate({terminal_x}, {terminal_y})" clip-path="url(#{unique_id}-clip-terminal)">
+{backgrounds}
+<g class="{unique_id}-matrix">
+{matrix}
+</g>
+</g>
+</svg>
+"""
+
+
+class Standin:
+    """A provider of a month of calls that can be held in the middle of it."""
+
+    def __init__(self) -> None:
+        self.is_held = False
+        rows = generate_calls(date(2026, 10, 1), date(2026, 11, 1), calls_per_day=150)
+        self.provider = Provider(rows, latency=0.05, gate=self._gate)
+
+    async def _gate(self, request: Received) -> None:
+        # Not an event: it is let go from another thread.
+        while self.is_held and (request.datefrom or "") >= HELD:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+
+class Session:
+    """What stands on the screen after commands were typed, one after the other.
+
+    Args:
+        environment: Where the provider is.
+        folder: Where the commands run.
+    """
+
+    def __init__(self, environment: Mapping[str, str], folder: Path) -> None:
+        self._environment = {
+            **os.environ,
+            **environment,
+            "PYTHONPATH": str(ROOT),
+            "TERM": "xterm-256color",
+            "COLORTERM": "",
+            "XDG_CONFIG_HOME": str(folder),  # where no profile is
+        }
+        self._folder = folder
+        self.screen = ""
+
+    def type(self, command: str, *, until: str | None = None) -> str:
+        """Run a command; once it shows a text, type Ctrl-C, and give what stood there then."""
+        here, there = pty.openpty()
+        fcntl.ioctl(there, termios.TIOCSWINSZ, struct.pack("HHHH", HEIGHT, WIDTH, 0, 0))
+        process = subprocess.Popen(  # noqa: S603 - our own commands
+            [sys.executable, "-c", RUN, *command.split()[1:]],
+            stdin=there,
+            stdout=there,
+            stderr=there,
+            env=self._environment,
+            cwd=self._folder,
+            start_new_session=True,
+            # Without a terminal of its own Ctrl-C would be a letter.
+            preexec_fn=partial(fcntl.ioctl, 0, termios.TIOCSCTTY, 0),  # noqa: PLW1509 - takes no lock
+        )
+        os.close(there)
+        shown = f"\x1b[1;32m$\x1b[0m \x1b[1m{command}\x1b[0m\n"
+        stood = ""
+        while True:
+            try:
+                part = os.read(here, 65536)
+            except OSError:  # Linux: the other end is closed
+                break
+            if not part:
+                break
+            shown += part.decode("utf-8", "replace")
+            if until is not None and not stood and until in on_screen(shown):
+                stood = self.screen + on_screen(shown)
+                os.write(here, CTRL_C)
+        os.close(here)
+        if process.wait() != (STOPPED if stood else 0):
+            raise RuntimeError(f"{command} failed:\n{shown}")
+        self.screen += on_screen(shown).rstrip() + "\n\n"
+        return stood
+
+
+def on_screen(shown: str) -> str:
+    """Give what is left on the screen of all that was written to it, lines that were erased not."""
+    lines: list[str] = []
+    for line in re.sub(r"\x1b\[\?25[lh]", "", shown).replace("\r\n", "\n").split("\n"):
+        while line.startswith("\r\x1b[1A\x1b[2K"):
+            lines.pop()
+            line = line.removeprefix("\r\x1b[1A\x1b[2K")  # noqa: PLW2901 - eaten from the left
+        lines.append(line.rpartition("\r\x1b[2K")[2])
+    return "\n".join(lines)
+
+
+def draw(name: str, screen: str) -> None:
+    """Draw a screen.
+
+    Args:
+        name: The picture's.
+        screen: What stands on it, with the colours as a terminal has them.
+    """
+    console = Console(
+        record=True, width=WIDTH, file=io.StringIO(), force_terminal=True, color_system="256"
+    )
+    for line in screen.rstrip().split("\n"):
+        console.print(Text.from_ansi(line), soft_wrap=True, highlight=False)
+    svg = console.export_svg(title="boxis", code_format=SVG, unique_id=name)
+    # Bars of blocks are to have no gaps, whichever font there is.
+    svg = svg.replace(" textLength=", ' lengthAdjust="spacingAndGlyphs" textLength=')
+    (PICTURES / f"{name}.svg").write_text(svg, "utf-8")
+    print(PICTURES / f"{name}.svg")
+
+
+def main() -> None:
+    """Run the commands, and draw them."""
+    PICTURES.mkdir(exist_ok=True)
+    standin = Standin()
+    with tempfile.TemporaryDirectory() as folder, LoopbackServer(standin.provider) as server:
+        environment = ServedProvider(server.url, standin.provider).environment
+
+        session = Session(environment, Path(folder))
+        session.type("boxis demo")
+        draw("demo", session.screen)
+
+        session = Session(environment, Path(folder))
+        session.type("boxis stats --from 2026-10-05 --to 2026-10-12 --by day --by number --top 5")
+        draw("stats", session.screen)
+
+        session = Session(environment, Path(folder))
+        standin.is_held = True
+        export = "boxis export --month 2026-10 --unique-by leg --window 1d -o calls.csv"
+        draw("progress", session.type(export, until="17/31 windows"))
+        standin.is_held = False
+        session.type("boxis export --resume -o calls.csv --window 86400s")
+        draw("export", session.screen)
+
+
+if __name__ == "__main__":
+    main()
