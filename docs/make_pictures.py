@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[1]
 PICTURES = ROOT / "docs" / "pictures"
 RUN = "from boxis_async.cli.entry import main; raise SystemExit(main())"
-WIDTH, HEIGHT = 84, 24
+WIDTH, HEIGHT = 80, 24
 HELD = "2026-10-19"  # the first day whose request is not answered while the bar is looked at
 CTRL_C, STOPPED = b"\x03", 130
 

@@ -50,7 +50,7 @@ class Given:
         """Give the options again, for a command to run later; the key will be asked for."""
         for field in ("profile", "username", "tenant", "base_url", "timezone", "concurrency"):
             value = getattr(self, field)
-            if value is not None:
+            if value:
                 yield from (f"--{field.replace('_', '-')}", str(value))
         if self.key is not None:
             yield from ("--key", _ASK)

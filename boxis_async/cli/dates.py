@@ -23,6 +23,7 @@ __all__ = [
     "parse_moment",
     "parse_month",
     "span_of",
+    "write_length",
     "write_moment",
 ]
 
@@ -147,6 +148,15 @@ def parse_length(text: str) -> timedelta:
     if not length:
         raise ValueError(f"{text!r} is no length of time; write {LENGTH_FORMS}")
     return length
+
+
+def write_length(length: timedelta) -> str:
+    """Write a length of whole seconds as `parse_length` reads it, in the largest unit that does."""
+    for unit, name in reversed(_UNITS.items()):
+        count, rest = divmod(length, timedelta(**{name: 1}))
+        if count and not rest:
+            return f"{count}{unit}"
+    raise AssertionError("a length is whole seconds, one or more")
 
 
 def write_moment(moment: date, zone: tzinfo | None) -> str:

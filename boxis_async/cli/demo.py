@@ -54,7 +54,7 @@ def demo(*, calls_per_day: int) -> None:
     provider = Provider(rows, username=USERNAME, api_key=API_KEY, tenant=TENANT)
     with LoopbackServer(provider) as server:
         console.print(
-            f"A stand-in provider with {len(rows):,} made-up records listens on {server.url}",
+            f"A stand-in provider serves {len(rows):,} made-up records at {server.url}",
             soft_wrap=True,
         )
         run(_fetch(console, server.url))

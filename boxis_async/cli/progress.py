@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from rich.progress import Progress
+    from rich.progress import Progress, TaskID
 
     from boxis_async import Plan, Stats
 
 __all__ = ["Bar"]
 
 _WHOLE = 10_000
+# Where the library that waits between attempts logs that it does.
+_RETRIES = "stamina"
 
 
 class Bar:
@@ -36,7 +39,9 @@ class Bar:
                 completed=_share(covered),
                 windows=self._of_all(0),
                 records="0",
+                again="",
             )
+            self._retries = _Retries(self._progress, self._task)
 
     def update(self, stats: Stats) -> None:
         """Show what a run did so far."""
@@ -56,6 +61,7 @@ class Bar:
 
     def __enter__(self) -> Self:
         if self._progress is not None:
+            logging.getLogger(_RETRIES).addHandler(self._retries)
             self._progress.start()
         return self
 
@@ -67,6 +73,25 @@ class Bar:
     ) -> None:
         if self._progress is not None:
             self._progress.stop()
+            logging.getLogger(_RETRIES).removeHandler(self._retries)
+
+
+class _Retries(logging.Handler):
+    """Shows how many requests are sent again, as soon as they wait for it.
+
+    A provider that does not answer can hold up a run for minutes, in which no window is done.
+    """
+
+    def __init__(self, progress: Progress, task: TaskID) -> None:
+        super().__init__()
+        self._progress = progress
+        self._task = task
+        self._count = 0
+
+    def emit(self, record: logging.LogRecord) -> None:
+        del record
+        self._count += 1
+        self._progress.update(self._task, again=f"{self._count:,} sent again")
 
 
 def _share(covered: float) -> int:
@@ -86,6 +111,7 @@ def _progress() -> Progress | None:
         TextColumn("{task.percentage:>3.0f}%"),
         TextColumn("{task.fields[windows]} windows"),
         TextColumn("{task.fields[records]}"),
+        TextColumn("{task.fields[again]}"),
         TimeRemainingColumn(compact=True),
         console=console,
         transient=True,

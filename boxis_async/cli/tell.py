@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from .connection import Connection
 
-__all__ = ["flowing", "tell_exported", "tell_range", "warn"]
+__all__ = ["counted", "flowing", "tell_exported", "tell_range", "warn"]
 
 
 def flowing(text: str, *, onto: TextIO | None = None, indent: int = 0) -> str:
@@ -42,6 +42,11 @@ def flowing(text: str, *, onto: TextIO | None = None, indent: int = 0) -> str:
     )
 
 
+def counted(number: int, what: str) -> str:
+    """Write how many there are of something."""
+    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
+
+
 def warn(text: str) -> None:
     """Say what is not as one may think, on standard error, also when told to be quiet."""
     click.echo(flowing(f"Warning: {text}"), err=True)
@@ -62,7 +67,8 @@ def tell_exported(exported: Exported, *, to: str = "standard output", quiet: boo
     if not quiet:
         before = ", with those of earlier runs" if exported.resumed else ""
         text = (
-            f"{exported.records:,} records to {to}{before}; {stats.requests:,} requests, "
+            f"{counted(exported.records, 'record')} to {to}{before}; "
+            f"{counted(stats.requests, 'request')}, "
             f"{stats.retries:,} sent again"
         )
         click.echo(flowing(text), err=True)

@@ -11,6 +11,7 @@ import click
 from boxis_async import BoxisError, UsageError
 from boxis_async.export import Exported, Unfinished, export, format_of, unfinished
 
+from .dates import write_length
 from .options import given_of, may_draw
 from .outcome import PARTIAL, Failure, failure_of
 from .program import command_line
@@ -152,14 +153,15 @@ def _left(output: str) -> Unfinished | None:
 
 
 def _kept(left: Unfinished) -> str:
-    return f"{left.records:,} records are kept, {left.covered:.0%} of the range"
+    kept = "record is" if left.records == 1 else "records are"
+    return f"{left.records:,} {kept} kept, {left.covered:.0%} of the range"
 
 
 def _go_on_with(ctx: click.Context, wanted: Wanted, output: str, *, quiet: bool) -> Iterator[str]:
     """Give the arguments of a run that goes on; the rest stands in the journal."""
     yield from ("export", "--resume", "-o", output)
     if wanted.window is not None:
-        yield from ("--window", f"{int(wanted.window.total_seconds())}s")
+        yield from ("--window", write_length(wanted.window))
     if wanted.row_limit is not None:
         yield from ("--row-limit", str(wanted.row_limit))
     if wanted.keep_going:

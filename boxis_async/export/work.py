@@ -204,7 +204,8 @@ class Work:
             return None
         if self._resumes:
             return found
-        if self._overwrites:
+        if self._overwrites or found.mark is None:
+            # There is leave to begin anew, or nothing that would be lost.
             return None
         raise ExportExistsError(
             f"an unfinished export of {self._target} stands beside it, {found.asked.covered:.0%} "

@@ -42,6 +42,8 @@ Leg = tuple[str, str]
 
 def main(kills: int, calls_per_day: float, seed: int, formats: list[str]) -> bool:
     """Kill and resume, and tell whether each file holds each record once, in order."""
+    # Where a shell has it ignored, as for what runs in the background, so would the exports.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     rng = random.Random(seed)
     rows = generate_calls(START, END, calls_per_day=calls_per_day)
     # Slow, or too much of it would be done by the time a signal has arrived.
@@ -125,7 +127,7 @@ def kill_often(  # noqa: PLR0913 - what there is to know of it
     """Kill it so often, spread over its whole length; tell how often that was."""
     for made in range(kills):
         # So far that the last ones come near its end.
-        done = covered(target)
+        done = max(covered(target), growth(target))
         step = 1.5 * max(0, size - done) / (kills - made + 1)
         at, by = done + rng.uniform(0, step), SIGNALS[made % len(SIGNALS)]
         if not kill_at(start(url, target), target, at, by, took):

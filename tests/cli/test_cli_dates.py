@@ -17,6 +17,7 @@ from boxis_async.cli.dates import (
     parse_moment,
     parse_month,
     span_of,
+    write_length,
     write_moment,
 )
 
@@ -191,6 +192,7 @@ def test_the_repeated_hour() -> None:
 def test_lengths(text: str, length: timedelta) -> None:
     """A length is a number and a unit."""
     assert parse_length(text) == length
+    assert parse_length(write_length(length)) == length
 
 
 @pytest.mark.parametrize("text", ["", "6", "h", "0h", "-1h", "1.5h", "1y", "999999999w"])

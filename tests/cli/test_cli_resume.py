@@ -79,7 +79,7 @@ def test_a_signal_while_requests_hang(
     assert served.api_key not in errors
     gate.open()
     served.reset()
-    told = ["export", "--resume", *FILE, "--window", "86400s", *alone, "--key", "-"]
+    told = ["export", "--resume", *FILE, "--window", "1d", *alone, "--key", "-"]
     assert printed_command(errors)[-len(told) :] == told
     done = subprocess.run(
         printed_command(errors), input=served.api_key, capture_output=True, text=True,
@@ -124,7 +124,7 @@ def test_a_failure_after_some_was_kept(served: Provider, tmp_path: Path, whole: 
     assert "window 2025-10-05 00:00:00 to 2025-10-06 00:00:00" in done.stderr
     assert "What to do:" in done.stderr
     assert " records are kept, 57% of the range" in done.stderr
-    assert "--window 86400s --quiet" in done.stderr
+    assert "--window 1d --quiet" in done.stderr
     assert not (tmp_path / "calls.csv").exists()
     again = run_printed(done.stderr)
     assert again.returncode == 4, "nothing more was kept"

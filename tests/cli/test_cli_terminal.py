@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 import pytest
 from commands import WITHIN, environment
 
+from boxis_async.testing import Fault
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -69,6 +71,14 @@ def test_the_progress_bar(served: Provider, tmp_path: Path) -> None:
     served.latency = 0
     code, shown = at_terminal("export", *WEEK, "-o", "other.csv", "--quiet", "--unique-by", "leg")
     assert (code, shown) == (0, "")
+
+
+def test_the_progress_bar_tells_of_retries(served: Provider) -> None:
+    """While no window is done the bar tells that requests are sent again."""
+    served.faults = [Fault.status(503, retry_after=1)]
+    code, shown = at_terminal("export", *WEEK, "-o", "calls.csv")
+    assert code == 0
+    assert "1 sent again" in shown
 
 
 def test_tables_at_a_terminal(served: Provider) -> None:
