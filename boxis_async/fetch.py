@@ -166,6 +166,7 @@ class Fetcher:
                         told=f"window {window}, attempt {attempts}",
                         attempt=attempts,
                         deadline=deadline,
+                        in_turn=True,
                     )
         except (NoAnswerError, BadAnswerError, RefusedError) as error:
             raise WindowError.of(
@@ -190,6 +191,7 @@ class Fetcher:
                     told=f"{section}/{action}, attempt {attempt.num}",
                     attempt=attempt.num,
                     deadline=Deadline(math.inf),
+                    in_turn=False,
                 )
         raise AssertionError("stamina ends with a result or an error")
 

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Sized
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, TypeVar
 
 import attrs
@@ -167,6 +168,7 @@ class Sender:
         told: str,
         attempt: int,
         deadline: Deadline,
+        in_turn: bool,
     ) -> T:
         """Send one request and read its answer; once more when the clock was refused.
 
@@ -197,9 +199,9 @@ class Sender:
                     raise
             took = _milliseconds(began)
             try:
-                # One answer at a time is read, so that other tasks wait for a part of one at most,
-                # and not for a part of each that has come.
-                async with self._reading:
+                # What is read in parts is read one answer after the other, so that other tasks wait
+                # for a part of one at most, and not for a part of each that has come.
+                async with self._reading if in_turn else nullcontext():
                     answer = read_reply(reply, self._returntype, as_text=as_text)
                     self.clock.note(answer.server_time)
                     found = await read(answer)
