@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Coverage", "Ledger", "Marks", "Sealed"]
 
-_VERSION = 1
+_VERSION = 2
 _SHOWN = 3
 _MARK_SIZE = 3 * DIGEST_SIZE
 
