@@ -26,6 +26,8 @@ from .errors import (
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
+    from anyio.abc import TaskGroup
+
     from .fetch import Piece
     from .models import CDR, Window
 
@@ -55,6 +57,10 @@ class Windows(Protocol):
 
     def learn(self, window: Window, cdrs: Sequence[CDR]) -> None:
         """Learn from a window that came back, with its records."""
+        ...
+
+    def fail(self, window: Window) -> None:
+        """Take note of a window that could not be had."""
 
 
 class Run:
@@ -188,7 +194,9 @@ class Run:
             try:
                 pieces = await fetch(window)
                 for piece in pieces:
-                    if not isinstance(piece, WindowError):
+                    if isinstance(piece, WindowError):
+                        self._windows.fail(piece.window or window)
+                    else:
                         self._windows.learn(piece.window, piece.cdrs)
                 self._deliver(index, deque(pieces))
             except BoxisError as error:
@@ -198,6 +206,7 @@ class Run:
                 cause.__cause__ = error
                 told = WindowError.of(cause, window=window, tenant=self._tenant, attempts=1)
                 told.__cause__ = cause
+                self._windows.fail(window)
                 self._deliver(index, deque([told]))
         del self._scopes[index]
         # What came back may let the next window be chosen.
@@ -246,13 +255,17 @@ class Run:
 
 async def _pump(run: Run, fetch: Fetch, workers: int) -> None:
     async with anyio.create_task_group() as group:
-        for _ in range(workers):
-            group.start_soon(_worker, run, fetch)
+        group.start_soon(_worker, run, fetch, group, workers - 1)
 
 
-async def _worker(run: Run, fetch: Fetch) -> None:
-    while (job := await run.next_job()) is not None:
+async def _worker(run: Run, fetch: Fetch, group: TaskGroup, further: int) -> None:
+    """Fetch one window after the other, and let a further worker begin once there is work."""
+    job = await run.next_job()
+    if job is not None and further:
+        group.start_soon(_worker, run, fetch, group, further - 1)
+    while job is not None:
         await run.work(*job, fetch)
+        job = await run.next_job()
 
 
 def _unset(event: anyio.Event) -> anyio.Event:

@@ -188,7 +188,7 @@ class _Known(dict[object, object]):
 
     def __missing__(self, sent: object) -> object:
         value = _read(self._field, sent, self._read)
-        if len(self) < _REMEMBERED:
+        if len(self) < _REMEMBERED and len(cast("str", sent)) <= _SHORT:
             self[sent] = value
         return value
 
@@ -255,7 +255,8 @@ def _disposition(text: str) -> Disposition:
     return _DISPOSITIONS.get(text.strip().upper()) or Disposition(text)
 
 
-_REMEMBERED = 2048  # texts for each field
+_REMEMBERED = 2048  # texts for each field, and none that is longer than:
+_SHORT = 64
 _READERS: dict[str, Callable[[str], object]] = {
     "duration": _whole,
     "billsec": _whole,

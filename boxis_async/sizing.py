@@ -92,6 +92,7 @@ class SizedWindows:
         self._repeated = repeated
         self._traffic = traffic
         self._recent: deque[timedelta] = deque(maxlen=_RECENT)
+        self._failed = timedelta(0)
         self._records = _RECORDS if row_limit is None else min(_RECORDS, max(1, row_limit // 2))
 
     @property
@@ -103,7 +104,8 @@ class SizedWindows:
         """Choose the next window; None to wait for what comes back of those that are under way."""
         start, end = self._spans[0]
         until = self._until(start, end)
-        limit = self._traffic.limit
+        # To wait for what is never known would send one request at a time through an outage.
+        limit = self._traffic.limit + _GROWTH * self._failed
         if until - start > limit and not (until == end and end - start <= _AT_ONCE):
             if is_busy:
                 return None
@@ -120,7 +122,11 @@ class SizedWindows:
 
     def learn(self, window: Window, cdrs: Sequence[CDR]) -> None:
         """Learn from a window that came back, with its records."""
-        self._traffic.learn(window, (cdr.start for cdr in cdrs))
+        self._traffic.learn(window, _starts_within(window, cdrs))
+
+    def fail(self, window: Window) -> None:
+        """Take note of a window that could not be had: of so much time nothing will be known."""
+        self._failed += window.length
 
     def _until(self, start: datetime, end: datetime) -> datetime:
         latest = end if end - start <= _LONGEST else start + _LONGEST
@@ -204,6 +210,20 @@ class Traffic:
                 rate = (found + _STAND_IN * rate) / (seen + _STAND_IN)
                 self._rates.append((records[at] + _STAND_IN * rate) / (hours[at] + _STAND_IN))
         return self._rates
+
+
+def _starts_within(window: Window, cdrs: Sequence[CDR]) -> list[datetime]:
+    """List when records started, of those that did so within their window.
+
+    A server may give others too, as it goes by a call's end or minds no dates at all: a shorter
+    window would bring no fewer of them.
+    """
+    if not cdrs or window.start is None or window.end is None:
+        return []
+    # In the records' own zone, where Python compares the wall clocks.
+    zone = cdrs[0].start.tzinfo
+    first, last = window.start.replace(tzinfo=zone), window.end.replace(tzinfo=zone)
+    return [start for cdr in cdrs if first <= (start := cdr.start) <= last]
 
 
 def _hours(start: datetime, end: datetime) -> Iterator[tuple[int, datetime, float]]:

@@ -99,6 +99,9 @@ class PlannedWindows:
     def learn(self, window: Window, cdrs: Sequence[CDR]) -> None:
         """Learn nothing: the windows are as long as they were asked to be."""
 
+    def fail(self, window: Window) -> None:
+        """Mind no failure, likewise."""
+
 
 def halve(window: Window, repeated: Iterable[Span]) -> tuple[Window, Window] | None:
     """Cut a window in two that share their boundary second, each shorter; None if it cannot be.

@@ -687,6 +687,13 @@ def test_ring_time_over_the_repeated_hour() -> None:
     assert cdr.ring_time == timedelta(seconds=15)
 
 
+def test_no_long_text_is_remembered() -> None:
+    """What texts stand for is kept for the next records, but not a text of any length."""
+    word = weakref.ref(made(disposition="x" * 10_000).disposition or Disposition.BUSY)
+    gc.collect()
+    assert word() is None
+
+
 def test_ring_time_over_the_gap() -> None:
     """Ringing over the begin of summer time lasts as long as it did."""
     cdr = made(start="2026-03-29 01:59:50", end="2026-03-29 03:00:05")

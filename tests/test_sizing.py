@@ -16,16 +16,18 @@ import pytest
 from calls import DAY, HOUR, NEXT_DAY, call, ids, ids_of
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import seconds_in
+from strategies import ZURICH, seconds_in
 
-from boxis_async.models import Window
+from boxis_async.models import CDR, Window
 from boxis_async.sizing import SizedWindows, Traffic
-from boxis_async.testing import Provider, generate_calls
+from boxis_async.testing import Fault, Provider, generate_calls
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from conftest import MakeClient
+
+    from boxis_async.fetch import Piece
 
 
 AUTUMN = datetime(2024, 10, 27, 2), datetime(2024, 10, 27, 3)
@@ -160,6 +162,51 @@ def asked_for(starts: list[datetime], days: int, seed: int = 0) -> list[tuple[Wi
         traffic.learn(window, brought)
         found.append((window, len(brought)))
     return sorted(found, key=lambda pair: pair[0].start or DAY)
+
+
+def test_records_from_elsewhere_make_no_window_shorter() -> None:
+    """Where a server minds no dates, or gives ended calls, a shorter window brings no fewer."""
+    starts = starts_by_day(60, 500, OFFICE)
+    cdrs = [CDR(start=start.replace(tzinfo=ZURICH)) for start in starts]
+    found: list[list[Window]] = []
+    for gives_all in (False, True):
+        windows = SizedWindows([(DAY, DAY + timedelta(days=60))], [], Traffic(), None)
+        found.append([])
+        for window in taken(windows):
+            assert window.start is not None
+            assert window.end is not None
+            part = slice(bisect_left(starts, window.start), bisect_right(starts, window.end))
+            windows.learn(window, cdrs if gives_all else cdrs[part])
+            found[-1].append(window)
+    assert found[0] == found[1]
+    assert len(found[0]) < 40
+
+
+@pytest.mark.parametrize("way", ["answers", "errors"])
+async def test_an_outage_is_not_waited_through(
+    make_client: MakeClient, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    """Windows that fail teach nothing: the next ones are sent at once, and not one by one."""
+    provider = Provider(faults=lambda _: Fault("refuse"), latency=0.01)
+    client = make_client(provider)
+    under_way: set[object] = set()
+    most = 0
+
+    async def fail(window: Window, asking: object) -> list[Piece]:
+        nonlocal most
+        under_way.add(window)
+        most = max(most, len(under_way))
+        await asyncio.sleep(0.01)
+        under_way.remove(window)
+        raise ZeroDivisionError(f"{window} {asking}")
+
+    if way == "errors":
+        monkeypatch.setattr(client._fetcher, "fetch", fail)
+    stream = client.cdrs(DAY, DAY + timedelta(days=90), on_error="collect")
+    assert await stream.to_list() == []
+    assert max(most, provider.peak_in_flight) == 8
+    # About a day each, as far as it is guessed.
+    assert 30 < len(stream.failures) < 180
 
 
 OFFICE = dict(zip(range(7, 19), (2, 6, 10, 10, 8, 4, 5, 9, 10, 8, 5, 1), strict=True))

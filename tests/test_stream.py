@@ -462,6 +462,18 @@ async def test_concurrency_over_all_streams(
     assert len(provider.requests) == 96
 
 
+async def test_no_more_workers_than_windows(make_client: MakeClient) -> None:
+    """A stream takes hardly more tasks than it has windows, however many may be in flight."""
+    gate = Gate()
+    provider = Provider(hourly(), gate=gate)
+    stream = make_client(provider, concurrency=10_000).cdrs(DAY, DAY + 960 * HOUR)
+    rows = asyncio.ensure_future(stream.to_list())
+    await settled(lambda: provider.in_flight == 1)
+    assert len(asyncio.all_tasks()) < 50
+    gate.open()
+    assert len(await rows) == 24
+
+
 async def test_an_unread_stream_does_not_starve_another(make_client: MakeClient) -> None:
     """A stream whose consumer stopped holds no place in flight: another one runs to its end."""
     client = make_client(Provider(hourly()), concurrency=1)
