@@ -84,12 +84,7 @@ class Connection:
         Raises:
             CredentialsError: The username or the key is missing.
         """
-        missing = [
-            name
-            for name, value in (("username", self.username), ("API key", self.api_key))
-            if not value
-        ]
-        if missing:
+        if missing := self._missing():
             raise CredentialsError(f"no {' and no '.join(missing)}", cure=_ways())
         return BoxisClient(
             self.username,
@@ -117,10 +112,18 @@ class Connection:
 
         Raises:
             click.UsageError: There is none.
+            CredentialsError: Nor is there a username or a key.
         """
         if not self.tenant:
+            if missing := self._missing():
+                told = " and no ".join((*missing, "tenant"))
+                raise CredentialsError(f"no {told}", cure=_ways())
             raise click.UsageError("no tenant: give --tenant, or set BOXIS_TENANT")
         return self.tenant
+
+    def _missing(self) -> list[str]:
+        credentials = (("username", self.username), ("API key", self.api_key))
+        return [name for name, value in credentials if not value]
 
 
 def connect(given: Given, *, asks_key: bool = True) -> Connection:
@@ -190,6 +193,7 @@ def _origin(option: object, kept: object) -> str:
 
 def _ways() -> str:
     return (
-        "set BOXIS_USERNAME and BOXIS_API_KEY, or write username and api_key under [default] "
-        f"in {profile_path()} (chmod 600), or give --username and --key -"
+        "set BOXIS_USERNAME, BOXIS_API_KEY and BOXIS_TENANT, or write username, api_key and "
+        f"tenant under [default] in {profile_path()} (chmod 600), or give --username, --key - "
+        "and --tenant"
     )

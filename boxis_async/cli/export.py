@@ -40,7 +40,11 @@ _EXAMPLE = 'Example: boxis export --month "last month" --unique-by leg -o calls.
 )
 @range_options
 @click.option(
-    "-o", "--output", metavar="FILE", type=click.Path(), help="where to; - is standard output"
+    "-o",
+    "--output",
+    metavar="FILE",
+    type=click.Path(),
+    help="where to; - is standard output, as in a pipe",
 )
 @click.option("--format", "form", metavar="FORMAT",
               type=click.Choice(["csv", "jsonl", "parquet"]),

@@ -73,12 +73,25 @@ class Wanted:
             clip=self._clip(),
         )
 
-    def go_on(self, left: Unfinished, tenant: str | None, zone: tzinfo) -> Job:
+    def go_on(
+        self, left: Unfinished, tenant: str | None, zone: tzinfo, *, tenant_from: str = "option"
+    ) -> Job:
         """Give an unfinished export again; options that are given must agree with it.
+
+        Args:
+            left: The unfinished export.
+            tenant: The tenant of the connection, and where that comes from: it must agree too.
+            zone: The provider's.
+            tenant_from: `"option"`, the name of a variable, or `"profile"`.
 
         Raises:
             click.UsageError: They do not, or no command line could have begun it.
         """
+        if tenant and left.tenant and tenant != left.tenant and tenant_from != "option":
+            raise click.UsageError(
+                f"the unfinished export is of tenant {left.tenant}, and {tenant_from} says "
+                f"{tenant}: go on with --tenant {left.tenant}, or begin anew with --overwrite"
+            )
         tenant = left.tenant or tenant
         if tenant is None:
             raise click.UsageError("no tenant: give --tenant, or set BOXIS_TENANT")
@@ -91,7 +104,7 @@ class Wanted:
             raise click.UsageError(
                 "the unfinished export asks for something else: "
                 + "; ".join(different)
-                + ". Leave these options out, or begin anew with --overwrite alone"
+                + ". Leave these options out, or begin anew: --overwrite, without --resume"
             )
         return self._job(
             datefrom=left.datefrom,

@@ -84,9 +84,9 @@ def boxis(ctx: click.Context) -> None:
     """Call detail records of the Boxis telephony API.
 
     \b
-    See it work, without an account:   boxis demo
-    With one, see that all is well:    boxis check
-    Then:                              boxis export --month 2026-10 -o october.csv
+    See it work, without an account:  boxis demo
+    With one, see that all is well:   boxis check
+    Then:  boxis export --month 2026-10 --unique-by leg -o october.csv
     """  # noqa: D301 - the sign keeps click from wrapping
     ctx.with_resource(hushed())
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["Bar"]
 
 _WHOLE = 10_000
+_CAUSE = 36
 # Where the library that waits between attempts logs that it does.
 _RETRIES = "stamina"
 
@@ -38,8 +39,7 @@ class Bar:
                 total=_WHOLE,
                 completed=_share(covered),
                 windows=self._of_all(0),
-                records="0",
-                again="",
+                records="0 records",
             )
             self._retries = _Retries(self._progress, self._task)
 
@@ -89,9 +89,9 @@ class _Retries(logging.Handler):
         self._count = 0
 
     def emit(self, record: logging.LogRecord) -> None:
-        del record
         self._count += 1
-        self._progress.update(self._task, again=f"{self._count:,} sent again")
+        cause = str(getattr(record, "stamina.caused_by", ""))[:_CAUSE]
+        self._progress.update(self._task, records=f"{self._count:,} sent again: {cause}")
 
 
 def _share(covered: float) -> int:
@@ -111,7 +111,6 @@ def _progress() -> Progress | None:
         TextColumn("{task.percentage:>3.0f}%"),
         TextColumn("{task.fields[windows]} windows"),
         TextColumn("{task.fields[records]}"),
-        TextColumn("{task.fields[again]}"),
         TimeRemainingColumn(compact=True),
         console=console,
         transient=True,

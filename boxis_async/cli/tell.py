@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+from datetime import datetime
 from textwrap import fill
 from typing import TYPE_CHECKING, TextIO
 
@@ -59,6 +60,9 @@ def tell_range(connection: Connection, datefrom: date | None, dateto: date | Non
         "?" if moment is None else write_moment(moment, zone) for moment in (datefrom, dateto)
     )
     click.echo(f"{first} to {last} ({connection.timezone})", err=True)
+    now = write_moment(datetime.now(zone), zone)
+    if dateto is not None and last > now:
+        warn(f"the range ends in the future: what comes after {now} is not in it")
 
 
 def tell_exported(exported: Exported, *, to: str = "standard output", quiet: bool) -> None:

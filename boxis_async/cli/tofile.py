@@ -54,7 +54,12 @@ def to_file(  # noqa: PLR0913 - each is one option
             )
         overwrite, left = True, None  # there is nothing to lose
     if left is not None:
-        job = wanted.go_on(left, connection.tenant, connection.zone)
+        job = wanted.go_on(
+            left,
+            connection.tenant,
+            connection.zone,
+            tenant_from=connection.origins.get("tenant", "option"),
+        )
     else:
         job = _begin(wanted, connection, output, resume=resume, overwrite=overwrite)
     client = connection.client()
@@ -75,6 +80,12 @@ def to_file(  # noqa: PLR0913 - each is one option
 def _begin(
     wanted: Wanted, connection: Connection, output: str, *, resume: bool, overwrite: bool
 ) -> Job:
+    if Path(output).exists() and not Path(output).is_file():
+        raise click.UsageError(f"{output} is no file: name one, or - for standard output")
+    if Path(output).exists() and resume and not overwrite:
+        raise click.UsageError(
+            f"{output} is complete, there is nothing to go on with: --overwrite replaces it"
+        )
     if resume and wanted.span is None:
         raise click.UsageError(
             f"there is nothing to go on with beside {output}: give --from, or --month, to begin"
@@ -123,7 +134,9 @@ class _End:
     def tell(self) -> None:
         """Say it on standard error; nothing where nothing can be gone on with."""
         left = _left(self.output)
-        if left is not None:
+        if left is None:
+            click.echo("Stopped: nothing is kept yet. Run the same command again.", err=True)
+        else:
             click.echo(f"Stopped: {_kept(left)}. Go on with it:\n  {self.command}", err=True)
 
     def failure(self, error: BoxisError | OSError) -> Failure:

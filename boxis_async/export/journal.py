@@ -88,6 +88,11 @@ class Journal:
         return self.whole is not None
 
     @property
+    def is_empty(self) -> bool:
+        """Whether nothing is kept that would be lost."""
+        return not (self.asked.records or self.asked.covered or self.is_fetched)
+
+    @property
     def done(self) -> Coverage | None:
         """What is fetched already."""
         return None if self.coverage is None else Coverage.from_json(self.coverage)

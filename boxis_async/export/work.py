@@ -83,6 +83,7 @@ class Work:
         """The checkpoint that was found or set last."""
         self.kept = Kept()
         self.is_resumed = False
+        self._is_open = False
 
     def open(self) -> None:
         """Begin in a new folder, or take up what is unfinished.
@@ -112,6 +113,7 @@ class Work:
             self._open_files()
         else:
             self._check_whole(self.journal.whole)
+        self._is_open = True
 
     def write(self, cdrs: Sequence[CDR]) -> Kept:
         """Write the records of a batch that no earlier run kept, and tell how far it is now."""
@@ -187,6 +189,9 @@ class Work:
             self._close_files()
         finally:
             if self._lock.is_held:
+                if self._is_open and self.journal.is_empty:
+                    # There is nothing that one could go on with.
+                    self._clear()
                 self._lock.release()
                 # Unless a journal stays in it.
                 with contextlib.suppress(OSError):
@@ -204,7 +209,7 @@ class Work:
             return None
         if self._resumes:
             return found
-        if self._overwrites or found.mark is None:
+        if self._overwrites or found.is_empty:
             # There is leave to begin anew, or nothing that would be lost.
             return None
         raise ExportExistsError(

@@ -166,6 +166,8 @@ async def run(client: BoxisClient, chat: Chat, *, every: float = 60) -> None:
 
 async def main() -> None:
     """Run with the settings that the environment has."""
+    if not os.environ.get("TELEGRAM_TOKEN"):
+        raise SystemExit("no TELEGRAM_TOKEN: Telegram's @BotFather gives one")
     async with BoxisClient() as client, Telegram(pause=5) as chat:
         await run(client, chat)
 

@@ -63,6 +63,14 @@ def test_standard_output(served: Provider, tmp_path: Path, form: str) -> None:
     assert len(served.requests) == 14
 
 
+@pytest.mark.usefixtures("served")
+def test_a_range_that_is_not_over() -> None:
+    """A file whose range ends in the future looks whole, so it is told that it cannot be."""
+    assert "ends in the future" in invoke("export", "--from", "today", "--to", "tomorrow").stderr
+    assert "future" not in invoke("export", "--from", "yesterday", "--to", "today").stderr
+    assert "future" not in invoke("export", "--from", "yesterday").stderr
+
+
 def test_parquet_into_a_pipe(served: Provider, tmp_path: Path) -> None:
     """Parquet goes into a pipe as well."""
     done = subprocess.run(

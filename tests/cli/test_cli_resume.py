@@ -190,6 +190,36 @@ def test_beginning_anew(served: Provider, tmp_path: Path, whole: bytes) -> None:
     assert (tmp_path / "calls.csv").read_bytes() == whole
 
 
+def test_another_tenant(
+    served: Provider, tmp_path: Path, whole: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was begun for one tenant is not gone on with for another, wherever that is named."""
+    served.faults = broken_on_the_fifth
+    assert invoke("export", *WEEK, *FILE).exit_code == 6
+    served.faults = healthy
+    monkeypatch.setenv("BOXIS_TENANT", "VOICE-OTHER")
+    refused = invoke("export", "--resume", *FILE)
+    assert refused.exit_code == 2
+    assert f"of tenant {served.tenant}, and BOXIS_TENANT says VOICE-OTHER" in refused.stderr
+    assert invoke("export", "--resume", *FILE, "--tenant", "VOICE-OTHER").exit_code == 2
+    assert invoke("export", "--resume", *FILE, "--tenant", served.tenant).exit_code == 0
+    assert (tmp_path / "calls.csv").read_bytes() == whole
+    complete = invoke("export", "--resume", *FILE, "--tenant", served.tenant)
+    assert complete.exit_code == 2
+    assert "calls.csv is complete" in complete.stderr
+
+
+def test_nothing_is_kept(served: Provider, tmp_path: Path) -> None:
+    """What fails before anything is kept leaves nothing, and is simply run again."""
+    served.faults = lambda _: Fault.refuse("no")
+    refused = invoke("export", *WEEK, *FILE)
+    assert refused.exit_code == 5
+    assert "Go on with it" not in refused.stderr
+    assert list(tmp_path.glob("calls*")) == []
+    served.faults = healthy
+    assert invoke("export", *WEEK, *FILE).exit_code == 0
+
+
 def test_keep_going(served: Provider, tmp_path: Path, whole: bytes) -> None:
     """What can be had is fetched and kept; the file comes with the rest."""
     served.faults = broken_on_the_fifth

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from conftest import MakeClient
 
     from boxis_async import CDR, BoxisClient, Stats
+    from boxis_async.testing import Received
 
 ROOT = Path(__file__).parents[2]
 
@@ -114,15 +115,37 @@ async def test_everything_at_once(make_client: MakeClient, tmp_path: Path) -> No
     provider.faults = lambda _: Fault.refuse("no")
     with pytest.raises(WindowError):
         await export(client, target)
-    begun = unfinished(target)
-    assert begun is not None
-    assert begun.datefrom is begun.dateto is None
+    # Nothing is kept, so there is nothing to go on with.
+    assert unfinished(target) is None
+    assert names(tmp_path) == set()
     provider.faults = []
-    # Nothing is kept, so there is nothing to go on with, nor to lose.
     exported = await export(client, target)
     assert not exported.resumed
     assert len(read(target)) == 24
     assert names(tmp_path) == {"calls.jsonl"}
+
+
+async def test_a_refusal_keeps_what_is_unfinished(make_client: MakeClient, tmp_path: Path) -> None:
+    """What an export that was not let begin found there stays as it was."""
+    provider = Provider(hourly(), faults=lambda asked: failing_from(asked, 12))
+    client = make_client(provider)
+    target = tmp_path / "calls.csv"
+    with pytest.raises(WindowError):
+        await export(client, target, DAY, NEXT_DAY, window=HOUR)
+    before = unfinished(target)
+    assert before is not None
+    assert before.records == 12
+    with pytest.raises(ExportExistsError):
+        await export(client, target, DAY, NEXT_DAY)
+    with pytest.raises(UsageError, match="asks for something else"):
+        await export(client, target, DAY, NEXT_DAY, unique_by="leg", resume=True)
+    assert unfinished(target) == before
+    provider.faults = []
+    assert (await export(client, target, DAY, NEXT_DAY, resume=True)).records == 24
+
+
+def failing_from(asked: Received, hour: int) -> Fault | None:
+    return Fault.refuse("no") if str(asked.datefrom) >= f"{DAY + hour * HOUR}" else None
 
 
 async def test_an_empty_range(client: BoxisClient, tmp_path: Path) -> None:
