@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Mapping
 from itertools import accumulate
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias, cast
 
 from attrs import define, field, frozen
 
@@ -22,6 +22,13 @@ Row: TypeAlias = Mapping[str, str | bytes | None]
 def _wall_clock(row: Row, name: str) -> str | None:
     value = row.get(name)
     return value.decode("latin-1") if isinstance(value, bytes) else value
+
+
+def _checked(row: Mapping[str, object]) -> Row:
+    for name, value in row.items():
+        if isinstance(value, (int, float)):
+            raise TypeError(f"{name} must be a text or None, as on the wire, not {value!r}")
+    return dict(cast("Row", row))
 
 
 @frozen
@@ -82,8 +89,12 @@ class Ledger:
     _index: _Index | None = field(default=None, init=False, repr=False)
 
     def add(self, rows: Iterable[Row]) -> None:
-        """Append copies of `rows`; the caller's own may change afterwards."""
-        self.rows.extend(dict(row) for row in rows)
+        """Append copies of `rows`; the caller's own may change afterwards.
+
+        Raises:
+            TypeError: A value is a number: the provider sends all of a record as text.
+        """
+        self.rows.extend(map(_checked, rows))
 
     def select(self, mode: FilterMode, datefrom: str, dateto: str) -> list[Row]:
         """Return the rows of a range, in the order of insertion.

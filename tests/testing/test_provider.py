@@ -122,6 +122,16 @@ def test_index_agrees_with_a_plain_scan(mode: FilterMode) -> None:
         ]
 
 
+@pytest.mark.parametrize("value", [90, 0.5, True])
+def test_numbers_are_refused(value: object) -> None:
+    """A row with a number is no row of the provider's, which sends texts: it is told at once."""
+    row: Any = {"uniqueid": "1", "start": "2026-10-01 10:00:00", "billsec": value}
+    with pytest.raises(TypeError, match="billsec must be a text or None"):
+        Provider().add(row)
+    with pytest.raises(TypeError, match="billsec must be a text or None"):
+        Provider([row])
+
+
 async def test_rows_added_later_are_found() -> None:
     """Rows added after a request are in the next answer, also a new tenant's."""
     first, *others = calls()
