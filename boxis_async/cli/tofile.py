@@ -52,7 +52,7 @@ def to_file(  # noqa: PLR0913 - each is one option
                 f"an unfinished export stands beside {output}: {_kept(left)}. Go on with it, "
                 "--resume, or begin it anew, --overwrite"
             )
-        overwrite, left = True, None  # there is nothing to lose
+        left = None  # there is nothing to go on with
     if left is not None:
         job = wanted.go_on(
             left,
