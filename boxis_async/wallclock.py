@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
+from functools import cache
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -26,11 +27,6 @@ _WALL_LENGTH = len("2018-02-06 20:12:56")
 _DAYS_REMEMBERED = 4096
 _HOURS_REMEMBERED = 4096
 _HOUR_LENGTH = len("2018-02-06 20:")
-_WITHIN_HOUR = {
-    f"{minutes:02}:{seconds:02}": timedelta(minutes=minutes, seconds=seconds)
-    for minutes in range(60)
-    for seconds in range(60)
-}
 
 # Clocks are turned back weeks apart; no offset is larger than a day.
 _STEP = timedelta(days=7)
@@ -122,7 +118,7 @@ class Range:
 class WallClock:
     """The local time of one zone, in both directions."""
 
-    __slots__ = ("_hours", "_turned_back", "zone")
+    __slots__ = ("_hours", "_turned_back", "_within_hour", "zone")
 
     def __init__(self, timezone: str | tzinfo) -> None:
         """Look up a zone by its IANA name.
@@ -134,6 +130,7 @@ class WallClock:
         self._turned_back: dict[int, bool] = {}
         # When hours begin, by how they are written: none of a day that has an hour twice.
         self._hours: dict[str, datetime] = {}
+        self._within_hour = _within_hour()
 
     def now(self, clock: float) -> datetime:
         """Give the aware local time for a clock in Unix seconds."""
@@ -189,7 +186,7 @@ class WallClock:
         """
         hour = text[:_HOUR_LENGTH]
         began = self._hours.get(hour) or self._begin(hour)
-        return began + _WITHIN_HOUR[text[_HOUR_LENGTH:]]
+        return began + self._within_hour[text[_HOUR_LENGTH:]]
 
     def moments(
         self, start: datetime, answer: datetime | None, end: datetime | None, uniqueid: str
@@ -283,6 +280,16 @@ class WallClock:
                 high = middle
         change = high.replace(tzinfo=None)
         return change + after, change + before
+
+
+@cache
+def _within_hour() -> dict[str, timedelta]:
+    """Give how far into an hour a time lies, by its minutes and seconds; made when first needed."""
+    return {
+        f"{minutes:02}:{seconds:02}": timedelta(minutes=minutes, seconds=seconds)
+        for minutes in range(60)
+        for seconds in range(60)
+    }
 
 
 def _zone(timezone: str | tzinfo) -> tzinfo:
