@@ -144,7 +144,9 @@ class Traffic:
     def __init__(self) -> None:
         self._records = [0.0] * _WEEK
         self._hours = [0.0] * _WEEK
+        # What follows from what was learned, computed when it is asked for.
         self._rates: list[float] | None = None
+        self._outlook: list[float] | None = None
         self._expected = self._got = 0.0
         self.seen = timedelta(0)
         """How much time it was seen for, in all."""
@@ -173,11 +175,11 @@ class Traffic:
             self._records[at] = self._records[at] * older + counts[at]
             self._hours[at] = self._hours[at] * older + seen
         self.seen += window.length
-        self._rates = None
+        self._rates = self._outlook = None
 
     def reach(self, start: datetime, end: datetime, records: float) -> datetime:
         """Tell when so many records will have started since a moment, or the end if fewer will."""
-        outlook = self._outlook()
+        outlook = self._outlook_now()
         for at, begin, share in _hours(start, end):
             expected = outlook[at] * share
             if expected >= records:
@@ -185,8 +187,13 @@ class Traffic:
             records -= expected
         return end
 
-    def _outlook(self) -> list[float]:
+    def _outlook_now(self) -> list[float]:
         """Give the rates that are to be expected next, for each hour of the week."""
+        if self._outlook is None:
+            self._outlook = self._outlook_anew()
+        return self._outlook
+
+    def _outlook_anew(self) -> list[float]:
         level = (self._got + _NOISE) / (self._expected + _NOISE)
         if level >= 1:
             return [rate * min(level, _BUSIER) for rate in self._rates_now()]
