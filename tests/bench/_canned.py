@@ -10,13 +10,13 @@ import asyncio
 import contextlib
 import json
 import pickle
-import subprocess
 import sys
 import tempfile
-import urllib.parse
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from _http import running, serve
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -64,42 +64,10 @@ def serving(bodies: Mapping[str, tuple[float, bytes]]) -> Iterator[str]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "bodies"
         path.write_bytes(pickle.dumps(dict(bodies)))
-        server = subprocess.Popen([sys.executable, __file__, str(path)], stdout=subprocess.PIPE)
-        assert server.stdout is not None
-        try:
-            yield f"http://127.0.0.1:{int(server.stdout.readline())}/"
-        finally:
-            server.terminate()
-            server.wait()
-            server.stdout.close()
-
-
-async def _serve(bodies: Mapping[str, tuple[float, bytes]]) -> None:
-    heads = {
-        name: b"HTTP/1.1 200 OK\r\ncontent-type: text/html\r\ncontent-length: %d\r\n\r\n"
-        % len(body)
-        for name, (_, body) in bodies.items()
-    }
-
-    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionResetError):
-            while True:
-                head = (await reader.readuntil(b"\r\n\r\n")).lower()
-                length = int(head.partition(b"content-length:")[2].partition(b"\r\n")[0])
-                form = urllib.parse.parse_qs((await reader.readexactly(length)).decode())
-                (name,) = form["datefrom"]
-                seconds, body = bodies[name]
-                if seconds:
-                    await asyncio.sleep(seconds)
-                writer.write(heads[name])
-                writer.write(body)
-                await writer.drain()
-        writer.close()
-
-    server = await asyncio.start_server(handle, "127.0.0.1", 0, limit=2**20)
-    print(server.sockets[0].getsockname()[1], flush=True)
-    await server.serve_forever()
+        with running(__file__, str(path)) as url:
+            yield url
 
 
 if __name__ == "__main__":
-    asyncio.run(_serve(pickle.loads(Path(sys.argv[1]).read_bytes())))
+    answers = pickle.loads(Path(sys.argv[1]).read_bytes())
+    asyncio.run(serve(lambda form: answers[form["datefrom"][0]]))

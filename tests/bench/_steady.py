@@ -10,12 +10,12 @@ import asyncio
 import contextlib
 import json
 import random
-import subprocess
 import sys
-import urllib.parse
 from bisect import bisect_left, bisect_right
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
+
+from _http import running, serve
 
 from boxis_async.testing import generate_calls
 
@@ -37,15 +37,8 @@ def end_of(days: int) -> datetime:
 @contextlib.contextmanager
 def serving(calls: int, days: int, *, latency: float = 0.0) -> Iterator[str]:
     """Serve so many calls in so many days, and give the address."""
-    command = [sys.executable, __file__, str(calls), str(days), str(latency)]
-    server = subprocess.Popen(command, stdout=subprocess.PIPE)
-    assert server.stdout is not None
-    try:
-        yield f"http://127.0.0.1:{int(server.stdout.readline())}/"
-    finally:
-        server.terminate()
-        server.wait()
-        server.stdout.close()
+    with running(__file__, str(calls), str(days), str(latency)) as url:
+        yield url
 
 
 def _starts(calls: int, days: int) -> list[int]:
@@ -94,23 +87,7 @@ async def _serve(calls: int, days: int, latency: float) -> None:
         params = '{"cdr":{' + ",".join(told) + "}}" if told else "[]"
         return f'{{"result":"1","resulttxt":"","params":{params},"timestamp":1}}'.encode()
 
-    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionResetError):
-            while True:
-                head = (await reader.readuntil(b"\r\n\r\n")).lower()
-                length = int(head.partition(b"content-length:")[2].partition(b"\r\n")[0])
-                form = urllib.parse.parse_qs((await reader.readexactly(length)).decode())
-                if latency:
-                    await asyncio.sleep(latency)
-                told = body(form["datefrom"][0], form["dateto"][0])
-                writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % len(told))
-                writer.write(told)
-                await writer.drain()
-        writer.close()
-
-    server = await asyncio.start_server(handle, "127.0.0.1", 0, limit=2**20)
-    print(server.sockets[0].getsockname()[1], flush=True)
-    await server.serve_forever()
+    await serve(lambda form: (latency, body(form["datefrom"][0], form["dateto"][0])))
 
 
 if __name__ == "__main__":
