@@ -121,7 +121,6 @@ class BoxisClient:
         self._transport = Transport(
             base_url,
             timeout=timeout,
-            connections=concurrency,
             most_bytes=max_response_bytes,
             http_client=http_client,
         )
@@ -291,7 +290,7 @@ class BoxisClient:
     async def __aenter__(self) -> Self:
         self._runs.check_open()
         self._sender.bind()
-        self._transport.open()
+        self._transport.check_open()
         return self
 
     async def __aexit__(

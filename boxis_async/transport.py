@@ -5,25 +5,27 @@ from __future__ import annotations
 import contextlib
 import math
 import re
-import zlib
-from typing import TYPE_CHECKING, Self, TypeAlias, cast
+import ssl
+import time
+from typing import TYPE_CHECKING, Final, TypeAlias, cast
 
 import anyio
 import attrs
 import httpx
 
+from .body import Body
+from .connections import Connections
 from .errors import (
     AttemptTimeoutError,
     BoxisError,
     ClientClosedError,
     ConnectionFailedError,
     MalformedAnswerError,
-    TooLargeError,
     UsageError,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Callable
 
     from .wire import Form
 
@@ -32,12 +34,17 @@ __all__ = ["HTTPClient", "Reply", "Transport", "problem_with_http_client", "prob
 HTTPClient: TypeAlias = httpx.AsyncClient
 """What an `http_client` is: the one name of httpx that the rest of the library uses."""
 
-_GZIP = 16 + zlib.MAX_WBITS
-_SHOWABLE = re.compile(r"[^@?#]*")
-_LOOPBACK = re.compile(r"localhost|127(?:\.[0-9]{1,3}){3}|::1")
+_CLOSED_MEANWHILE: Final = "the HTTP client was closed during the request"
+_LONGEST_IDLE: Final = 5.0
+_ONE: Final = httpx.Limits(
+    max_connections=1, max_keepalive_connections=1, keepalive_expiry=_LONGEST_IDLE
+)
+# Texts, so that `re` compiles them when a client is made, and not at import.
+_SHOWABLE = r"[^@?#]*"
+_LOOPBACK = r"localhost|127(?:\.[0-9]{1,3}){3}|::1"
 
 
-@attrs.frozen
+@attrs.frozen(eq=False)
 class Reply:
     """What came back over HTTP, whole and decompressed, not yet looked at."""
 
@@ -49,7 +56,7 @@ class Reply:
 
 def problem_with_url(url: object, *, allow_insecure: bool) -> str | None:
     """Say what is wrong with a base URL, or None."""
-    if isinstance(url, str) and not _SHOWABLE.fullmatch(url):
+    if isinstance(url, str) and not re.fullmatch(_SHOWABLE, url):
         # Not shown: a password could stand in it.
         return "base_url must hold no user, query or fragment: give a scheme, a host and a path"
     try:
@@ -59,7 +66,7 @@ def problem_with_url(url: object, *, allow_insecure: bool) -> str | None:
         return f"base_url {url!r} is no URL: {error}"
     if parsed.scheme not in {"http", "https"} or not host:
         return f"base_url {url!r} must begin with https:// and name a host"
-    loopback = _LOOPBACK.fullmatch(host) is not None
+    loopback = re.fullmatch(_LOOPBACK, host) is not None
     if parsed.scheme == "http" and not loopback and not allow_insecure:
         return (
             f"base_url {url!r} is not encrypted: whoever listens could replay the authcode; "
@@ -76,42 +83,43 @@ def problem_with_http_client(http_client: object) -> str | None:
 
 
 class Transport:
-    """Sends forms to one URL, over connections of its own or those of a lent client."""
+    """Sends forms to one URL, over connections of its own or those of a lent client.
 
-    __slots__ = ("_client", "_connections", "_is_lent", "_most_bytes", "_timeout", "_url")
+    Of its own it opens no more than its caller ever has requests in flight at once.
+    """
+
+    __slots__ = ("_is_closed", "_lent", "_most_bytes", "_own", "_timeout", "_url")
 
     def __init__(
         self,
         url: str,
         *,
         timeout: float,
-        connections: int,
         most_bytes: int,
         http_client: HTTPClient | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._url = httpx.URL(url)
         self._timeout = timeout
         self._most_bytes = most_bytes
-        self._connections = connections
-        self._client = http_client
-        self._is_lent = http_client is not None
+        self._lent = http_client
+        self._own = Connections(
+            _maker(is_secure=self._url.scheme == "https"), longest_idle=_LONGEST_IDLE, clock=clock
+        )
+        self._is_closed = False
 
-    def open(self) -> HTTPClient:
-        """Give the HTTP client, building it when it is first needed."""
-        if self._client is None:
-            self._client = httpx.AsyncClient(
-                # Bounded by the caller; here only so that none is closed and opened needlessly.
-                limits=httpx.Limits(
-                    max_connections=self._connections, max_keepalive_connections=self._connections
-                )
-            )
-        elif self._client.is_closed:
+    def check_open(self) -> None:
+        """Refuse to send what cannot be sent.
+
+        Raises:
+            ClientClosedError: This is closed, or the lent client is.
+        """
+        if self._is_closed:
+            raise ClientClosedError("the client is closed: make a new one")
+        if self._lent is not None and self._lent.is_closed:
             raise ClientClosedError(
                 "the http_client that was passed in is closed: keep it open longer than this client"
-                if self._is_lent
-                else "the client is closed: make a new one"
             )
-        return self._client
 
     async def post(self, form: Form, *, at_most: float = math.inf) -> Reply:
         """Send a form and read the whole answer, within the time-out, and within so many seconds.
@@ -124,9 +132,9 @@ class Transport:
             ConnectionFailedError: No connection, or it broke before the answer was complete.
             MalformedAnswerError: The answer's compression is broken.
             TooLargeError: The answer is larger than the client takes; the rest is not read.
-            ClientClosedError: The lent client is closed.
+            ClientClosedError: This is closed, or the lent client is.
         """
-        client = self.open()
+        self.check_open()
         request = httpx.Request(
             "POST",
             self._url,
@@ -141,26 +149,54 @@ class Transport:
             # drip for ever.
             extensions={"timeout": httpx.Timeout(None).as_dict()},
         )
-        progress = _Progress()
-        request.extensions["trace"] = progress.note
         timeout = min(self._timeout, at_most)
-        with anyio.move_on_after(timeout):
-            return await _exchange(client, request, progress, self._most_bytes)
-        what = "no complete answer" if progress.was_sent else "no connection"
-        raise AttemptTimeoutError(f"{what} within {timeout:.3g} s", was_sent=progress.was_sent)
+        one = self._own.one() if self._lent is None else contextlib.nullcontext(self._lent)
+        async with one as client:
+            progress = _Progress(client)
+            request.extensions["trace"] = progress.note
+            with anyio.move_on_after(timeout):
+                return await _exchange(client, request, progress, self._most_bytes)
+            what = "no complete answer" if progress.was_sent else "no connection"
+            raise AttemptTimeoutError(f"{what} within {timeout:.3g} s", was_sent=progress.was_sent)
 
     async def aclose(self) -> None:
         """Close the connections, unless they are lent."""
-        if self._client is not None and not self._is_lent:
-            await self._client.aclose()
+        self._is_closed = True
+        await self._own.aclose()
+
+
+def _maker(*, is_secure: bool) -> Callable[[], HTTPClient]:
+    """Give a function that makes HTTP clients of one connection each."""
+    ssl_context: ssl.SSLContext | None = None
+
+    def make() -> HTTPClient:
+        nonlocal ssl_context
+        try:
+            if ssl_context is None:
+                # One for all: to load the certificates of the authorities takes 20 ms. Without
+                # TLS none are needed, and a context without any trusts nobody.
+                ssl_context = (
+                    httpx.create_ssl_context()
+                    if is_secure
+                    else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+                )
+            return httpx.AsyncClient(verify=ssl_context, limits=_ONE)
+        except (OSError, ValueError, ImportError, httpx.InvalidURL) as error:
+            raise UsageError(
+                f"{_told('no connection can be made as the environment asks for', error)}: set "
+                "SSL_CERT_FILE, SSL_CERT_DIR, HTTPS_PROXY and the like right, or none of them"
+            ) from error
+
+    return make
 
 
 class _Progress:
     """How far an attempt came: whether a failure may be due to what was asked."""
 
-    __slots__ = ("_is_connecting",)
+    __slots__ = ("_client", "_is_connecting")
 
-    def __init__(self) -> None:
+    def __init__(self, client: HTTPClient) -> None:
+        self._client = client
         self._is_connecting = False
 
     @property
@@ -172,6 +208,9 @@ class _Progress:
         """Take note of what httpx's transport does: see its extension `trace`."""
         if event.endswith("send_request_headers.started"):
             self._is_connecting = False
+            if self._client.is_closed:
+                # httpx closes no connection that is being made: it would be used, and stay open.
+                raise ClientClosedError(_CLOSED_MEANWHILE)
         elif event.startswith("connection.") and event.endswith(".started"):
             self._is_connecting = True
 
@@ -198,7 +237,7 @@ async def _exchange(
     except Exception as error:
         # Whatever a lent client's transport may raise ends here: the border to foreign errors.
         if client.is_closed:
-            raise ClientClosedError("the HTTP client was closed during the request") from error
+            raise ClientClosedError(_CLOSED_MEANWHILE) from error
         was_sent = progress.was_sent and not isinstance(
             error, (httpx.ConnectError, httpx.ProxyError)
         )
@@ -215,10 +254,10 @@ async def _exchange(
 
 async def _read(response: httpx.Response, most_bytes: int) -> bytes:
     """Read a body and decompress it, no further than the limit."""
-    body = _Body(response.headers.get("content-encoding", ""), most_bytes)
+    body = Body(response.headers.get("content-encoding", ""), most_bytes)
     if response.is_stream_consumed:
         # A canned response, as tests lend them, is in memory already, and decompressed.
-        return _Body("", most_bytes).add(response.content).whole()
+        return Body("", most_bytes).add(response.content).whole()
     chunks = cast("AsyncGenerator[bytes, None]", response.aiter_raw())
     try:
         async with contextlib.aclosing(chunks):
@@ -228,51 +267,6 @@ async def _read(response: httpx.Response, most_bytes: int) -> bytes:
     finally:
         # An error is kept while the halves are fetched, and its traceback would keep the body.
         body.clear()
-
-
-class _Body:
-    """A body that is being read: never more of it in memory than the limit, and one byte."""
-
-    __slots__ = ("_bytes", "_inflate", "_most")
-
-    def __init__(self, compression: str, most_bytes: int) -> None:
-        compression = compression.strip().lower()
-        if compression not in {"", "identity", "gzip", "x-gzip"}:
-            raise MalformedAnswerError(
-                f"the answer is compressed as {compression[:40]!r}, unasked for"
-            )
-        self._bytes = bytearray()
-        self._most = most_bytes
-        self._inflate = zlib.decompressobj(_GZIP) if compression.endswith("gzip") else None
-
-    def add(self, chunk: bytes) -> Self:
-        """Take in what was received, or as much of it as the limit allows to know it is passed."""
-        if self._inflate is None:
-            self._bytes += chunk
-        else:
-            try:
-                self._bytes += self._inflate.decompress(chunk, self._most + 1 - len(self._bytes))
-            except zlib.error as error:
-                raise MalformedAnswerError(
-                    f"the answer's compression is broken: {error}"
-                ) from error
-            if self._inflate.unused_data:
-                raise MalformedAnswerError("the answer goes on after the end of its compression")
-        if len(self._bytes) > self._most:
-            raise TooLargeError(
-                f"the answer is larger than max_response_bytes ({self._most:,})", limit=self._most
-            )
-        return self
-
-    def clear(self) -> None:
-        """Let go of what was read."""
-        self._bytes.clear()
-
-    def whole(self) -> bytes:
-        """Give all of it, now that all was received."""
-        if self._inflate is not None and not self._inflate.eof:
-            raise MalformedAnswerError("the answer's compression ends too early")
-        return bytes(self._bytes)
 
 
 def _told(what: str, error: Exception) -> str:

@@ -32,7 +32,7 @@ from datetime import date, timedelta
 import boxis_async.export.job as job
 from boxis_async import BoxisClient
 from boxis_async.export import export, unfinished
-import pyarrow.parquet, anyio._backends._asyncio
+import pyarrow.parquet, anyio._backends._asyncio, certifi
 
 job._INTERVAL = job._PATIENCE = 0
 target, limit, user = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
