@@ -65,8 +65,9 @@ class Extra(dict[str, str]):
 
 _NO_EXTRA = Extra()
 
-_ESCAPED = re.compile(r"\\(.)", re.DOTALL)
-_NUMBER = re.compile(r"[+*#]?[0-9][0-9*#]*")
+# Texts, so that `re` compiles them when first needed: that is rare, and importing is not.
+_ESCAPED = r"(?s)\\(.)"
+_NUMBER = r"[+*#]?[0-9][0-9*#]*"
 _DIRECTION = re.compile(r"\[(inbound|outbound|local)\]|\A(inbound|outbound|local)\Z", re.IGNORECASE)
 
 
@@ -206,10 +207,12 @@ class CDR(_Referable):
         opened = name.rfind("<")
         if opened >= 0 and name.endswith(">"):
             name, number = name[:opened].rstrip(), name[opened + 1 : -1].strip()
-        elif _NUMBER.fullmatch(name):
+        elif re.fullmatch(_NUMBER, name):
             return "", name
         if len(name) > 1 and name[0] == name[-1] == '"':
-            name = _ESCAPED.sub(r"\1", name[1:-1])
+            name = name[1:-1]
+            if "\\" in name:
+                name = re.sub(_ESCAPED, r"\1", name)
         return name.strip(), number
 
 
