@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Coverage", "Ledger", "Marks", "Sealed"]
 
-_VERSION = 2
+_VERSION = 3
 _SHOWN = 3
 _MARK_SIZE = 3 * DIGEST_SIZE
 
@@ -137,7 +137,7 @@ class Coverage:
         return f"<Coverage(sealed=[{spans}{more}], {rest})>"
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class Marks:
     """Marks of the records of one window: of those that touch its ends, and of all if need be."""
 

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Collection, Hashable
 from enum import Enum, auto
 from hashlib import blake2b
-from typing import Literal, TypeAlias
+from operator import add
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from .buckets import Buckets
 from .errors import UsageError
 from .models import CDR
-from .records import DIGEST_SIZE
+from .records import DIGEST_SIZE, digest, fingerprint
+
+if TYPE_CHECKING:
+    from .records import Reading
 
 __all__ = ["Seen", "UniqueBy", "Verdict", "problem_with_unique_by"]
 
@@ -22,6 +26,10 @@ _COLUMNS = range(0, 3 * DIGEST_SIZE, DIGEST_SIZE)
 _SEQUENCES = 1 << 8 * (DIGEST_SIZE - 1)
 
 UniqueBy: TypeAlias = Literal["uniqueid", "leg"] | Callable[[CDR], Hashable]
+
+Found: TypeAlias = tuple[list[bytes], list[bytes]]
+"""Of records, what the first one of each key is found by, and what tells each one's leg from
+others of its key; empty where a key is a leg."""
 
 
 class Verdict(Enum):
@@ -44,19 +52,21 @@ def problem_with_unique_by(unique_by: object) -> str | None:
 
 
 class Seen:
-    """The records that a run has seen, each as digests of its key, leg and content.
+    """The records that a run has seen, by fingerprints of key, leg and content, or by digests.
 
     All are in one table. The first record of a key is found by the key, a further leg of that
     key by the leg, a further version of a leg by its content: so each is stored once, and found
     at once, however many share a key.
     """
 
-    __slots__ = ("_buckets", "_carried", "_find", "_function", "_keys", "counts")
+    __slots__ = ("_buckets", "_carried", "_find", "_function", "_keys", "_name", "counts")
 
-    def __init__(self, unique_by: UniqueBy, carried: Iterable[bytes] = ()) -> None:
+    def __init__(self, unique_by: UniqueBy, carried: Collection[bytes] = ()) -> None:
         """Know the records whose marks an earlier run carries over."""
         self._function = unique_by if callable(unique_by) else None
         self._find = _FINDERS["function" if callable(unique_by) else unique_by]
+        # What is known by digests is met by digests; they take longer than fingerprints.
+        self._name = _digest if carried else fingerprint
         # A leg needs no room of its own where it is what a record is found by.
         has_leg = unique_by == "uniqueid"
         self._buckets = Buckets((3 if has_leg else 2) * DIGEST_SIZE)
@@ -64,70 +74,102 @@ class Seen:
         # its digest; a function's own keys are compared with these apart.
         self._keys: set[Hashable] = set()
         self._carried: set[bytes] = set()
-        for mark in carried:
-            key, leg, content = (mark[at : at + DIGEST_SIZE] for at in _COLUMNS)
-            if has_leg:
-                self._compare(key, leg, content)
-            else:
-                self._compare(leg, b"", content)
-            if self._function is not None:
-                self._carried.add(key)
+        marks = [[mark[at : at + DIGEST_SIZE] for at in _COLUMNS] for mark in carried]
+        if self._function is not None:
+            self._carried.update(key for key, _, _ in marks)
+        self._compare(
+            [key if has_leg else leg for key, leg, _ in marks],
+            [leg if has_leg else b"" for _, leg, _ in marks],
+            [content for _, _, content in marks],
+        )
         self.counts = dict.fromkeys(Verdict, 0)
 
-    def mark(self, cdr: CDR, content: bytes) -> bytes:
+    def mark(self, cdr: CDR) -> bytes:
         """Give what a later run needs to know a record again: digests of key, leg and content."""
-        place, leg = self._find(cdr, content)
+        content = digest(cdr)
+        (place,), (leg,) = self._find([(cdr, content)], _digest)
         if self._function is not None:
-            return self.name(cdr, content) + place + content
+            return _digest(repr(self._function(cdr))) + place + content
         return place + (leg or place) + content
 
-    def name(self, cdr: CDR, content: bytes) -> bytes:
-        """Give a digest of what makes a record the same: its key, or else its content."""
+    def name(self, record: Reading) -> bytes:
+        """Give what makes a record the same throughout this run: its key, or else its content."""
         if self._function is not None:
-            return _digest(repr(self._function(cdr)))
-        return self._find(cdr, content)[0]
+            return fingerprint(repr(self._function(record[0])))
+        (place,), _ = self._find([record], self._name)
+        return place
 
-    def add(self, cdr: CDR, content: bytes) -> bool:
-        """Take note of a record, and tell whether it is the first with its key.
-
-        Args:
-            cdr: The record.
-            content: A digest of all that the provider sent for it.
+    def firsts(self, records: list[Reading]) -> list[Reading]:
+        """Take note of records, and give those that are the first with their key.
 
         Raises:
             UsageError: The user's key function gave something that cannot be a key.
         """
-        verdict = self._compare(*self._find(cdr, content), content)
-        if self._function is not None and verdict is not Verdict.DUPLICATE:
-            verdict = self._compare_key(self._function(cdr), verdict)
-        self.counts[verdict] += 1
-        if verdict is Verdict.NEW:
-            return True
-        if self.counts[verdict] == 1 and (advice := self._advice(verdict)):
-            logger.warning(advice)
-        return False
+        places, legs = self._find(records, self._name)
+        if self._name is _digest:
+            contents = [digest(cdr) for cdr, _ in records]
+        else:
+            contents = [content for _, content in records]
+        verdicts = self._compare(places, legs, contents)
+        if self._function is not None:
+            verdicts = self._compare_keys(self._function, records, verdicts)
+        self.counts[Verdict.NEW] += len(records) - len(verdicts)
+        if not verdicts:
+            return records
+        for verdict in verdicts.values():
+            self.counts[verdict] += 1
+            if self.counts[verdict] == 1 and (advice := self._advice(verdict)):
+                logger.warning(advice)
+        return [record for number, record in enumerate(records) if number not in verdicts]
 
-    def _compare(self, place: bytes, leg: bytes, content: bytes) -> Verdict:
-        """Take note of a record, and tell what it is to those that came before it.
+    def _compare(
+        self, places: list[bytes], legs: list[bytes], contents: list[bytes]
+    ) -> dict[int, Verdict]:
+        """Take note of records, and tell what they are to those that came before them.
 
         Args:
-            place: The digest that the first record of its key is found by.
-            leg: What tells the leg from others of that key; empty where a key is a leg.
-            content: A digest of all that the provider sent for it.
+            places: What the first record of each one's key is found by.
+            legs: What tells each one's leg from others of its key; empty where a key is a leg.
+            contents: What the content of each is known by.
+
+        Returns:
+            The verdicts on those that are not new, by their number.
         """
-        hold = self._buckets.hold
-        held = hold(place, leg + content)
-        if held is None:
-            return Verdict.NEW
+        held_by = self._buckets.hold(places, map(add, legs, contents))
+        return {
+            number: self._further(held, places[number], legs[number], contents[number])
+            for number, held in held_by.items()
+        }
+
+    def _further(self, held: bytes, place: bytes, leg: bytes, content: bytes) -> Verdict:
+        """Take note of a further record of a key, beside the entries that hold its first."""
         if content in held:
             return Verdict.DUPLICATE
         if place + leg not in held:
-            held = hold(blake2b(place + leg, digest_size=DIGEST_SIZE).digest(), leg + content)
-            if held is None:
+            at = blake2b(place + leg, digest_size=DIGEST_SIZE).digest()
+            of_leg = self._buckets.hold([at], [leg + content])
+            if not of_leg:
                 return Verdict.CONFLICT
-            if content in held:
+            if content in of_leg[0]:
                 return Verdict.DUPLICATE
-        return Verdict.DUPLICATE if hold(content, leg + content) else Verdict.REVISION
+        is_known = bool(self._buckets.hold([content], [leg + content]))
+        return Verdict.DUPLICATE if is_known else Verdict.REVISION
+
+    def _compare_keys(
+        self,
+        function: Callable[[CDR], Hashable],
+        records: list[Reading],
+        verdicts: dict[int, Verdict],
+    ) -> dict[int, Verdict]:
+        """Tell likewise by a function's keys, now that copies are known."""
+        by_key: dict[int, Verdict] = {}
+        for number, (cdr, _) in enumerate(records):
+            verdict = verdicts.get(number, Verdict.NEW)
+            if verdict is not Verdict.DUPLICATE:
+                verdict = self._compare_key(function(cdr), verdict)
+            if verdict is not Verdict.NEW:
+                by_key[number] = verdict
+        return by_key
 
     def _compare_key(self, key: Hashable, verdict: Verdict) -> Verdict:
         """Tell what a record that is no copy is to those to which a function gave its key."""
@@ -165,28 +207,36 @@ class Seen:
         )
 
 
-def _find_uniqueid(cdr: CDR, content: bytes) -> tuple[bytes, bytes]:
-    """Give the digest that a key's first record is found by, and what tells its legs apart."""
-    sequence = cdr.sequence
-    if sequence is not None and 0 <= sequence < _SEQUENCES:
-        leg = sequence.to_bytes(DIGEST_SIZE, "big")
-    else:
-        leg = b"\xff" + _digest(_leg(cdr))[1:]
-    uniqueid = cdr.uniqueid
-    return (_digest(uniqueid) if uniqueid else content), leg
+def _find_uniqueids(records: list[Reading], name: Callable[[str], bytes]) -> Found:
+    places = [name(uniqueid) if (uniqueid := cdr.uniqueid) else content for cdr, content in records]
+    legs = [
+        sequence.to_bytes(DIGEST_SIZE, "big")
+        if (sequence := cdr.sequence) is not None and 0 <= sequence < _SEQUENCES
+        else b"\xff" + name(_leg(cdr))[1:]
+        for cdr, _ in records
+    ]
+    return places, legs
 
 
-def _find_leg(cdr: CDR, content: bytes) -> tuple[bytes, bytes]:
+def _find_legs(records: list[Reading], name: Callable[[str], bytes]) -> Found:
     """Likewise where a leg is a key: there are no legs within it."""
-    return (_digest(_leg(cdr)) if cdr.uniqueid else content), b""
+    places = [
+        (
+            content
+            if not (uniqueid := cdr.uniqueid)
+            else name(f"{sequence} {uniqueid}" if (sequence := cdr.sequence) else _leg(cdr))
+        )
+        for cdr, content in records
+    ]
+    return places, [b""] * len(places)
 
 
-def _find_any_leg(cdr: CDR, _: bytes) -> tuple[bytes, bytes]:
+def _find_any_legs(records: list[Reading], name: Callable[[str], bytes]) -> Found:
     """Likewise for a function's keys, which decide also where there is no uniqueid."""
-    return _digest(_leg(cdr)), b""
+    return [name(_leg(cdr)) for cdr, _ in records], [b""] * len(records)
 
 
-_FINDERS = {"uniqueid": _find_uniqueid, "leg": _find_leg, "function": _find_any_leg}
+_FINDERS = {"uniqueid": _find_uniqueids, "leg": _find_legs, "function": _find_any_legs}
 
 
 def _leg(cdr: CDR) -> str:

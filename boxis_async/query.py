@@ -24,16 +24,17 @@ if TYPE_CHECKING:
     from .fetch import Fetched
     from .models import CDR, Plan, Window
     from .pump import Windows
+    from .records import Reading
     from .windows import Span
 
 __all__ = ["Clip", "Pass", "Query"]
 
 Clip: TypeAlias = Literal["start"] | None
 
-_ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
+_ADDRESS = r" at 0x[0-9a-fA-F]+"  # compiled by `re` when first needed
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class Query:
     """What a stream was asked, checked."""
 
@@ -141,27 +142,26 @@ class Pass:
         if self._horizon is not None:
             # The clock may have been set back by the server's since.
             self._horizon = min(self._horizon, self._query.horizon())
-        pairs = list(zip(fetched.cdrs, fetched.contents, strict=True))
-        self._is_empty = not pairs
+        records = fetched.records
+        self._is_empty = not records
         asked = self._asked
         if asked is not None and asked.reaches_too_far:
-            pairs = [pair for pair in pairs if asked.holds(pair[0])]
+            records = [record for record in records if asked.holds(record[0])]
         if asked is not None and self._query.clip == "start":
-            pairs = [pair for pair in pairs if asked.starts_within(pair[0].start)]
+            records = [record for record in records if asked.starts_within(record[0].start)]
         if self._query.order == "time":
-            pairs.sort(key=_by_start)
+            records.sort(key=_by_start)
         self._seals = self._is_at_rest(fetched.window) and not (
             # What it shares with a window that will come again will come again too: to be known
             # on its edges then, it must come with all that was beside it.
-            self._unsealed and any(self.seen.name(*pair) in self._unsealed for pair in pairs)
+            self._unsealed and any(self.seen.name(record) in self._unsealed for record in records)
         )
-        # Before they are added: a mark speaks of all that the server gave for the window.
-        self._marks = self._marked(fetched.window, pairs) if self._seals else Marks()
-        add = self.seen.add
-        new = [pair for pair in pairs if add(*pair)]
+        # Before they are noted: a mark speaks of all that the server gave for the window.
+        self._marks = self._marked(fetched.window, records) if self._seals else Marks()
+        new = self.seen.firsts(records)
         if not self._seals:
-            self._unsealed.update(self.seen.name(*pair) for pair in new)
-        return tuple(cdr for cdr, _ in new)
+            self._unsealed.update(map(self.seen.name, new))
+        return tuple([cdr for cdr, _ in new])
 
     def settle(self, window: Window) -> None:
         """Note a window as handed over, now that the item after its last record is asked for."""
@@ -202,18 +202,24 @@ class Pass:
             return False
         return window.end <= self._horizon and not self._asked.is_trimmed(window.start, window.end)
 
-    def _marked(self, window: Window, pairs: list[tuple[CDR, bytes]]) -> Marks:
+    def _marked(self, window: Window, records: list[Reading]) -> Marks:
         """Mark the records that touch a window's two ends, and all if they are to be carried."""
         if window.start is None or window.end is None:
             return Marks()
         # In the records' own zone, where Python compares the wall clocks.
         first = window.start.replace(tzinfo=self._query.zone)
         last = window.end.replace(tzinfo=self._query.zone)
+        # Most lie between the two ends. An end that is missing, or before the start, counts too.
+        touching = [
+            cdr
+            for cdr, _ in records
+            if not first < (start := cdr.start) <= (cdr.end or start) < last
+        ]
         mark = self.seen.mark
         return Marks(
-            frozenset(mark(*pair) for pair in pairs if _first(pair[0]) <= first),
-            frozenset(mark(*pair) for pair in pairs if _last(pair[0]) >= last),
-            frozenset(mark(*pair) for pair in pairs) if self._query.carry_keys else frozenset(),
+            frozenset(mark(cdr) for cdr in touching if _first(cdr) <= first),
+            frozenset(mark(cdr) for cdr in touching if _last(cdr) >= last),
+            frozenset(mark(cdr) for cdr, _ in records) if self._query.carry_keys else frozenset(),
         )
 
 
@@ -225,7 +231,7 @@ def _named(rule: UniqueBy) -> str:
     code = getattr(rule, "__code__", None)
     # Two lambdas of one place have one name.
     body = "" if code is None else f"{code.co_code.hex()} {code.co_names} {code.co_consts}"
-    return _ADDRESS.sub("", f"{rule.__module__}.{name} {body}")
+    return re.sub(_ADDRESS, "", f"{rule.__module__}.{name} {body}")
 
 
 def _first(cdr: CDR) -> datetime:
@@ -244,10 +250,10 @@ def _parted(span: Span, horizon: datetime) -> list[Span]:
     return [(start, horizon), (horizon, end)] if start < horizon < end else [span]
 
 
-def _by_start(pair: tuple[CDR, bytes]) -> tuple[datetime, int]:
+def _by_start(record: Reading) -> tuple[datetime, int]:
     """Sort by the wall-clock start as sent, then by sequence.
 
     Two datetimes of one zone compare by their wall clock, as Python defines it.
     """
-    cdr = pair[0]
+    cdr = record[0]
     return cdr.start, -1 if cdr.sequence is None else cdr.sequence

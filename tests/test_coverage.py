@@ -201,7 +201,7 @@ JSON = st.recursive(
 @example("null")
 @example("[" * 100_000)
 @example("9" * 5000)
-@example('{"version": 2}')
+@example('{"version": 3}')
 def test_what_is_no_coverage(text: str) -> None:
     """What to_json did not write is refused in words."""
     with pytest.raises(UsageError, match="coverage"):
@@ -209,7 +209,7 @@ def test_what_is_no_coverage(text: str) -> None:
 
 
 GOOD = {
-    "version": 2,
+    "version": 3,
     "fingerprint": "x",
     "sealed": [["2024-03-05 00:00:00", "2024-03-06 00:00:00", "", ""]],
     "unsealed": [["2024-03-05 00:00:00", "2024-03-06 00:00:00"]],
@@ -233,7 +233,7 @@ def test_a_spoiled_part(name: str, value: object) -> None:
     "spoiled",
     [
         {"version": 1},
-        {"version": "2"},
+        {"version": "3"},
         {"version": None},
         {"sealed": [["2024-03-05 00:00:00", "2024-03-06 00:00:00", ""]]},
         {"sealed": [["2024-03-05", "2024-03-06 00:00:00", "", ""]]},

@@ -40,7 +40,7 @@ CONVERTER = make_converter(WallClock("Europe/Zurich"))
 
 def content(row: Mapping[str, object]) -> bytes:
     """Give the digest of all that a row says."""
-    return CONVERTER.structure({"start": "2024-03-05 12:00:00", **row}, Reading).content
+    return CONVERTER.structure({"start": "2024-03-05 12:00:00", **row}, Reading)[1]
 
 
 START = "2018-02-06 20:12:56"
@@ -519,8 +519,14 @@ def test_content_of_a_change(row: Row, field: str, text: str) -> None:
         ({"odd": "a", "other": "b"}, {"odd": "b", "other": "a"}),
         ({"o": "dd", "x": "y"}, {"o": "ddx", "y": ""}),
         ({"cc_cost": "0.5"}, {"cc_cost": "0.50"}),
-        ({"disposition": "8"}, {"disposition": "ANSWERED"}),
-        ({"answer": "0000-00-00 00:00:00"}, {}),
+        ({"uniqueid": "a", "disposition": "8"}, {"uniqueid": "a", "disposition": "ANSWERED"}),
+        ({"uniqueid": "a", "answer": "0000-00-00 00:00:00"}, {"uniqueid": "a"}),
+        ({"uniqueid": "a", "duration": "-1"}, {"uniqueid": "a", "duration": "-2"}),
+        ({"uniqueid": "a\0b", "src": "c"}, {"uniqueid": "a", "src": "b\0c"}),
+        (
+            {"uniqueid": "a", "src": "a\0a", "dst": "a"},
+            {"uniqueid": "a", "src": "a", "dst": "a\0a"},
+        ),
         ({"src": "0"}, {}),
         ({"src": " "}, {}),
         ({"src": "NULL"}, {}),

@@ -129,7 +129,7 @@ def clear(target: Path) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "null", "5", "[]", "{}", "[" * 100_000, "9" * 5000, '{"version": 2}', '{"version": 1}'],
+    ["", "null", "5", "[]", "{}", "[" * 100_000, "9" * 5000, '{"version": 3}', '{"version": 1}'],
     ids=lambda text: text[:20],
 )
 async def test_what_is_no_journal(text: str) -> None:
