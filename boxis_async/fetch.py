@@ -21,7 +21,7 @@ from .errors import (
     TooLargeError,
     WindowError,
 )
-from .models import CDR, Window
+from .models import Window
 from .records import Reading, make_converter
 from .retry import is_cured_by_less, is_too_much
 from .send import Deadline, Tally
@@ -30,7 +30,7 @@ from .windows import Span, halve, smallest
 from .wire import rows
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from .retry import RetryPolicy
     from .send import Sender
@@ -45,7 +45,7 @@ logger = logging.getLogger("boxis_async")
 _SLICE = 64
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class Asking:
     """What the windows of one run have in common."""
 
@@ -55,16 +55,15 @@ class Asking:
     tally: Tally
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class Fetched:
-    """What one window gave: its records, and beside each a digest of all that was sent for it."""
+    """What one window gave: its records, each with a fingerprint of all that was sent for it."""
 
     window: Window
-    cdrs: list[CDR]
-    contents: list[bytes]
+    records: list[Reading]
 
     def __len__(self) -> int:
-        return len(self.cdrs)
+        return len(self.records)
 
 
 Piece: TypeAlias = Fetched | WindowError
@@ -77,7 +76,9 @@ class Fetcher:
     def __init__(self, sender: Sender, *, retry: RetryPolicy, wall_clock: WallClock) -> None:
         self.sender = sender
         self._retry = retry
-        self._converter = make_converter(wall_clock)
+        self._read_row: Callable[[object, object], Reading] = make_converter(
+            wall_clock
+        ).get_structure_hook(Reading)
 
     async def fetch(self, window: Window, asking: Asking) -> list[Piece]:
         """Fetch one window, in halves where a smaller one may be answered: its pieces, in order.
@@ -161,12 +162,11 @@ class Fetcher:
                         "getCDR",
                         parameters,
                         read=partial(self._read, window, asking.row_limit),
-                        as_text=True,
+                        build=self._build,
                         tally=asking.tally,
                         told=f"window {window}, attempt {attempts}",
                         attempt=attempts,
                         deadline=deadline,
-                        in_turn=True,
                     )
         except (NoAnswerError, BadAnswerError, RefusedError) as error:
             raise WindowError.of(
@@ -186,42 +186,58 @@ class Fetcher:
                     action,
                     parameters,
                     read=_as_dict,
-                    as_text=False,
+                    build=None,
                     tally=Tally(),
                     told=f"{section}/{action}, attempt {attempt.num}",
                     attempt=attempt.num,
                     deadline=Deadline(math.inf),
-                    in_turn=False,
                 )
         raise AssertionError("stamina ends with a result or an error")
 
     async def _read(self, window: Window, row_limit: int | None, answer: Answer) -> Fetched:
-        """Build the records of an answer, giving way to other tasks in between."""
-        records = rows(answer)
-        if row_limit is not None and len(records) >= row_limit:
+        """Take the records of an answer; build those that were not yet, giving way in between."""
+        found = rows(answer)
+        if row_limit is not None and len(found) >= row_limit:
             raise TooLargeError(
-                f"the answer holds {len(records):,} records, and may be cut off: "
+                f"the answer holds {len(found):,} records, and may be cut off: "
                 f"row_limit is {row_limit:,}",
                 limit=row_limit,
             )
-        fetched = Fetched(window, [], [])
-        for begin in range(0, len(records), _SLICE):
-            # Reading the answer took its time too.
+        records = [record for _, record in found]
+        if any(type(record) is not tuple for record in records):
+            records = [
+                await self._built(record, number, position, window)
+                for number, (position, record) in enumerate(found)
+            ]
+        return Fetched(window, cast("list[Reading]", records))
+
+    async def _built(self, record: object, number: int, position: str, window: Window) -> Reading:
+        """Give a record that was built already, or build it, giving way after some.
+
+        Raises:
+            RecordError: It cannot be read.
+        """
+        if number % _SLICE == 0:
             await asyncio.sleep(0)
-            for position, row in records[begin : begin + _SLICE]:
-                try:
-                    cdr, content = self._converter.structure(row, Reading)
-                except RecordError as error:
-                    raise RecordError(
-                        error.reason,
-                        position=position,
-                        field=error.field,
-                        value=error.value,
-                        window=window,
-                    ) from None
-                fetched.cdrs.append(cdr)
-                fetched.contents.append(content)
-        return fetched
+        if not isinstance(record, (tuple, RecordError)):
+            record = self._build(record)
+        if isinstance(record, RecordError):
+            raise RecordError(
+                record.reason,
+                position=position,
+                field=record.field,
+                value=record.value,
+                window=window,
+            )
+        return cast("Reading", record)
+
+    def _build(self, row: object) -> Reading | RecordError:
+        """Build a record; what is wrong with one is raised once the whole answer was read."""
+        try:
+            return self._read_row(row, Reading)
+        except RecordError as error:
+            # Without what stands in the frames that it passed.
+            return error.with_traceback(None)
 
 
 def _clear_frames(error: BaseException | None) -> None:

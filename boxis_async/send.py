@@ -7,7 +7,7 @@ import logging
 import time
 from collections.abc import Sized
 from contextlib import nullcontext
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import attrs
 
@@ -19,7 +19,7 @@ from .errors import (
     NoAnswerError,
     WrongLoopError,
 )
-from .wire import read_reply, sign
+from .wire import reply_in_steps, sign
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -28,15 +28,17 @@ if TYPE_CHECKING:
     from .retry import RetryPolicy
     from .transport import Transport
     from .wire import Answer, Credentials, ReturnType
+    from .wire_steps import Steps
 
 __all__ = ["Deadline", "Sender", "ServerClock", "Tally"]
 
 logger = logging.getLogger("boxis_async")
 
 T = TypeVar("T", bound=Sized)
+U = TypeVar("U")
 
 
-@attrs.define
+@attrs.define(eq=False, repr=False)
 class Tally:
     """What the requests of one run came to, so far."""
 
@@ -163,16 +165,17 @@ class Sender:
         parameters: Mapping[str, object],
         *,
         read: Callable[[Answer], Awaitable[T]],
-        as_text: bool,
+        build: Callable[[Any], object] | None,
         tally: Tally,
         told: str,
         attempt: int,
         deadline: Deadline,
-        in_turn: bool,
     ) -> T:
         """Send one request and read its answer; once more when the clock was refused.
 
-        The page's sample does the same: it signs again with the server's timestamp.
+        The page's sample does the same: it signs again with the server's timestamp. With
+        `build` the answer is a list of records, that are built as soon as they are read, from
+        texts alone.
         """
         self.bind()
         clock_was_refused = False
@@ -201,8 +204,12 @@ class Sender:
             try:
                 # What is read in parts is read one answer after the other, so that other tasks wait
                 # for a part of one at most, and not for a part of each that has come.
-                async with self._reading if in_turn else nullcontext():
-                    answer = read_reply(reply, self._returntype, as_text=as_text)
+                async with nullcontext() if build is None else self._reading:
+                    answer = await _giving_way(
+                        reply_in_steps(
+                            reply, self._returntype, as_text=build is not None, build=build
+                        )
+                    )
                     self.clock.note(answer.server_time)
                     found = await read(answer)
             except ClockError as error:
@@ -234,6 +241,18 @@ class Sender:
                 took,
             )
             return found
+
+
+async def _giving_way(steps: Steps[U]) -> U:
+    """Take steps, giving way to other tasks in between."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return cast("U", end.value)
+        # Twice: what became due during the step comes after this task in the loop's next turn.
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
 
 
 def _milliseconds(began: float) -> float:

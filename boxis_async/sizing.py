@@ -17,7 +17,7 @@ from .windows import boundary
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from .models import CDR
+    from .records import Reading
     from .windows import Span
 
 __all__ = ["SizedWindows", "Traffic"]
@@ -60,12 +60,10 @@ _SHAPE = tuple(
     share * (1.0 if day < _WORKING_DAYS else 0.25) for day in range(7) for share in _OFFICE
 )
 # The same hour of like days: Monday to Friday, or the weekend.
+_WEEKEND = _WORKING_DAYS * 24
 _LIKE = tuple(
-    tuple(
-        day * 24 + hour
-        for day in (range(_WORKING_DAYS) if at // 24 < _WORKING_DAYS else range(_WORKING_DAYS, 7))
-    )
-    for at, hour in ((at, at % 24) for at in range(_WEEK))
+    range(at % 24, _WEEKEND, 24) if at < _WEEKEND else range(_WEEKEND + at % 24, _WEEK, 24)
+    for at in range(_WEEK)
 )
 # Before anything is known: an office with so many records in a busy hour, on slight evidence.
 _GUESS, _EVIDENCE = 100.0, 0.05
@@ -120,9 +118,9 @@ class SizedWindows:
             self._spans[0] = (until, end)
         return Window(start, until)
 
-    def learn(self, window: Window, cdrs: Sequence[CDR]) -> None:
+    def learn(self, window: Window, records: Sequence[Reading]) -> None:
         """Learn from a window that came back, with its records."""
-        self._traffic.learn(window, _starts_within(window, cdrs))
+        self._traffic.learn(window, _starts_within(window, records))
 
     def fail(self, window: Window) -> None:
         """Take note of a window that could not be had: of so much time nothing will be known."""
@@ -219,18 +217,18 @@ class Traffic:
         return self._rates
 
 
-def _starts_within(window: Window, cdrs: Sequence[CDR]) -> list[datetime]:
+def _starts_within(window: Window, records: Sequence[Reading]) -> list[datetime]:
     """List when records started, of those that did so within their window.
 
     A server may give others too, as it goes by a call's end or minds no dates at all: a shorter
     window would bring no fewer of them.
     """
-    if not cdrs or window.start is None or window.end is None:
+    if not records or window.start is None or window.end is None:
         return []
     # In the records' own zone, where Python compares the wall clocks.
-    zone = cdrs[0].start.tzinfo
+    zone = records[0][0].start.tzinfo
     first, last = window.start.replace(tzinfo=zone), window.end.replace(tzinfo=zone)
-    return [start for cdr in cdrs if first <= (start := cdr.start) <= last]
+    return [start for cdr, _ in records if first <= (start := cdr.start) <= last]
 
 
 def _hours(start: datetime, end: datetime) -> Iterator[tuple[int, datetime, float]]:

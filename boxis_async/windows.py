@@ -20,7 +20,7 @@ from .models import Plan, Stretch, Window
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from .models import CDR
+    from .records import Reading
     from .wallclock import Range
 
 __all__ = [
@@ -96,7 +96,7 @@ class PlannedWindows:
         self._left -= 1
         return next(self._windows)
 
-    def learn(self, window: Window, cdrs: Sequence[CDR]) -> None:
+    def learn(self, window: Window, records: Sequence[Reading]) -> None:
         """Learn nothing: the windows are as long as they were asked to be."""
 
     def fail(self, window: Window) -> None:

@@ -25,12 +25,14 @@ from .errors import (
     UsageError,
 )
 from .wallclock import write_wall
-from .wire_json import LONE_SURROGATE, read_json
+from .wire_json import LONE_SURROGATE, json_in_steps
+from .wire_steps import at_once
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from .transport import Reply
+    from .wire_steps import Steps
 
 __all__ = [
     "PASSING_STATUSES",
@@ -39,9 +41,11 @@ __all__ = [
     "Form",
     "Key",
     "ReturnType",
+    "answer_in_steps",
     "problem_with_returntype",
     "read_answer",
     "read_reply",
+    "reply_in_steps",
     "rows",
     "sign",
 ]
@@ -64,7 +68,7 @@ PASSING_STATUSES = frozenset({408, 425, 429})
 """Statuses of client errors (4xx) that speak of the moment, not of the request."""
 
 # No error text is documented beyond `Error: {error description}`: match the page's own words.
-_ABOUT_WHO_ASKS = re.compile(r"authenticat|authcode|auth code|credential", re.IGNORECASE)
+_ABOUT_WHO_ASKS = r"(?i)authenticat|authcode|auth code|credential"
 
 
 class Key:
@@ -90,7 +94,7 @@ class Key:
         raise TypeError("an API key is not pickled or copied: it would end up where it can be read")
 
 
-@attrs.frozen
+@attrs.frozen(eq=False)
 class Credentials:
     """Who asks: the username, an e-mail address, and the key."""
 
@@ -98,14 +102,14 @@ class Credentials:
     key: Key
 
 
-@attrs.frozen
+@attrs.frozen(eq=False)
 class Form:
     """A signed request body, form-encoded. It holds an authcode, so it does not show itself."""
 
     body: bytes = attrs.field(repr=False)
 
 
-@attrs.frozen
+@attrs.frozen(eq=False)
 class Answer:
     """What an answer holds: its `params`, and what stands beside them under a name of its own.
 
@@ -176,6 +180,17 @@ def sign(  # noqa: PLR0913 - one argument for each part of the form
 
 
 def read_answer(body: bytes, returntype: ReturnType = "json", *, as_text: bool = False) -> Answer:
+    """Read the body of an answer at once; otherwise as `answer_in_steps`."""
+    return at_once(answer_in_steps(body, returntype, as_text=as_text))
+
+
+def answer_in_steps(
+    body: bytes,
+    returntype: ReturnType = "json",
+    *,
+    as_text: bool = False,
+    build: Callable[[Any], object] | None = None,
+) -> Steps[Answer]:
     """Read the body of an answer.
 
     The content type is not looked at: PHP says `text/html` unless told otherwise. A byte
@@ -187,6 +202,8 @@ def read_answer(body: bytes, returntype: ReturnType = "json", *, as_text: bool =
         returntype: The form that was asked for.
         as_text: Whether to give JSON's numbers as the text that stands on the wire, as the
             page's records do, and XML always does.
+        build: Builds something else of a record, which is then in its place; not in XML, nor
+            where the records of a JSON answer stand elsewhere than under `cdr`.
 
     Raises:
         MalformedAnswerError: The answer is not complete and well formed.
@@ -196,7 +213,10 @@ def read_answer(body: bytes, returntype: ReturnType = "json", *, as_text: bool =
     body = _without_bom(body)
     if not body.strip():
         raise MalformedAnswerError("the answer is empty, though the request was accepted")
-    answer = _xml_reader()(body) if returntype == "xml" else read_json(body, as_text=as_text)
+    if returntype == "xml":
+        answer = yield from _xml_reader()(body)
+    else:
+        answer = yield from json_in_steps(body, as_text=as_text, build=build)
     result = _scalar(answer.get("result"))
     told = _scalar(answer.get("timestamp"))
     server_time = int(told) if re.fullmatch(r"[0-9]{1,12}", told) else None
@@ -204,7 +224,7 @@ def read_answer(body: bytes, returntype: ReturnType = "json", *, as_text: bool =
         raise ClockError(_text(answer.get("resulttxt")), server_time=server_time)
     if result == "0":
         text = _text(answer.get("resulttxt"))
-        raise AuthenticationError(text) if _ABOUT_WHO_ASKS.search(text) else RefusedError(text)
+        raise (AuthenticationError if re.search(_ABOUT_WHO_ASKS, text) else RefusedError)(text)
     if result != "1":
         raise MalformedAnswerError(
             f"the answer's `result` must be 1 or 0, not {_shown(answer.get('result'))}"
@@ -214,22 +234,33 @@ def read_answer(body: bytes, returntype: ReturnType = "json", *, as_text: bool =
 
 
 def read_reply(reply: Reply, returntype: ReturnType = "json", *, as_text: bool = False) -> Answer:
+    """Read what came over HTTP at once; otherwise as `reply_in_steps`."""
+    return at_once(reply_in_steps(reply, returntype, as_text=as_text))
+
+
+def reply_in_steps(
+    reply: Reply,
+    returntype: ReturnType = "json",
+    *,
+    as_text: bool = False,
+    build: Callable[[Any], object] | None = None,
+) -> Steps[Answer]:
     """Read what came over HTTP, by its status and its body.
 
     Raises:
         StatusError: The status says that this is no answer of the API. A refusal that the API
             itself sends with a client error (4xx) is told as the refusal.
-        BoxisError: Otherwise as `read_answer`.
+        BoxisError: Otherwise as `answer_in_steps`.
     """
     if reply.status in _OK:
-        return read_answer(reply.body, returntype, as_text=as_text)
+        return (yield from answer_in_steps(reply.body, returntype, as_text=as_text, build=build))
     advice = ""
     if reply.status in _REDIRECTED:
         where = "" if reply.location is None else f" to {reply.location}"
         advice = f"{where}: redirects are not followed, set base_url to where the API is"
     else:
         try:
-            read_answer(reply.body, returntype)
+            yield from answer_in_steps(reply.body, returntype)
         except MalformedAnswerError:
             logger.debug("status %d came without an answer of the API", reply.status)
         except RefusedError as refusal:
@@ -315,10 +346,10 @@ def _without_bom(body: bytes) -> bytes:
     return body
 
 
-def _xml_reader() -> Callable[[bytes], dict[str, Any]]:
-    from .wire_xml import read_xml  # noqa: PLC0415 - an optional dependency
+def _xml_reader() -> Callable[[bytes], Steps[dict[str, Any]]]:
+    from .wire_xml import xml_in_steps  # noqa: PLC0415 - an optional dependency
 
-    return read_xml
+    return xml_in_steps
 
 
 def _is_empty(value: object) -> bool:

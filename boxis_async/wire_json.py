@@ -8,25 +8,28 @@ import re
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from .errors import MalformedAnswerError
+from .wire_steps import at_once
+from .wire_walk import walk
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
-__all__ = ["LONE_SURROGATE", "read_json"]
+    from .wire_steps import Steps
+
+__all__ = ["LONE_SURROGATE", "json_in_steps", "read_json"]
 
 logger = logging.getLogger("boxis_async")
 
+_LONG_NUMBER = r"[0-9]{6,}"  # compiled by `re` when first needed
 _ENVELOPE_BEGINS = re.compile(
     r'\{\s*"(?:result|resulttxt|params|timestamp|timestamperror)"\s*:', re.ASCII
 )
-_LONG_NUMBER = re.compile(r"[0-9]{6,}")
 LONE_SURROGATE = re.compile(r"[\ud800-\udfff]")
 """Half a character: it can be spelt in JSON or stand in `os.environ`, and cannot be sent."""
 # Both halves of one character, or the beginning of what may be one half alone.
 _SURROGATES = re.compile(
-    rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|\\u[dD]", re.ASCII
+    r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|\\u[dD]", re.ASCII
 )
-_BACKSLASH = ord("\\")
 _PAIR_LENGTH = len(r"\ud83d\ude00")
 
 # A notice is short; searching a megabyte of it for an answer would only burn time.
@@ -36,26 +39,31 @@ _NOTICE_OBJECT_LENGTH = 4096
 
 
 def read_json(body: bytes, *, as_text: bool) -> dict[str, Any]:
+    """Read a JSON answer at once; otherwise as `json_in_steps`."""
+    return at_once(json_in_steps(body, as_text=as_text))
+
+
+def json_in_steps(
+    body: bytes, *, as_text: bool, build: Callable[[Any], object] | None = None
+) -> Steps[dict[str, Any]]:
     """Read a JSON answer, past what PHP printed before it, which is logged.
 
     Args:
         body: The whole body; bytes that are not UTF-8 become replacement characters.
         as_text: Whether to give numbers as the text that stands on the wire.
+        build: Builds something else of a record, where the records stand as usual.
 
     Raises:
         MalformedAnswerError: It is not one complete, well-formed object, a key comes twice in
             it, or it says NaN.
     """
     text = body.decode("utf-8", "replace")
-    decoder = _decoder(as_text=as_text)
     begin = len(text) - len(text.lstrip())
     if not text.startswith("{", begin):
-        begin = _after_notice(text, decoder)
+        begin = yield from _after_notice(text, _Decoder(as_text=as_text))
     problem = None
     try:
-        answer, end = decoder.raw_decode(text, begin)
-        if _may_hold_lone_surrogates(body):
-            answer = _without_lone_surrogates(answer)
+        answer, end = yield from walk(text, begin, _ReplacingDecoder(as_text=as_text), build)
     except (ValueError, RecursionError) as error:
         # Not raised from here: json's error holds the whole document, and would be kept with it.
         answer, end, problem = None, 0, str(error)
@@ -66,18 +74,31 @@ def read_json(body: bytes, *, as_text: bool) -> dict[str, Any]:
     return cast("dict[str, Any]", answer)
 
 
-def _decoder(*, as_text: bool) -> json.JSONDecoder:
-    return json.JSONDecoder(
-        object_pairs_hook=_object,
-        parse_constant=_not_a_number,
-        parse_int=str if as_text else None,
-        parse_float=str if as_text else None,
-    )
+class _Decoder(json.JSONDecoder):
+    """Decodes what is JSON by its standard, no key twice in an object."""
+
+    def __init__(self, *, as_text: bool) -> None:
+        super().__init__(
+            object_pairs_hook=_object,
+            parse_constant=_not_a_number,
+            parse_int=str if as_text else None,
+            parse_float=str if as_text else None,
+        )
+
+
+class _ReplacingDecoder(_Decoder):
+    """Decodes likewise, and puts replacement characters where halves of characters stand."""
+
+    def raw_decode(self, s: str, idx: int = 0) -> tuple[Any, int]:
+        value, end = super().raw_decode(s, idx)
+        if _may_hold_lone_surrogates(s, idx, end):
+            value = _without_lone_surrogates(value)
+        return value, end
 
 
 def _excerpt(text: str) -> str:
     """Show how a body begins, without what could be a telephone number: errors get logged."""
-    return repr(_LONG_NUMBER.sub("…", text.strip()[:80]))
+    return repr(re.sub(_LONG_NUMBER, "…", text.strip()[:80]))
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -92,7 +113,7 @@ def _not_a_number(constant: str) -> NoReturn:
     raise ValueError(f"{constant} is no JSON")
 
 
-def _after_notice(text: str, decoder: json.JSONDecoder) -> int:
+def _after_notice(text: str, decoder: json.JSONDecoder) -> Steps[int]:
     """Find where the answer begins behind what PHP printed before it."""
     begin = -1
     for _ in range(_NOTICE_CANDIDATES):
@@ -100,7 +121,7 @@ def _after_notice(text: str, decoder: json.JSONDecoder) -> int:
         if begin < 0:
             break
         try:
-            answer, end = decoder.raw_decode(text, begin)
+            answer, end = yield from walk(text, begin, decoder)
         except json.JSONDecodeError as error:
             if error.pos - begin > _NOTICE_OBJECT_LENGTH or _ENVELOPE_BEGINS.match(text, begin):
                 break  # no part of a notice: this was the answer, and is broken
@@ -115,11 +136,11 @@ def _after_notice(text: str, decoder: json.JSONDecoder) -> int:
     raise MalformedAnswerError(f"the answer is not JSON, it begins {_excerpt(text)}")
 
 
-def _may_hold_lone_surrogates(body: bytes) -> bool:
-    """Tell whether half a character may be spelt in it; most of what looks so is a whole one."""
-    for found in _SURROGATES.finditer(body):
+def _may_hold_lone_surrogates(text: str, begin: int, end: int) -> bool:
+    """Tell whether half a character may be spelt there; most of what looks so is a whole one."""
+    for found in _SURROGATES.finditer(text, begin, end):
         # Behind a further backslash it may be no escape at all.
-        if len(found[0]) < _PAIR_LENGTH or body[found.start() - 1] == _BACKSLASH:
+        if len(found[0]) < _PAIR_LENGTH or text[found.start() - 1] == "\\":
             return True
     return False
 

@@ -344,8 +344,10 @@ async def test_a_failure_is_told_once(
         provider.reset()
         await settled(lambda: len(provider.requests) > 5)
         provider.faults = []
-        assert [text for text in chat.sent if "out of order" in text] == [chat.sent[-1]] * count
+        # Whichever window was under way when it began.
+        assert len([sent for sent in chat.sent if "out of order" in sent]) == count
         assert text in chat.sent[-1]
+        assert "out of order" in chat.sent[-1]
 
     with time_machine.travel(NOON):
         watching = asyncio.create_task(bot.watch(client, chat, OURS, state, 0))

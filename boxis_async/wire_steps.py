@@ -1,0 +1,22 @@
+"""Answers are read in steps, so that whoever reads one can do other things in between."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import TypeAlias, TypeVar, cast
+
+__all__ = ["Steps", "at_once"]
+
+T = TypeVar("T")
+
+Steps: TypeAlias = Generator[None, None, T]
+"""Work that pauses after each step, a millisecond or so, and in the end gives its result."""
+
+
+def at_once(steps: Steps[T]) -> T:
+    """Take all steps, one right after the other, and give the result."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return cast("T", end.value)

@@ -1,0 +1,144 @@
+"""The JSON of an answer in steps: its upper levels by hand, its records many at a time.
+
+json's own scanner reads every value. Were it given each record alone, each would have keys of its
+own in memory, which takes longer to write, and longer yet to look up.
+"""
+
+from __future__ import annotations
+
+import re
+from itertools import chain
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import json
+    from collections.abc import Callable
+
+    from .wire_steps import Steps
+
+__all__ = ["walk"]
+
+# So many characters make a step, half a millisecond of json's scanner; or so many members, where
+# they are read one by one.
+_STEP = 64 * 1024
+_MEMBERS = 64
+
+_HOLDERS = frozenset({"params", "cdr"})
+"""The names under which records stand."""
+
+_OBJECT_BEGINS = re.compile(r'\{[ \t\n\r]*(?=["}])').match
+_NAME_ENDS = re.compile(r"[ \t\n\r]*:[ \t\n\r]*").match
+_MEMBER_ENDS = re.compile(r'[ \t\n\r]*(?:,[ \t\n\r]*(?=")|(?=\}))').match
+
+# What stands between two records. It may also stand within one, so a cut there is only a guess.
+_BETWEEN_RECORDS = {
+    "{": re.compile(r'\}[ \t\n\r]*,[ \t\n\r]*(?="[^"\\]*"[ \t\n\r]*:[ \t\n\r]*\{)').search,
+    "[": re.compile(r"\}[ \t\n\r]*,[ \t\n\r]*(?=\{)").search,
+}
+_CLOSING = {"{": "}", "[": "]"}
+
+
+def walk(
+    text: str,
+    begin: int,
+    decoder: json.JSONDecoder,
+    build: Callable[[Any], object] | None = None,
+) -> Steps[tuple[Any, int]]:
+    """Decode what begins at a place in a text, as `decoder.raw_decode` does, but in steps.
+
+    Args:
+        text: The text.
+        begin: The place.
+        decoder: Whose rules and hooks count.
+        build: Builds something else of a record, which is then in its place, unless the records
+            stand elsewhere than usual. To build each step's records with the step takes less
+            time than to build all from rows that have left the processor's caches by then.
+
+    Returns:
+        What stands there, and where it ends.
+
+    Raises:
+        ValueError: It is not what the decoder takes for JSON, in json's own words.
+        RecursionError: It is nested too deep.
+    """
+    try:
+        return (yield from _Walk(text, decoder, build).holder(begin, _HOLDERS))
+    except (ValueError, RecursionError):
+        # Broken, or only cut at the wrong place: json knows, and says it in its own words.
+        pass
+    return decoder.raw_decode(text, begin)
+
+
+class _Walk:
+    """A walk through one text. Where it meets anything odd, it raises a `ValueError`."""
+
+    __slots__ = ("_build", "_decode", "_object", "_text")
+
+    def __init__(
+        self, text: str, decoder: json.JSONDecoder, build: Callable[[Any], object] | None
+    ) -> None:
+        self._text = text
+        self._decode = decoder.raw_decode
+        self._object = decoder.object_pairs_hook
+        self._build = build
+
+    def holder(self, begin: int, holders: frozenset[str]) -> Steps[tuple[Any, int]]:
+        """Read an object member by member: the answer itself, or its `params`."""
+        text, decode = self._text, self._decode
+        pairs: list[tuple[str, Any]] = []
+        at = _end(_OBJECT_BEGINS(text, begin))
+        while not text.startswith("}", at):
+            name, at = decode(text, at)
+            at = _end(_NAME_ENDS(text, at))
+            if name not in holders or not text.startswith(("{", "["), at):
+                value, at = decode(text, at)
+            elif name == "params" and text.startswith("{", at):
+                value, at = yield from self.holder(at, holders - {name})
+            else:
+                value, at = yield from self._records(at)
+            pairs.append((name, value))
+            at = _end(_MEMBER_ENDS(text, at))
+            if not len(pairs) % _MEMBERS:
+                yield
+        return self._object(pairs), at + 1
+
+    def _records(self, begin: int) -> Steps[tuple[Any, int]]:
+        """Read an object or an array of records, as many at a time as make a step."""
+        text, build = self._text, self._build
+        opening = text[begin]
+        pieces: list[Any] = []
+        at = begin + 1
+        while True:
+            cut = _BETWEEN_RECORDS[opening](text, at + _STEP)
+            if cut is None:
+                piece = f"{opening}{text[at:]}"
+            else:
+                piece = f"{opening}{text[at : cut.start() + 1]}{_CLOSING[opening]}"
+            records, length = self._decode(piece, 0)
+            if build is None:
+                pieces.append(records)
+            elif opening == "[":
+                pieces.append([*map(build, records)])
+            else:
+                pieces.append(dict(zip(records, map(build, records.values()), strict=True)))
+            if cut is None or length < len(piece):
+                break
+            # The closing was taken that was put behind the cut, so it lies between two records: in
+            # a text or further inside, the piece would not have been whole.
+            at = cut.end()
+            yield
+        end = at + length - 1
+        if opening == "[":
+            return list(chain.from_iterable(pieces)), end
+        objects: dict[str, Any] = {}
+        for piece in pieces:
+            objects.update(piece)
+        if len(objects) != sum(map(len, pieces)):
+            raise ValueError
+        return objects, end
+
+
+def _end(found: re.Match[str] | None) -> int:
+    if found is None:
+        raise ValueError
+    return found.end()
