@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from _canned import START
 
 from boxis_async import CDR
-from boxis_async.records import make_converter
+from boxis_async.records import Reading, make_converter
 from boxis_async.wallclock import WallClock
 from boxis_async.wire import Credentials, Key, read_answer, rows, sign
 
@@ -26,8 +26,16 @@ _HEADERS = {"content-type": "application/x-www-form-urlencoded"}
 class Bare:
     """Fetches the windows of a range by their number, one request each, and parses the bodies."""
 
-    def __init__(self, http: httpx.AsyncClient, url: str, length: timedelta) -> None:
+    def __init__(
+        self,
+        http: httpx.AsyncClient,
+        url: str,
+        length: timedelta,
+        *,
+        has_fingerprints: bool = False,
+    ) -> None:
         self._http = http
+        self._has_fingerprints = has_fingerprints
         self._url = url
         self._length = length
         self._converter = make_converter(WallClock("Europe/Zurich"))
@@ -49,4 +57,7 @@ class Bare:
         )
         reply = await self._http.post(self._url, content=form.body, headers=_HEADERS)
         structure = self._converter.structure
-        return [structure(row, CDR) for _, row in rows(read_answer(reply.content, as_text=True))]
+        found = rows(read_answer(reply.content, as_text=True))
+        if self._has_fingerprints:
+            return [structure(row, Reading)[0] for _, row in found]
+        return [structure(row, CDR) for _, row in found]

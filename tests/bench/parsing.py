@@ -233,12 +233,12 @@ CONVERTER = make_converter(WallClock(ZONE))
 
 
 def ours(body: bytes) -> list[CDR]:
-    """Read an answer as a stream does, but for the digests."""
+    """Read an answer as a stream does, but for the fingerprints."""
     return [CONVERTER.structure(row, CDR) for _, row in rows(read_answer(body, as_text=True))]
 
 
-def ours_with_digests(body: bytes) -> list[Reading]:
-    """Read an answer as a stream does, with the digests of the contents."""
+def ours_with_fingerprints(body: bytes) -> list[Reading]:
+    """Read an answer as a stream does, with the fingerprints of the contents."""
     return [CONVERTER.structure(row, Reading) for _, row in rows(read_answer(body, as_text=True))]
 
 
@@ -246,7 +246,7 @@ WAYS: dict[str, Callable[[bytes], list[Any]]] = {
     "by hand": by_hand,
     "pydantic": by_pydantic,
     "boxis_async": ours,
-    "boxis_async, with digests": ours_with_digests,
+    "boxis_async, with fingerprints": ours_with_fingerprints,
 }
 
 
@@ -261,7 +261,7 @@ def body_of(records: int, start: date) -> bytes:
 def check(body: bytes) -> None:
     """Make sure that all ways give the same records."""
     wanted = by_hand(body)
-    assert ours(body) == [cdr for cdr, _ in ours_with_digests(body)] == wanted
+    assert ours(body) == [cdr for cdr, _ in ours_with_fingerprints(body)] == wanted
     names = [name for name in Record.model_fields if name != "extra"]
     for model, cdr in zip(by_pydantic(body), wanted, strict=True):
         assert all(getattr(model, name) == getattr(cdr, name) for name in names)
@@ -289,7 +289,7 @@ def main(records: int, rounds: int, *, must_pass: bool) -> bool:
         f"Python {platform.python_version()}, pydantic {pydantic.VERSION}; "
         f"{records:,} records in {len(body):,} bytes, {rounds} rounds\n"
     )
-    print("way                        µs a record  speed beside by hand  beside pydantic")
+    print("way                             µs a record  speed beside by hand  beside pydantic")
     speeds: dict[str, tuple[float, float]] = {}
     for name, times in taken.items():
         # Of each round, as the machine's own speed differs from one to the next.
@@ -299,7 +299,7 @@ def main(records: int, rounds: int, *, must_pass: bool) -> bool:
         ]
         speeds[name] = beside[0], beside[1]
         micro = statistics.median(times) / records * 1e6
-        print(f"{name:25}  {micro:11.2f}  {beside[0]:20.2f}  {beside[1]:15.2f}")
+        print(f"{name:30}  {micro:11.2f}  {beside[0]:20.2f}  {beside[1]:15.2f}")
     return not must_pass or (speeds["boxis_async"][0] >= GOAL and speeds["boxis_async"][1] > 1)
 
 
