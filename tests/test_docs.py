@@ -43,8 +43,8 @@ PAGES = [ROOT / "README.md", *sorted(DOCS.glob("*.md"))]
 EXAMPLES = sorted((DOCS / "examples").glob("*.py"))
 WANTED = [
     *("index", "first-steps", "command-line", "exports", "web-backend", "batch-job", "bot"),
-    *("duplicates", "time", "errors", "resume", "testing", "design", "provider", "reference"),
-    "changelog",
+    *("duplicates", "time", "errors", "resume", "testing", "design", "performance", "provider"),
+    *("reference", "changelog"),
 ]
 OPTIONAL = ("click", "defusedxml", "pyarrow", "pytest", "rich", "uvicorn", "uvloop")
 
