@@ -220,14 +220,7 @@ def _find_uniqueids(records: list[Reading], name: Callable[[str], bytes]) -> Fou
 
 def _find_legs(records: list[Reading], name: Callable[[str], bytes]) -> Found:
     """Likewise where a leg is a key: there are no legs within it."""
-    places = [
-        (
-            content
-            if not (uniqueid := cdr.uniqueid)
-            else name(f"{sequence} {uniqueid}" if (sequence := cdr.sequence) else _leg(cdr))
-        )
-        for cdr, content in records
-    ]
+    places = [name(_leg(cdr)) if cdr.uniqueid else content for cdr, content in records]
     return places, [b""] * len(places)
 
 

@@ -305,14 +305,19 @@ few_rows = st.lists(
 )
 """Rows that share much: keys, legs and contents."""
 
+RULES: dict[str, UniqueBy] = {
+    "uniqueid": "uniqueid",
+    "leg": "leg",
+    "function": lambda cdr: cdr.cc_cost,
+}
 
-@given(few_rows, few_rows, st.sampled_from(["uniqueid", "leg", "function"]))
+
+@given(few_rows, few_rows, st.sampled_from(list(RULES)))
 def test_verdicts_by_their_definition(
     carried: list[dict[str, str | None]], sent: list[dict[str, str | None]], rule: str
 ) -> None:
     """Every verdict is what it is defined to be, also after a run whose marks are carried over."""
-    rules: dict[str, UniqueBy] = {"function": lambda cdr: cdr.cc_cost}
-    unique_by = rules.get(rule) or ("leg" if rule == "leg" else "uniqueid")
+    unique_by = RULES[rule]
     before = Seen(unique_by)
     seen = Seen(
         unique_by,
@@ -366,12 +371,11 @@ def test_carried_records_are_known_by_what_they_tell(
 @given(
     few_rows,
     st.lists(st.integers(1, 8), min_size=1),
-    st.sampled_from(["uniqueid", "leg", "function"]),
+    st.sampled_from(list(RULES)),
 )
 def test_many_at_once(sent: list[dict[str, str | None]], sizes: list[int], rule: str) -> None:
     """Records that are shown together fare as they do one after the other."""
-    rules: dict[str, UniqueBy] = {"function": lambda cdr: cdr.cc_cost}
-    unique_by = rules.get(rule) or ("leg" if rule == "leg" else "uniqueid")
+    unique_by = RULES[rule]
     one_by_one, together = Seen(unique_by), Seen(unique_by)
     records = [(CONVERTER.structure(one, CDR), content(one)) for one in sent]
     expected = [record for record in records if one_by_one.firsts([record])]
