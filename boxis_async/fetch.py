@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import math
 import traceback
 from functools import partial
+from itertools import repeat
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import anyio
@@ -30,12 +30,13 @@ from .windows import Span, halve, smallest
 from .wire import rows
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from .retry import RetryPolicy
     from .send import Sender
     from .wallclock import WallClock
     from .wire import Answer
+    from .wire_steps import Steps
 
 __all__ = ["Asking", "Fetched", "Fetcher", "Piece"]
 
@@ -194,8 +195,13 @@ class Fetcher:
                 )
         raise AssertionError("stamina ends with a result or an error")
 
-    async def _read(self, window: Window, row_limit: int | None, answer: Answer) -> Fetched:
-        """Take the records of an answer; build those that were not yet, giving way in between."""
+    def _read(self, window: Window, row_limit: int | None, answer: Answer) -> Steps[Fetched]:
+        """Take the records of an answer, and build those that were not yet.
+
+        Raises:
+            TooLargeError: There are as many as the answer may hold.
+            RecordError: One cannot be read.
+        """
         found = rows(answer)
         if row_limit is not None and len(found) >= row_limit:
             raise TooLargeError(
@@ -203,41 +209,28 @@ class Fetcher:
                 f"row_limit is {row_limit:,}",
                 limit=row_limit,
             )
-        records = [record for _, record in found]
-        if any(type(record) is not tuple for record in records):
-            records = [
-                await self._built(record, number, position, window)
-                for number, (position, record) in enumerate(found)
-            ]
-        return Fetched(window, cast("list[Reading]", records))
+        if {*map(type, found.values())} - {tuple}:
+            for number, (position, record) in enumerate(found.items()):
+                if number % _SLICE == 0:
+                    yield
+                if type(record) is not tuple:
+                    found[position] = self._build_one(record, position, window)
+        return Fetched(window, [*cast("dict[str, Reading]", found).values()])
 
-    async def _built(self, record: object, number: int, position: str, window: Window) -> Reading:
-        """Give a record that was built already, or build it, giving way after some.
+    def _build(self, rows: Iterable[Any]) -> Iterable[object]:
+        """Build records, or none of them if one cannot be read: `_read` tells which it is."""
+        try:
+            return [*map(self._read_row, rows, repeat(Reading))]
+        except RecordError:
+            return rows
 
-        Raises:
-            RecordError: It cannot be read.
-        """
-        if number % _SLICE == 0:
-            await asyncio.sleep(0)
-        if not isinstance(record, (tuple, RecordError)):
-            record = self._build(record)
-        if isinstance(record, RecordError):
-            raise RecordError(
-                record.reason,
-                position=position,
-                field=record.field,
-                value=record.value,
-                window=window,
-            )
-        return cast("Reading", record)
-
-    def _build(self, row: object) -> Reading | RecordError:
-        """Build a record; what is wrong with one is raised once the whole answer was read."""
+    def _build_one(self, row: object, position: str, window: Window) -> Reading:
         try:
             return self._read_row(row, Reading)
         except RecordError as error:
-            # Without what stands in the frames that it passed.
-            return error.with_traceback(None)
+            reason, field, value = error.reason, error.field, error.value
+        # Not from there: what stands in the frames that it passed would be kept with it.
+        raise RecordError(reason, position=position, field=field, value=value, window=window)
 
 
 def _clear_frames(error: BaseException | None) -> None:
@@ -273,9 +266,10 @@ def _again(failed: WindowError, message: str) -> WindowError:
     return told
 
 
-async def _as_dict(answer: Answer) -> dict[str, Any]:
+def _as_dict(answer: Answer) -> Steps[dict[str, Any]]:
     """Give what a function gives back as a dict; PHP writes the keys 0, 1, … as a list."""
     found = answer.content
+    yield
     if isinstance(found, dict):
         return cast("dict[str, Any]", found)
     if isinstance(found, list):

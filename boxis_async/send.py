@@ -7,7 +7,7 @@ import logging
 import time
 from collections.abc import Sized
 from contextlib import nullcontext
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, TypeVar, cast
 
 import attrs
 
@@ -22,20 +22,19 @@ from .errors import (
 from .wire import reply_in_steps, sign
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Callable, Mapping
 
     from .pace import Pace
     from .retry import RetryPolicy
-    from .transport import Transport
+    from .transport import Reply, Transport
     from .wire import Answer, Credentials, ReturnType
-    from .wire_steps import Steps
+    from .wire_steps import Build, Steps
 
 __all__ = ["Deadline", "Sender", "ServerClock", "Tally"]
 
 logger = logging.getLogger("boxis_async")
 
 T = TypeVar("T", bound=Sized)
-U = TypeVar("U")
 
 
 @attrs.define(eq=False, repr=False)
@@ -164,8 +163,8 @@ class Sender:
         action: str,
         parameters: Mapping[str, object],
         *,
-        read: Callable[[Answer], Awaitable[T]],
-        build: Callable[[Any], object] | None,
+        read: Callable[[Answer], Steps[T]],
+        build: Build | None,
         tally: Tally,
         told: str,
         attempt: int,
@@ -205,13 +204,7 @@ class Sender:
                 # What is read in parts is read one answer after the other, so that other tasks wait
                 # for a part of one at most, and not for a part of each that has come.
                 async with nullcontext() if build is None else self._reading:
-                    answer = await _giving_way(
-                        reply_in_steps(
-                            reply, self._returntype, as_text=build is not None, build=build
-                        )
-                    )
-                    self.clock.note(answer.server_time)
-                    found = await read(answer)
+                    found = await _giving_way(self._found(reply, read, build))
             except ClockError as error:
                 self.clock.note(error.server_time)
                 logger.debug("%s: %s, %.0f ms", told, error, took)
@@ -242,14 +235,25 @@ class Sender:
             )
             return found
 
+    def _found(
+        self, reply: Reply, read: Callable[[Answer], Steps[T]], build: Build | None
+    ) -> Steps[T]:
+        """Read what came back, and what was asked for in it."""
+        is_of_records = build is not None
+        answer = yield from reply_in_steps(
+            reply, self._returntype, as_text=is_of_records, build=build
+        )
+        self.clock.note(answer.server_time)
+        return (yield from read(answer))
 
-async def _giving_way(steps: Steps[U]) -> U:
+
+async def _giving_way(steps: Steps[T]) -> T:
     """Take steps, giving way to other tasks in between."""
     while True:
         try:
             next(steps)
         except StopIteration as end:
-            return cast("U", end.value)
+            return cast("T", end.value)
         # Twice: what became due during the step comes after this task in the loop's next turn.
         await asyncio.sleep(0)
         await asyncio.sleep(0)

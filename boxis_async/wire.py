@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from .transport import Reply
-    from .wire_steps import Steps
+    from .wire_steps import Build, Steps
 
 __all__ = [
     "PASSING_STATUSES",
@@ -189,7 +189,7 @@ def answer_in_steps(
     returntype: ReturnType = "json",
     *,
     as_text: bool = False,
-    build: Callable[[Any], object] | None = None,
+    build: Build | None = None,
 ) -> Steps[Answer]:
     """Read the body of an answer.
 
@@ -202,8 +202,8 @@ def answer_in_steps(
         returntype: The form that was asked for.
         as_text: Whether to give JSON's numbers as the text that stands on the wire, as the
             page's records do, and XML always does.
-        build: Builds something else of a record, which is then in its place; not in XML, nor
-            where the records of a JSON answer stand elsewhere than under `cdr`.
+        build: Builds something else of each of some records, which is then in its place; not
+            in XML, nor where the records of a JSON answer stand elsewhere than under `cdr`.
 
     Raises:
         MalformedAnswerError: The answer is not complete and well formed.
@@ -243,7 +243,7 @@ def reply_in_steps(
     returntype: ReturnType = "json",
     *,
     as_text: bool = False,
-    build: Callable[[Any], object] | None = None,
+    build: Build | None = None,
 ) -> Steps[Answer]:
     """Read what came over HTTP, by its status and its body.
 
@@ -273,8 +273,8 @@ def reply_in_steps(
     )
 
 
-def rows(answer: Answer) -> list[tuple[str, object]]:
-    """List the records in a `getCDR` answer, each with its key (`call_1`).
+def rows(answer: Answer) -> dict[str, object]:
+    """Give the records in a `getCDR` answer, in their order, each by its key (`call_1`).
 
     Raises:
         MalformedAnswerError: The answer has another shape. Only what is known to say "no
@@ -288,20 +288,20 @@ def rows(answer: Answer) -> list[tuple[str, object]]:
             if _is_nested(value) or name == "cdr" or name.startswith("call_")
         }
     if _is_empty(found):
-        return []
+        return {}
     if isinstance(found, dict):
         fields = cast("dict[str, object]", found)
         if "cdr" in fields:
             found = fields["cdr"]
             if _is_empty(found):
-                return []
+                return {}
         elif not all(map(_NUMBERED.fullmatch, fields)):
             found = None
     if isinstance(found, dict):
-        return list(cast("dict[str, object]", found).items())
+        return cast("dict[str, object]", found)
     if isinstance(found, list):
         records = cast("list[object]", found)
-        return [(f"call_{number}", record) for number, record in enumerate(records, 1)]
+        return {f"call_{number}": record for number, record in enumerate(records, 1)}
     raise MalformedAnswerError(
         f"the answer must hold its records in `params` under `cdr`, not {_shown(answer.content)}"
     )

@@ -12,9 +12,9 @@ from .wire_steps import at_once
 from .wire_walk import walk
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
-    from .wire_steps import Steps
+    from .wire_steps import Build, Steps
 
 __all__ = ["LONE_SURROGATE", "json_in_steps", "read_json"]
 
@@ -44,14 +44,17 @@ def read_json(body: bytes, *, as_text: bool) -> dict[str, Any]:
 
 
 def json_in_steps(
-    body: bytes, *, as_text: bool, build: Callable[[Any], object] | None = None
+    body: bytes,
+    *,
+    as_text: bool,
+    build: Build | None = None,
 ) -> Steps[dict[str, Any]]:
     """Read a JSON answer, past what PHP printed before it, which is logged.
 
     Args:
         body: The whole body; bytes that are not UTF-8 become replacement characters.
         as_text: Whether to give numbers as the text that stands on the wire.
-        build: Builds something else of a record, where the records stand as usual.
+        build: Builds something else of each of some records, where these stand as usual.
 
     Raises:
         MalformedAnswerError: It is not one complete, well-formed object, a key comes twice in

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from typing import TypeAlias, TypeVar, cast
+from collections.abc import Callable, Generator, Iterable
+from typing import Any, TypeAlias, TypeVar, cast
 
-__all__ = ["Steps", "at_once"]
+__all__ = ["Build", "Steps", "at_once"]
 
 T = TypeVar("T")
 
 Steps: TypeAlias = Generator[None, None, T]
 """Work that pauses after each step, a millisecond or so, and in the end gives its result."""
+
+Build: TypeAlias = Callable[[Iterable[Any]], Iterable[object]]
+"""Builds something of each of some records as they were sent."""
 
 
 def at_once(steps: Steps[T]) -> T:

@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import json
-    from collections.abc import Callable
 
-    from .wire_steps import Steps
+    from .wire_steps import Build, Steps
 
 __all__ = ["walk"]
 
@@ -42,7 +41,7 @@ def walk(
     text: str,
     begin: int,
     decoder: json.JSONDecoder,
-    build: Callable[[Any], object] | None = None,
+    build: Build | None = None,
 ) -> Steps[tuple[Any, int]]:
     """Decode what begins at a place in a text, as `decoder.raw_decode` does, but in steps.
 
@@ -50,9 +49,9 @@ def walk(
         text: The text.
         begin: The place.
         decoder: Whose rules and hooks count.
-        build: Builds something else of a record, which is then in its place, unless the records
-            stand elsewhere than usual. To build each step's records with the step takes less
-            time than to build all from rows that have left the processor's caches by then.
+        build: Builds something else of each of some records, which is then in its place, unless
+            the records stand elsewhere than usual. To build each step's records with the step
+            takes less time than to build all from rows that have left the processor's caches.
 
     Returns:
         What stands there, and where it ends.
@@ -74,9 +73,7 @@ class _Walk:
 
     __slots__ = ("_build", "_decode", "_object", "_text")
 
-    def __init__(
-        self, text: str, decoder: json.JSONDecoder, build: Callable[[Any], object] | None
-    ) -> None:
+    def __init__(self, text: str, decoder: json.JSONDecoder, build: Build | None) -> None:
         self._text = text
         self._decode = decoder.raw_decode
         self._object = decoder.object_pairs_hook
@@ -118,9 +115,9 @@ class _Walk:
             if build is None:
                 pieces.append(records)
             elif opening == "[":
-                pieces.append([*map(build, records)])
+                pieces.append(build(records))
             else:
-                pieces.append(dict(zip(records, map(build, records.values()), strict=True)))
+                pieces.append(dict(zip(records, build(records.values()), strict=True)))
             if cut is None or length < len(piece):
                 break
             # The closing was taken that was put behind the cut, so it lies between two records: in

@@ -59,7 +59,7 @@ def read(
 ) -> list[tuple[str, object]]:
     """Read records the way a stream does."""
     body = body.encode() if isinstance(body, str) else body
-    return rows_in(read_answer(body, returntype, as_text=True))
+    return [*rows_in(read_answer(body, returntype, as_text=True)).items()]
 
 
 def outcome(

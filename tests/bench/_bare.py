@@ -59,5 +59,5 @@ class Bare:
         structure = self._converter.structure
         found = rows(read_answer(reply.content, as_text=True))
         if self._has_fingerprints:
-            return [structure(row, Reading)[0] for _, row in found]
-        return [structure(row, CDR) for _, row in found]
+            return [structure(row, Reading)[0] for row in found.values()]
+        return [structure(row, CDR) for row in found.values()]

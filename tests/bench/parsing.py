@@ -234,12 +234,14 @@ CONVERTER = make_converter(WallClock(ZONE))
 
 def ours(body: bytes) -> list[CDR]:
     """Read an answer as a stream does, but for the fingerprints."""
-    return [CONVERTER.structure(row, CDR) for _, row in rows(read_answer(body, as_text=True))]
+    return [CONVERTER.structure(row, CDR) for row in rows(read_answer(body, as_text=True)).values()]
 
 
 def ours_with_fingerprints(body: bytes) -> list[Reading]:
     """Read an answer as a stream does, with the fingerprints of the contents."""
-    return [CONVERTER.structure(row, Reading) for _, row in rows(read_answer(body, as_text=True))]
+    return [
+        CONVERTER.structure(row, Reading) for row in rows(read_answer(body, as_text=True)).values()
+    ]
 
 
 WAYS: dict[str, Callable[[bytes], list[Any]]] = {
