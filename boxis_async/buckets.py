@@ -6,12 +6,11 @@ for its place; when it grows, old and new stand side by side. Here some entries 
 
 from __future__ import annotations
 
-from operator import add
 from struct import Struct
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
 __all__ = ["PLACE_SIZE", "Buckets"]
 
@@ -36,7 +35,7 @@ class Buckets:
         self._buckets = [b""] * _AT_FIRST
         self._room = _LOAD * _AT_FIRST
 
-    def hold(self, places: Sequence[bytes], rests: Iterable[bytes]) -> dict[int, bytes]:
+    def hold(self, places: Sequence[bytes], rests: Sequence[bytes]) -> dict[int, bytes]:
         """Store entries, each unless there is one with its place.
 
         Returns:
@@ -46,17 +45,16 @@ class Buckets:
         if self._room < 0 and len(self._buckets) < _IN_THE_END:
             self._spread()
         buckets = self._buckets
+        last = len(buckets) - 1
         held_by: dict[int, bytes] = {}
-        # All that can be left to functions in C is: this is done for every record.
-        which = map((len(buckets) - 1).__and__, map(hash, places))
-        entries = map(add, places, rests)
-        for number, (at, place, entry) in enumerate(zip(which, places, entries, strict=True)):
+        for number, place in enumerate(places):
+            at = hash(place) & last
             held = buckets[at]
             # A place is found across the border of two entries as rarely as two places are equal.
             if place in held:
                 held_by[number] = held
             else:
-                buckets[at] = held + entry
+                buckets[at] = held + place + rests[number]
         self._room -= len(places) - len(held_by)
         return held_by
 

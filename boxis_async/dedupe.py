@@ -29,7 +29,7 @@ UniqueBy: TypeAlias = Literal["uniqueid", "leg"] | Callable[[CDR], Hashable]
 
 Found: TypeAlias = tuple[list[bytes], list[bytes]]
 """Of records, what the first one of each key is found by, and what tells each one's leg from
-others of its key; empty where a key is a leg."""
+others of its key; no legs where a key is one."""
 
 
 class Verdict(Enum):
@@ -79,7 +79,7 @@ class Seen:
             self._carried.update(key for key, _, _ in marks)
         self._compare(
             [key if has_leg else leg for key, leg, _ in marks],
-            [leg if has_leg else b"" for _, leg, _ in marks],
+            [leg for _, leg, _ in marks] if has_leg else [],
             [content for _, _, content in marks],
         )
         self.counts = dict.fromkeys(Verdict, 0)
@@ -87,10 +87,10 @@ class Seen:
     def mark(self, cdr: CDR) -> bytes:
         """Give what a later run needs to know a record again: digests of key, leg and content."""
         content = digest(cdr)
-        (place,), (leg,) = self._find([(cdr, content)], _digest)
+        (place,), legs = self._find([(cdr, content)], _digest)
         if self._function is not None:
             return _digest(repr(self._function(cdr))) + place + content
-        return place + (leg or place) + content
+        return place + (legs[0] if legs else place) + content
 
     def name(self, record: Reading) -> bytes:
         """Give what makes a record the same throughout this run: its key, or else its content."""
@@ -129,15 +129,17 @@ class Seen:
 
         Args:
             places: What the first record of each one's key is found by.
-            legs: What tells each one's leg from others of its key; empty where a key is a leg.
+            legs: What tells each one's leg from others of its key; none where a key is a leg.
             contents: What the content of each is known by.
 
         Returns:
             The verdicts on those that are not new, by their number.
         """
-        held_by = self._buckets.hold(places, map(add, legs, contents))
+        held_by = self._buckets.hold(places, [*map(add, legs, contents)] if legs else contents)
         return {
-            number: self._further(held, places[number], legs[number], contents[number])
+            number: self._further(
+                held, places[number], legs[number] if legs else b"", contents[number]
+            )
             for number, held in held_by.items()
         }
 
@@ -220,13 +222,12 @@ def _find_uniqueids(records: list[Reading], name: Callable[[str], bytes]) -> Fou
 
 def _find_legs(records: list[Reading], name: Callable[[str], bytes]) -> Found:
     """Likewise where a leg is a key: there are no legs within it."""
-    places = [name(_leg(cdr)) if cdr.uniqueid else content for cdr, content in records]
-    return places, [b""] * len(places)
+    return [name(_leg(cdr)) if cdr.uniqueid else content for cdr, content in records], []
 
 
 def _find_any_legs(records: list[Reading], name: Callable[[str], bytes]) -> Found:
     """Likewise for a function's keys, which decide also where there is no uniqueid."""
-    return [name(_leg(cdr)) for cdr, _ in records], [b""] * len(records)
+    return [name(_leg(cdr)) for cdr, _ in records], []
 
 
 _FINDERS = {"uniqueid": _find_uniqueids, "leg": _find_legs, "function": _find_any_legs}
