@@ -7,15 +7,12 @@ from collections.abc import Callable, Collection, Hashable
 from enum import Enum, auto
 from hashlib import blake2b
 from operator import add
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 from .buckets import Buckets
 from .errors import UsageError
 from .models import CDR
 from .records import DIGEST_SIZE, digest, fingerprint
-
-if TYPE_CHECKING:
-    from .records import Reading
 
 __all__ = ["Seen", "UniqueBy", "Verdict", "problem_with_unique_by"]
 
@@ -87,45 +84,47 @@ class Seen:
     def mark(self, cdr: CDR) -> bytes:
         """Give what a later run needs to know a record again: digests of key, leg and content."""
         content = digest(cdr)
-        (place,), legs = self._find([(cdr, content)], _digest)
+        (place,), legs = self._find([cdr], [content], _digest)
         if self._function is not None:
             return _digest(repr(self._function(cdr))) + place + content
         return place + (legs[0] if legs else place) + content
 
-    def name(self, record: Reading) -> bytes:
-        """Give what makes a record the same throughout this run: its key, or else its content."""
+    def names(self, cdrs: list[CDR], contents: list[bytes]) -> list[bytes]:
+        """Give what makes each record the same throughout this run: its key, or its content."""
         if self._function is not None:
-            return fingerprint(repr(self._function(record[0])))
-        (place,), _ = self._find([record], self._name)
-        return place
+            return [fingerprint(repr(self._function(cdr))) for cdr in cdrs]
+        return self._find(cdrs, contents, self._name)[0]
 
-    def firsts(self, records: list[Reading]) -> list[Reading]:
-        """Take note of records, and give those that are the first with their key.
+    def compare(self, cdrs: list[CDR], contents: list[bytes]) -> dict[int, Verdict]:
+        """Take note of records, and tell what they are to those that came before them.
+
+        Args:
+            cdrs: The records.
+            contents: What the content of each is known by.
+
+        Returns:
+            The verdicts on those that are not the first with their key, by their number.
 
         Raises:
             UsageError: The user's key function gave something that cannot be a key.
         """
-        places, legs = self._find(records, self._name)
+        places, legs = self._find(cdrs, contents, self._name)
         if self._name is _digest:
-            contents = [digest(cdr) for cdr, _ in records]
-        else:
-            contents = [content for _, content in records]
+            contents = [*map(digest, cdrs)]
         verdicts = self._compare(places, legs, contents)
         if self._function is not None:
-            verdicts = self._compare_keys(self._function, records, verdicts)
-        self.counts[Verdict.NEW] += len(records) - len(verdicts)
-        if not verdicts:
-            return records
+            verdicts = self._compare_keys(self._function, cdrs, verdicts)
+        self.counts[Verdict.NEW] += len(cdrs) - len(verdicts)
         for verdict in verdicts.values():
             self.counts[verdict] += 1
             if self.counts[verdict] == 1 and (advice := self._advice(verdict)):
                 logger.warning(advice)
-        return [record for number, record in enumerate(records) if number not in verdicts]
+        return verdicts
 
     def _compare(
         self, places: list[bytes], legs: list[bytes], contents: list[bytes]
     ) -> dict[int, Verdict]:
-        """Take note of records, and tell what they are to those that came before them.
+        """Likewise by their places, whatever a user's function makes of them.
 
         Args:
             places: What the first record of each one's key is found by.
@@ -160,12 +159,12 @@ class Seen:
     def _compare_keys(
         self,
         function: Callable[[CDR], Hashable],
-        records: list[Reading],
+        cdrs: list[CDR],
         verdicts: dict[int, Verdict],
     ) -> dict[int, Verdict]:
         """Tell likewise by a function's keys, now that copies are known."""
         by_key: dict[int, Verdict] = {}
-        for number, (cdr, _) in enumerate(records):
+        for number, cdr in enumerate(cdrs):
             verdict = verdicts.get(number, Verdict.NEW)
             if verdict is not Verdict.DUPLICATE:
                 verdict = self._compare_key(function(cdr), verdict)
@@ -209,25 +208,32 @@ class Seen:
         )
 
 
-def _find_uniqueids(records: list[Reading], name: Callable[[str], bytes]) -> Found:
-    places = [name(uniqueid) if (uniqueid := cdr.uniqueid) else content for cdr, content in records]
+def _find_uniqueids(cdrs: list[CDR], contents: list[bytes], name: Callable[[str], bytes]) -> Found:
+    places = [
+        name(uniqueid) if (uniqueid := cdr.uniqueid) else content
+        for cdr, content in zip(cdrs, contents, strict=True)
+    ]
     legs = [
         sequence.to_bytes(DIGEST_SIZE, "big")
         if (sequence := cdr.sequence) is not None and 0 <= sequence < _SEQUENCES
         else b"\xff" + name(_leg(cdr))[1:]
-        for cdr, _ in records
+        for cdr in cdrs
     ]
     return places, legs
 
 
-def _find_legs(records: list[Reading], name: Callable[[str], bytes]) -> Found:
+def _find_legs(cdrs: list[CDR], contents: list[bytes], name: Callable[[str], bytes]) -> Found:
     """Likewise where a leg is a key: there are no legs within it."""
-    return [name(_leg(cdr)) if cdr.uniqueid else content for cdr, content in records], []
+    places = [
+        name(_leg(cdr)) if cdr.uniqueid else content
+        for cdr, content in zip(cdrs, contents, strict=True)
+    ]
+    return places, []
 
 
-def _find_any_legs(records: list[Reading], name: Callable[[str], bytes]) -> Found:
+def _find_any_legs(cdrs: list[CDR], _: list[bytes], name: Callable[[str], bytes]) -> Found:
     """Likewise for a function's keys, which decide also where there is no uniqueid."""
-    return [name(_leg(cdr)) for cdr, _ in records], []
+    return [name(_leg(cdr)) for cdr in cdrs], []
 
 
 _FINDERS = {"uniqueid": _find_uniqueids, "leg": _find_legs, "function": _find_any_legs}

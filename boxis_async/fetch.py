@@ -21,7 +21,7 @@ from .errors import (
     TooLargeError,
     WindowError,
 )
-from .models import Window
+from .models import CDR, Window
 from .records import Reading, make_converter
 from .retry import is_cured_by_less, is_too_much
 from .send import Deadline, Tally
@@ -58,13 +58,14 @@ class Asking:
 
 @attrs.frozen(eq=False, repr=False)
 class Fetched:
-    """What one window gave: its records, each with a fingerprint of all that was sent for it."""
+    """What one window gave: its records, and for each a fingerprint of all that was sent."""
 
     window: Window
-    records: list[Reading]
+    cdrs: list[CDR]
+    contents: list[bytes]
 
     def __len__(self) -> int:
-        return len(self.records)
+        return len(self.cdrs)
 
 
 Piece: TypeAlias = Fetched | WindowError
@@ -215,7 +216,10 @@ class Fetcher:
                     yield
                 if type(record) is not tuple:
                     found[position] = self._build_one(record, position, window)
-        return Fetched(window, [*cast("dict[str, Reading]", found).values()])
+        readings = cast("Iterable[Reading]", found.values())
+        # Two lists, as the garbage collector would look at a tuple for each record time and again.
+        cdrs, contents = zip(*readings, strict=True) if found else ((), ())
+        return Fetched(window, [*cdrs], [*contents])
 
     def _build(self, rows: Iterable[Any]) -> Iterable[object]:
         """Build records, or none of them if one cannot be read: `_read` tells which it is."""

@@ -29,8 +29,7 @@ if TYPE_CHECKING:
     from anyio.abc import TaskGroup
 
     from .fetch import Piece
-    from .models import Window
-    from .records import Reading
+    from .models import CDR, Window
 
     Fetch: TypeAlias = Callable[[Window], Awaitable[list[Piece]]]
 
@@ -56,7 +55,7 @@ class Windows(Protocol):
         """Give the next window; None, if any is under way, to wait for what comes back."""
         ...
 
-    def learn(self, window: Window, records: Sequence[Reading]) -> None:
+    def learn(self, window: Window, cdrs: Sequence[CDR]) -> None:
         """Learn from a window that came back, with its records."""
         ...
 
@@ -198,7 +197,7 @@ class Run:
                     if isinstance(piece, WindowError):
                         self._windows.fail(piece.window or window)
                     else:
-                        self._windows.learn(piece.window, piece.records)
+                        self._windows.learn(piece.window, piece.cdrs)
                 self._deliver(index, deque(pieces))
             except BoxisError as error:
                 self._deliver(index, error)

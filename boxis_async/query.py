@@ -6,6 +6,8 @@ import re
 from collections.abc import Callable
 from datetime import datetime, timedelta, tzinfo
 from hashlib import blake2b
+from itertools import compress
+from operator import gt
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import attrs
@@ -19,12 +21,11 @@ from .wallclock import Range
 from .windows import PlannedWindows, cut
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from .fetch import Fetched
     from .models import CDR, Plan, Window
     from .pump import Windows
-    from .records import Reading
     from .windows import Span
 
 __all__ = ["Clip", "Pass", "Query"]
@@ -137,31 +138,43 @@ class Pass:
         """The repeated hours in the range."""
         return () if self._asked is None else self._asked.repeated
 
-    def sift(self, fetched: Fetched) -> tuple[CDR, ...]:
+    def sift(self, fetched: Fetched) -> list[CDR]:
         """Choose what is handed over of a window: in the range, in order, each key once."""
         if self._horizon is not None:
             # The clock may have been set back by the server's since.
             self._horizon = min(self._horizon, self._query.horizon())
-        records = fetched.records
-        self._is_empty = not records
-        asked = self._asked
-        if asked is not None and asked.reaches_too_far:
-            records = [record for record in records if asked.holds(record[0])]
-        if asked is not None and self._query.clip == "start":
-            records = [record for record in records if asked.starts_within(record[0].start)]
-        if self._query.order == "time":
-            records.sort(key=_by_start)
+        cdrs, contents = self._chosen(fetched)
+        seen = self.seen
+        self._is_empty = not fetched.cdrs
         self._seals = self._is_at_rest(fetched.window) and not (
             # What it shares with a window that will come again will come again too: to be known
             # on its edges then, it must come with all that was beside it.
-            self._unsealed and any(self.seen.name(record) in self._unsealed for record in records)
+            self._unsealed and not self._unsealed.isdisjoint(seen.names(cdrs, contents))
         )
         # Before they are noted: a mark speaks of all that the server gave for the window.
-        self._marks = self._marked(fetched.window, records) if self._seals else Marks()
-        new = self.seen.firsts(records)
+        self._marks = self._marked(fetched.window, cdrs) if self._seals else Marks()
+        verdicts = seen.compare(cdrs, contents)
+        if verdicts:
+            is_new = (number not in verdicts for number in range(len(cdrs)))
+            cdrs, contents = _only(is_new, cdrs, contents)
         if not self._seals:
-            self._unsealed.update(map(self.seen.name, new))
-        return tuple([cdr for cdr, _ in new])
+            self._unsealed.update(seen.names(cdrs, contents))
+        return cdrs
+
+    def _chosen(self, fetched: Fetched) -> tuple[list[CDR], list[bytes]]:
+        """Choose the records that are in the range, in order, each with its content's name."""
+        cdrs, contents, asked = fetched.cdrs, fetched.contents, self._asked
+        if asked is not None and asked.reaches_too_far:
+            cdrs, contents = _only(map(asked.holds, cdrs), cdrs, contents)
+        if asked is not None and self._query.clip == "start":
+            is_within = (asked.starts_within(cdr.start) for cdr in cdrs)
+            cdrs, contents = _only(is_within, cdrs, contents)
+        if self._query.order == "time":
+            keys = [*map(_by_start, cdrs)]
+            if any(map(gt, keys, keys[1:])):
+                places = sorted(range(len(keys)), key=keys.__getitem__)
+                cdrs, contents = [cdrs[at] for at in places], [contents[at] for at in places]
+        return cdrs, contents
 
     def settle(self, window: Window) -> None:
         """Note a window as handed over, now that the item after its last record is asked for."""
@@ -202,7 +215,7 @@ class Pass:
             return False
         return window.end <= self._horizon and not self._asked.is_trimmed(window.start, window.end)
 
-    def _marked(self, window: Window, records: list[Reading]) -> Marks:
+    def _marked(self, window: Window, cdrs: list[CDR]) -> Marks:
         """Mark the records that touch a window's two ends, and all if they are to be carried."""
         if window.start is None or window.end is None:
             return Marks()
@@ -211,15 +224,13 @@ class Pass:
         last = window.end.replace(tzinfo=self._query.zone)
         # Most lie between the two ends. An end that is missing, or before the start, counts too.
         touching = [
-            cdr
-            for cdr, _ in records
-            if not first < (start := cdr.start) <= (cdr.end or start) < last
+            cdr for cdr in cdrs if not first < (start := cdr.start) <= (cdr.end or start) < last
         ]
         mark = self.seen.mark
         return Marks(
             frozenset(mark(cdr) for cdr in touching if _first(cdr) <= first),
             frozenset(mark(cdr) for cdr in touching if _last(cdr) >= last),
-            frozenset(mark(cdr) for cdr, _ in records) if self._query.carry_keys else frozenset(),
+            frozenset(map(mark, cdrs)) if self._query.carry_keys else frozenset(),
         )
 
 
@@ -250,10 +261,16 @@ def _parted(span: Span, horizon: datetime) -> list[Span]:
     return [(start, horizon), (horizon, end)] if start < horizon < end else [span]
 
 
-def _by_start(record: Reading) -> tuple[datetime, int]:
+def _only(
+    which: Iterable[bool], cdrs: list[CDR], contents: list[bytes]
+) -> tuple[list[CDR], list[bytes]]:
+    which = list(which)
+    return [*compress(cdrs, which)], [*compress(contents, which)]
+
+
+def _by_start(cdr: CDR) -> tuple[datetime, int]:
     """Sort by the wall-clock start as sent, then by sequence.
 
     Two datetimes of one zone compare by their wall clock, as Python defines it.
     """
-    cdr = record[0]
     return cdr.start, -1 if cdr.sequence is None else cdr.sequence

@@ -11,13 +11,12 @@ from collections import Counter, deque
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from .models import Window
+from .models import CDR, Window
 from .windows import boundary
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from .records import Reading
     from .windows import Span
 
 __all__ = ["SizedWindows", "Traffic"]
@@ -118,9 +117,9 @@ class SizedWindows:
             self._spans[0] = (until, end)
         return Window(start, until)
 
-    def learn(self, window: Window, records: Sequence[Reading]) -> None:
+    def learn(self, window: Window, cdrs: Sequence[CDR]) -> None:
         """Learn from a window that came back, with its records."""
-        self._traffic.learn(window, _starts_within(window, records))
+        self._traffic.learn(window, _starts_within(window, cdrs))
 
     def fail(self, window: Window) -> None:
         """Take note of a window that could not be had: of so much time nothing will be known."""
@@ -217,18 +216,18 @@ class Traffic:
         return self._rates
 
 
-def _starts_within(window: Window, records: Sequence[Reading]) -> list[datetime]:
+def _starts_within(window: Window, cdrs: Sequence[CDR]) -> list[datetime]:
     """List when records started, of those that did so within their window.
 
     A server may give others too, as it goes by a call's end or minds no dates at all: a shorter
     window would bring no fewer of them.
     """
-    if not records or window.start is None or window.end is None:
+    if not cdrs or window.start is None or window.end is None:
         return []
     # In the records' own zone, where Python compares the wall clocks.
-    zone = records[0][0].start.tzinfo
+    zone = cdrs[0].start.tzinfo
     first, last = window.start.replace(tzinfo=zone), window.end.replace(tzinfo=zone)
-    return [start for cdr, _ in records if first <= (start := cdr.start) <= last]
+    return [start for cdr in cdrs if first <= (start := cdr.start) <= last]
 
 
 def _hours(start: datetime, end: datetime) -> Iterator[tuple[int, datetime, float]]:

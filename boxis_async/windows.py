@@ -15,12 +15,11 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, TypeAlias
 
-from .models import Plan, Stretch, Window
+from .models import CDR, Plan, Stretch, Window
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from .records import Reading
     from .wallclock import Range
 
 __all__ = [
@@ -96,7 +95,7 @@ class PlannedWindows:
         self._left -= 1
         return next(self._windows)
 
-    def learn(self, window: Window, records: Sequence[Reading]) -> None:
+    def learn(self, window: Window, cdrs: Sequence[CDR]) -> None:
         """Learn nothing: the windows are as long as they were asked to be."""
 
     def fail(self, window: Window) -> None:

@@ -53,9 +53,9 @@ def row(**fields: str | None) -> dict[str, str | None]:
 def add(seen: Seen, sent: dict[str, str | None]) -> Verdict:
     """Show a row to `seen`, and give its verdict."""
     before = dict(seen.counts)
-    is_first = bool(seen.firsts([(CONVERTER.structure(sent, CDR), content(sent))]))
+    told = seen.compare([CONVERTER.structure(sent, CDR)], [content(sent)])
     (verdict,) = (kind for kind in Verdict if seen.counts[kind] == before[kind] + 1)
-    assert is_first is (verdict is NEW)
+    assert told == ({} if verdict is NEW else {0: verdict})
     return verdict
 
 
@@ -163,7 +163,7 @@ def test_legs_without_a_sequence_in_the_repeated_hour() -> None:
     seen = Seen("leg")
     for fold, digest in ((0, b"a" * DIGEST_SIZE), (1, b"b" * DIGEST_SIZE)):
         start = datetime(2026, 10, 25, 2, 30, tzinfo=ZURICH, fold=fold)
-        assert seen.firsts([(CDR(uniqueid="x", start=start), digest)])
+        assert not seen.compare([CDR(uniqueid="x", start=start)], [digest])
 
 
 @pytest.mark.parametrize(
@@ -265,7 +265,7 @@ def test_each_key_once(sent: list[Row], unique_by: UniqueBy, data: st.DataObject
     kept = [
         CONVERTER.structure(one, CDR)
         for one in shown
-        if seen.firsts([(CONVERTER.structure(one, CDR), content(one))])
+        if not seen.compare([CONVERTER.structure(one, CDR)], [content(one)])
     ]
 
     def key(cdr: CDR) -> object:
@@ -377,14 +377,16 @@ def test_many_at_once(sent: list[dict[str, str | None]], sizes: list[int], rule:
     """Records that are shown together fare as they do one after the other."""
     unique_by = RULES[rule]
     one_by_one, together = Seen(unique_by), Seen(unique_by)
-    records = [(CONVERTER.structure(one, CDR), content(one)) for one in sent]
-    expected = [record for record in records if one_by_one.firsts([record])]
-    found: list[Reading] = []
-    while records:
+    cdrs = [CONVERTER.structure(one, CDR) for one in sent]
+    contents = [content(one) for one in sent]
+    expected = [one_by_one.compare([cdr], [told]) for cdr, told in zip(cdrs, contents, strict=True)]
+    found: list[dict[int, Verdict]] = []
+    while cdrs:
         size = sizes[0]
         sizes = [*sizes[1:], size]
-        found += together.firsts(records[:size])
-        records = records[size:]
+        told = together.compare(cdrs[:size], contents[:size])
+        found += [{0: told[at]} if at in told else {} for at in range(len(cdrs[:size]))]
+        cdrs, contents = cdrs[size:], contents[size:]
     assert found == expected
     assert together.counts == one_by_one.counts
 

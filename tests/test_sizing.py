@@ -167,7 +167,7 @@ def asked_for(starts: list[datetime], days: int, seed: int = 0) -> list[tuple[Wi
 def test_records_from_elsewhere_make_no_window_shorter() -> None:
     """Where a server minds no dates, or gives ended calls, a shorter window brings no fewer."""
     starts = starts_by_day(60, 500, OFFICE)
-    records = [(CDR(start=start.replace(tzinfo=ZURICH)), b"") for start in starts]
+    cdrs = [CDR(start=start.replace(tzinfo=ZURICH)) for start in starts]
     found: list[list[Window]] = []
     for gives_all in (False, True):
         windows = SizedWindows([(DAY, DAY + timedelta(days=60))], [], Traffic(), None)
@@ -176,7 +176,7 @@ def test_records_from_elsewhere_make_no_window_shorter() -> None:
             assert window.start is not None
             assert window.end is not None
             part = slice(bisect_left(starts, window.start), bisect_right(starts, window.end))
-            windows.learn(window, records if gives_all else records[part])
+            windows.learn(window, cdrs if gives_all else cdrs[part])
             found[-1].append(window)
     assert found[0] == found[1]
     assert len(found[0]) < 40
