@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import contextlib
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
 
-    from .transport import HTTPClient
-
 __all__ = ["Connections"]
 
 
-class Connections:
+class _Closable(Protocol):
+    async def aclose(self) -> None: ...
+
+
+T = TypeVar("T", bound=_Closable)
+
+
+class Connections(Generic[T]):
     """HTTP clients of one connection each, as many at most as were ever in use at once.
 
     A client of httpx with many connections looks through all of them several times a request,
@@ -25,7 +30,7 @@ class Connections:
 
     def __init__(
         self,
-        make: Callable[[], HTTPClient],
+        make: Callable[[], T],
         *,
         longest_idle: float,
         clock: Callable[[], float],
@@ -41,11 +46,11 @@ class Connections:
         self._make = make
         self._longest_idle = longest_idle
         self._clock = clock
-        self._open: set[HTTPClient] = set()
-        self._idle: deque[tuple[float, HTTPClient]] = deque()
+        self._open: set[T] = set()
+        self._idle: deque[tuple[float, T]] = deque()
 
     @contextlib.asynccontextmanager
-    async def one(self) -> AsyncGenerator[HTTPClient, None]:
+    async def one(self) -> AsyncGenerator[T, None]:
         """Lend one for a request; it is kept for others only if that ends without an error."""
         client = self._idle.pop()[1] if self._idle else self._make()
         self._open.add(client)
@@ -66,7 +71,7 @@ class Connections:
         while self._open:
             await self._close(next(iter(self._open)))
 
-    async def _close(self, client: HTTPClient) -> None:
+    async def _close(self, client: T) -> None:
         # Forgotten at once: that it is closed again, or waited for, is of no use to anybody.
         self._open.discard(client)
         await client.aclose()

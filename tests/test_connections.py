@@ -334,15 +334,20 @@ async def test_closed_while_connecting(
 
 @pytest.fixture
 def contexts(monkeypatch: pytest.MonkeyPatch) -> list[ssl.SSLContext]:
-    """List the SSL contexts with which HTTP clients are made."""
+    """List the SSL contexts with which connections are made."""
     contexts: list[ssl.SSLContext] = []
+    init = httpx.AsyncHTTPTransport.__init__
 
-    class Recorded(httpx.AsyncClient):
-        def __init__(self, *, verify: ssl.SSLContext, **more: Any) -> None:  # noqa: ANN401 - likewise
-            contexts.append(verify)
-            super().__init__(verify=verify, **more)
+    def recorded(
+        self: httpx.AsyncHTTPTransport,
+        *,
+        verify: ssl.SSLContext,
+        **more: Any,  # noqa: ANN401 - whatever it takes
+    ) -> None:
+        contexts.append(verify)
+        init(self, verify=verify, **more)
 
-    monkeypatch.setattr(httpx, "AsyncClient", Recorded)
+    monkeypatch.setattr(httpx.AsyncHTTPTransport, "__init__", recorded)
     return contexts
 
 
@@ -379,19 +384,20 @@ async def test_without_tls_nobody_is_trusted(
 
 
 @pytest.mark.parametrize(
-    ("scheme", "line"),
+    ("scheme", "name", "line"),
     [
-        ("http", b"POST http://api.example/ HTTP/1.1"),
-        ("https", b"CONNECT api.example:443 HTTP/1.1"),
+        ("http", "http_proxy", b"POST http://api.example/ HTTP/1.1"),
+        ("https", "HTTPS_PROXY", b"CONNECT api.example:443 HTTP/1.1"),
+        ("http", "all_proxy", b"POST http://api.example/ HTTP/1.1"),
     ],
 )
 async def test_proxies_of_the_environment(
-    served: Server, monkeypatch: pytest.MonkeyPatch, scheme: str, line: bytes
+    served: Server, monkeypatch: pytest.MonkeyPatch, scheme: str, name: str, line: bytes
 ) -> None:
     """Every connection goes through the proxy that the environment names, or past it."""
-    for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv(f"{scheme}_proxy", served.url)
+    for other in [other for other in os.environ if other.lower().endswith("_proxy")]:
+        monkeypatch.delenv(other)
+    monkeypatch.setenv(name, served.url)
     transport = Transport(f"{scheme}://api.example/", timeout=20, most_bytes=100)
     served.hold()
     tasks = [asyncio.create_task(transport.post(FORM)) for _ in range(2)]
