@@ -218,8 +218,7 @@ class Fetcher:
                     found[position] = self._build_one(record, position, window)
         readings = cast("Iterable[Reading]", found.values())
         # Two lists, as the garbage collector would look at a tuple for each record time and again.
-        cdrs, contents = zip(*readings, strict=True) if found else ((), ())
-        return Fetched(window, [*cdrs], [*contents])
+        return Fetched(window, [cdr for cdr, _ in readings], [content for _, content in readings])
 
     def _build(self, rows: Iterable[Any]) -> Iterable[object]:
         """Build records, or none of them if one cannot be read: `_read` tells which it is."""
