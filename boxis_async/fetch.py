@@ -6,7 +6,6 @@ import logging
 import math
 import traceback
 from functools import partial
-from itertools import repeat
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import anyio
@@ -22,12 +21,13 @@ from .errors import (
     WindowError,
 )
 from .models import CDR, Window
-from .records import Reading, make_converter
+from .records import Readings, make_converter
 from .retry import is_cured_by_less, is_too_much
 from .send import Deadline, Tally
 from .wallclock import write_wall
 from .windows import Span, halve, smallest
 from .wire import rows
+from .wire_steps import Built
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -78,9 +78,9 @@ class Fetcher:
     def __init__(self, sender: Sender, *, retry: RetryPolicy, wall_clock: WallClock) -> None:
         self.sender = sender
         self._retry = retry
-        self._read_row: Callable[[object, object], Reading] = make_converter(
+        self._read_rows: Callable[[Iterable[Any], object], Readings] = make_converter(
             wall_clock
-        ).get_structure_hook(Reading)
+        ).get_structure_hook(Readings)
 
     async def fetch(self, window: Window, asking: Asking) -> list[Piece]:
         """Fetch one window, in halves where a smaller one may be answered: its pieces, in order.
@@ -204,32 +204,34 @@ class Fetcher:
             RecordError: One cannot be read.
         """
         found = rows(answer)
-        if row_limit is not None and len(found) >= row_limit:
+        cdrs: list[CDR] = []
+        contents: list[bytes] = []
+        if isinstance(found, Built):
+            for some_cdrs, some_contents in cast("list[Readings]", found):
+                cdrs += some_cdrs
+                contents += some_contents
+        count = len(cdrs) or len(found)
+        if row_limit is not None and count >= row_limit:
             raise TooLargeError(
-                f"the answer holds {len(found):,} records, and may be cut off: "
+                f"the answer holds {count:,} records, and may be cut off: "
                 f"row_limit is {row_limit:,}",
                 limit=row_limit,
             )
-        if {*map(type, found.values())} - {tuple}:
-            for number, (position, record) in enumerate(found.items()):
+        if isinstance(found, dict):
+            for number, (position, row) in enumerate(found.items()):
                 if number % _SLICE == 0:
                     yield
-                if type(record) is not tuple:
-                    found[position] = self._build_one(record, position, window)
-        readings = cast("Iterable[Reading]", found.values())
-        # Two lists, as the garbage collector would look at a tuple for each record time and again.
-        return Fetched(window, [cdr for cdr, _ in readings], [content for _, content in readings])
+                cdr, content = self._build_one(row, position, window)
+                cdrs += cdr
+                contents += content
+        return Fetched(window, cdrs, contents)
 
-    def _build(self, rows: Iterable[Any]) -> Iterable[object]:
-        """Build records, or none of them if one cannot be read: `_read` tells which it is."""
-        try:
-            return [*map(self._read_row, rows, repeat(Reading))]
-        except RecordError:
-            return rows
+    def _build(self, rows: Iterable[Any]) -> Readings:
+        return self._read_rows(rows, Readings)
 
-    def _build_one(self, row: object, position: str, window: Window) -> Reading:
+    def _build_one(self, row: object, position: str, window: Window) -> Readings:
         try:
-            return self._read_row(row, Reading)
+            return self._build([row])
         except RecordError as error:
             reason, field, value = error.reason, error.field, error.value
         # Not from there: what stands in the frames that it passed would be kept with it.

@@ -25,11 +25,11 @@ from .models import CDR, Disposition, Extra
 from .wallclock import read_wall
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from .wallclock import WallClock
 
-__all__ = ["DIGEST_SIZE", "Reading", "digest", "fingerprint", "make_converter"]
+__all__ = ["DIGEST_SIZE", "Readings", "digest", "fingerprint", "make_converter"]
 
 T = TypeVar("T")
 
@@ -65,8 +65,10 @@ _DISPOSITIONS = {str(word): word for word in Disposition} | {
 _UNSET = frozenset({None, "", "NULL", "0000-00-00 00:00:00", "0000-00-00"})
 
 
-Reading: TypeAlias = tuple[CDR, bytes]
-"""What a row reads as: the record, and a fingerprint of all that was sent for it.
+Readings: TypeAlias = tuple[list[CDR], list[bytes]]
+"""What rows read as: the records, and for each a fingerprint of all that was sent for it.
+
+Two lists, as the garbage collector would look at a pair for each record time and again.
 
 A fingerprint is equal for a row that is sent again, else different. Null, empty and missing are
 the same to it; so is the order of the fields. It tells nothing to another process, unless the
@@ -76,14 +78,21 @@ be known by the same everywhere.
 
 
 def make_converter(clock: WallClock) -> cattrs.Converter:
-    """Make the converter that structures a row, a dict of the API's names: `CDR` or `Reading`.
+    """Make the converter that structures a row, a dict of the API's names, as a `CDR`.
+
+    It structures rows as `Readings`.
 
     Structuring raises `RecordError`, naming the field and the value that cannot be read.
     """
     converter = cattrs.Converter()
     read = _row_reader(clock)
     converter.register_structure_hook(CDR, read)
-    converter.register_structure_hook_func(lambda kind: kind is Reading, read)
+
+    def read_many(rows: Iterable[Any], _: object) -> Readings:
+        contents: list[bytes] = []
+        return [read(row, CDR, contents) for row in rows], contents
+
+    converter.register_structure_hook_func(lambda kind: kind is Readings, read_many)
     return converter
 
 
@@ -105,11 +114,11 @@ def digest(cdr: CDR) -> bytes:
     return blake2b(marshal.dumps(said, 2), digest_size=DIGEST_SIZE).digest()
 
 
-def _row_reader(clock: WallClock) -> Callable[[Any, object], CDR | Reading]:
+def _row_reader(clock: WallClock) -> Callable[..., CDR]:
     """Make what reads rows; most of what a stream computes is this, so it is written for speed."""
     moment, draft = clock.moment, _draft()
 
-    def read(row: Any, kind: object) -> CDR | Reading:  # noqa: ANN401
+    def read(row: Any, _: object, contents: list[bytes] | None = None) -> CDR:  # noqa: ANN401
         sent, others = _sent(row)
         texts, rest = sent[:_TEXT_COUNT], sent[_TEXT_COUNT:]
         try:
@@ -142,10 +151,11 @@ def _row_reader(clock: WallClock) -> Callable[[Any, object], CDR | Reading]:
             raise _no_text(field, nested) from None
         cdr = draft(*texts, *moments, *known, extra)
         cdr.__class__ = CDR
-        if kind is CDR:
+        if contents is None:
             return cast("CDR", cdr)
         if not texts[0]:
-            return cdr, digest(cdr)
+            contents.append(digest(cdr))
+            return cast("CDR", cdr)
         # Each by itself: to go through them takes twice as long as to write them down.
         duration, billsec, disposition, sequence, before, day, kind_of_call, cost = values
         told = (
@@ -165,7 +175,8 @@ def _row_reader(clock: WallClock) -> Callable[[Any, object], CDR | Reading]:
         text = _PARTED_BY.join(told)
         if extra:
             text = _PARTED_BY.join((text, *_told(extra)))
-        return cdr, fingerprint(text)
+        contents.append(fingerprint(text))
+        return cast("CDR", cdr)
 
     return read
 

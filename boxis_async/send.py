@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Sized
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from typing import TYPE_CHECKING, TypeVar, cast
 
 import attrs
@@ -17,6 +17,7 @@ from .errors import (
     BoxisError,
     ClockError,
     NoAnswerError,
+    RecordError,
     WrongLoopError,
 )
 from .wire import reply_in_steps, sign
@@ -240,9 +241,14 @@ class Sender:
     ) -> Steps[T]:
         """Read what came back, and what was asked for in it."""
         is_of_records = build is not None
-        answer = yield from reply_in_steps(
-            reply, self._returntype, as_text=is_of_records, build=build
-        )
+        answer: Answer | None = None
+        with suppress(RecordError):
+            answer = yield from reply_in_steps(
+                reply, self._returntype, as_text=is_of_records, build=build
+            )
+        if answer is None:
+            # To tell which record it is takes all of them, and an answer that is whole.
+            answer = yield from reply_in_steps(reply, self._returntype, as_text=is_of_records)
         self.clock.note(answer.server_time)
         return (yield from read(answer))
 

@@ -26,7 +26,7 @@ from .errors import (
 )
 from .wallclock import write_wall
 from .wire_json import LONE_SURROGATE, json_in_steps
-from .wire_steps import at_once
+from .wire_steps import Built, at_once
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -202,8 +202,8 @@ def answer_in_steps(
         returntype: The form that was asked for.
         as_text: Whether to give JSON's numbers as the text that stands on the wire, as the
             page's records do, and XML always does.
-        build: Builds something else of each of some records, which is then in its place; not
-            in XML, nor where the records of a JSON answer stand elsewhere than under `cdr`.
+        build: Builds something of some records after the other, and a `Built` is then in their
+            place; not in XML, nor where those of a JSON answer stand elsewhere than under `cdr`.
 
     Raises:
         MalformedAnswerError: The answer is not complete and well formed.
@@ -273,8 +273,10 @@ def reply_in_steps(
     )
 
 
-def rows(answer: Answer) -> dict[str, object]:
+def rows(answer: Answer) -> dict[str, object] | Built:
     """Give the records in a `getCDR` answer, in their order, each by its key (`call_1`).
+
+    Or what was built of them while the answer was read.
 
     Raises:
         MalformedAnswerError: The answer has another shape. Only what is known to say "no
@@ -297,6 +299,8 @@ def rows(answer: Answer) -> dict[str, object]:
                 return {}
         elif not all(map(_NUMBERED.fullmatch, fields)):
             found = None
+    if isinstance(found, Built):
+        return found
     if isinstance(found, dict):
         return cast("dict[str, object]", found)
     if isinstance(found, list):

@@ -54,7 +54,7 @@ def json_in_steps(
     Args:
         body: The whole body; bytes that are not UTF-8 become replacement characters.
         as_text: Whether to give numbers as the text that stands on the wire.
-        build: Builds something else of each of some records, where these stand as usual.
+        build: Builds something of some records after the other, where these stand as usual.
 
     Raises:
         MalformedAnswerError: It is not one complete, well-formed object, a key comes twice in

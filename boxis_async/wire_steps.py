@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterable
 from typing import Any, TypeAlias, TypeVar, cast
 
-__all__ = ["Build", "Steps", "at_once"]
+__all__ = ["Build", "Built", "Steps", "at_once"]
 
 T = TypeVar("T")
 
 Steps: TypeAlias = Generator[None, None, T]
 """Work that pauses after each step, a millisecond or so, and in the end gives its result."""
 
-Build: TypeAlias = Callable[[Iterable[Any]], Iterable[object]]
-"""Builds something of each of some records as they were sent."""
+Build: TypeAlias = Callable[[Iterable[Any]], object]
+"""Builds something of some records as they were sent."""
+
+
+class Built(list[Any]):
+    """What was built of an answer's records, of some after the other."""
 
 
 def at_once(steps: Steps[T]) -> T:

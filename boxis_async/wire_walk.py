@@ -10,6 +10,8 @@ import re
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
+from .wire_steps import Built
+
 if TYPE_CHECKING:
     import json
 
@@ -49,9 +51,9 @@ def walk(
         text: The text.
         begin: The place.
         decoder: Whose rules and hooks count.
-        build: Builds something else of each of some records, which is then in its place, unless
-            the records stand elsewhere than usual. To build each step's records with the step
-            takes less time than to build all from rows that have left the processor's caches.
+        build: Builds something of each step's records, unless they stand elsewhere than usual:
+            a `Built` is then in their place. To do so with the step takes less time than to
+            build all from rows that have left the processor's caches.
 
     Returns:
         What stands there, and where it ends.
@@ -104,6 +106,7 @@ class _Walk:
         text, build = self._text, self._build
         opening = text[begin]
         pieces: list[Any] = []
+        built = Built()
         at = begin + 1
         while True:
             cut = _BETWEEN_RECORDS[opening](text, at + _STEP)
@@ -111,13 +114,13 @@ class _Walk:
                 piece = f"{opening}{text[at:]}"
             else:
                 piece = f"{opening}{text[at : cut.start() + 1]}{_CLOSING[opening]}"
+            records: Any
             records, length = self._decode(piece, 0)
-            if build is None:
-                pieces.append(records)
-            elif opening == "[":
-                pieces.append(build(records))
-            else:
-                pieces.append(dict(zip(records, build(records.values()), strict=True)))
+            if build is not None and records:
+                built.append(build(records if opening == "[" else records.values()))
+                # Only the names are of further use.
+                records = dict.fromkeys(records) if opening == "{" else ()
+            pieces.append(records)
             if cut is None or length < len(piece):
                 break
             # The closing was taken that was put behind the cut, so it lies between two records: in
@@ -125,14 +128,16 @@ class _Walk:
             at = cut.end()
             yield
         end = at + length - 1
+        found: list[Any] | dict[str, Any]
         if opening == "[":
-            return list(chain.from_iterable(pieces)), end
-        objects: dict[str, Any] = {}
-        for piece in pieces:
-            objects.update(piece)
-        if len(objects) != sum(map(len, pieces)):
-            raise ValueError
-        return objects, end
+            found = list(chain.from_iterable(pieces))
+        else:
+            found = {}
+            for piece in pieces:
+                found.update(piece)
+            if len(found) != sum(map(len, pieces)):
+                raise ValueError
+        return found if build is None else built, end
 
 
 def _end(found: re.Match[str] | None) -> int:

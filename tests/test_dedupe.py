@@ -17,7 +17,7 @@ from strategies import ZURICH, rows, uniqueid
 from boxis_async.dedupe import Seen, Verdict, problem_with_unique_by
 from boxis_async.errors import UsageError
 from boxis_async.models import CDR
-from boxis_async.records import DIGEST_SIZE, Reading, make_converter
+from boxis_async.records import DIGEST_SIZE, Readings, make_converter
 from boxis_async.wallclock import WallClock
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ CONVERTER = make_converter(WallClock("Europe/Zurich"))
 
 def content(row: Mapping[str, object]) -> bytes:
     """Give the digest of all that a row says."""
-    return CONVERTER.structure({"start": "2024-03-05 12:00:00", **row}, Reading)[1]
+    return CONVERTER.structure([{"start": "2024-03-05 12:00:00", **row}], Readings)[1][0]
 
 
 START = "2024-03-05 10:00:00"

@@ -24,7 +24,7 @@ from strategies import FIELDS, TYPED, ZURICH, rows, texts, uniqueid
 
 from boxis_async.errors import RecordError
 from boxis_async.models import CDR, Direction, Disposition, Extra
-from boxis_async.records import DIGEST_SIZE, Reading, make_converter
+from boxis_async.records import DIGEST_SIZE, Readings, make_converter
 from boxis_async.wallclock import WallClock
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ CONVERTER = make_converter(WallClock("Europe/Zurich"))
 
 def content(row: Mapping[str, object]) -> bytes:
     """Give the digest of all that a row says."""
-    return CONVERTER.structure({"start": "2024-03-05 12:00:00", **row}, Reading)[1]
+    return CONVERTER.structure([{"start": "2024-03-05 12:00:00", **row}], Readings)[1][0]
 
 
 START = "2018-02-06 20:12:56"

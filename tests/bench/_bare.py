@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from _canned import START
 
 from boxis_async import CDR
-from boxis_async.records import Reading, make_converter
+from boxis_async.records import Readings, make_converter
 from boxis_async.wallclock import WallClock
 from boxis_async.wire import Credentials, Key, read_answer, rows, sign
 
@@ -59,5 +59,5 @@ class Bare:
         structure = self._converter.structure
         found = rows(read_answer(reply.content, as_text=True))
         if self._has_fingerprints:
-            return [structure(row, Reading)[0] for row in found.values()]
+            return structure(found.values(), Readings)[0]
         return [structure(row, CDR) for row in found.values()]

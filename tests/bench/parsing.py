@@ -30,7 +30,7 @@ from zoneinfo import ZoneInfo
 import pydantic
 
 from boxis_async import CDR, Disposition
-from boxis_async.records import Reading, make_converter
+from boxis_async.records import Readings, make_converter
 from boxis_async.testing import generate_calls
 from boxis_async.testing.wire import numbered, write_json
 from boxis_async.wallclock import WallClock
@@ -237,11 +237,9 @@ def ours(body: bytes) -> list[CDR]:
     return [CONVERTER.structure(row, CDR) for row in rows(read_answer(body, as_text=True)).values()]
 
 
-def ours_with_fingerprints(body: bytes) -> list[Reading]:
+def ours_with_fingerprints(body: bytes) -> list[CDR]:
     """Read an answer as a stream does, with the fingerprints of the contents."""
-    return [
-        CONVERTER.structure(row, Reading) for row in rows(read_answer(body, as_text=True)).values()
-    ]
+    return CONVERTER.structure(rows(read_answer(body, as_text=True)).values(), Readings)[0]
 
 
 WAYS: dict[str, Callable[[bytes], list[Any]]] = {
