@@ -1,4 +1,4 @@
-"""Connections to one server, an HTTP client for each; the one that was used last is used next."""
+"""Connections to one server, each by itself; the one that was used last is used next."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ T = TypeVar("T", bound=_Closable)
 
 
 class Connections(Generic[T]):
-    """HTTP clients of one connection each, as many at most as were ever in use at once.
+    """HTTP transports of one connection each, as many at most as were ever in use at once.
 
     A client of httpx with many connections looks through all of them several times a request,
     and asks the system about each idle one. That can cost more than the request.
@@ -38,7 +38,7 @@ class Connections(Generic[T]):
         """Open none yet.
 
         Args:
-            make: Makes a client that opens one connection at most, and not before its first use.
+            make: Makes a transport that opens one connection at most, and not before its first use.
             longest_idle: After so many seconds without use a connection is closed, at the next use
                 of any.
             clock: Tells the time, in seconds.
@@ -52,26 +52,26 @@ class Connections(Generic[T]):
     @contextlib.asynccontextmanager
     async def one(self) -> AsyncGenerator[T, None]:
         """Lend one for a request; it is kept for others only if that ends without an error."""
-        client = self._idle.pop()[1] if self._idle else self._make()
-        self._open.add(client)
+        transport = self._idle.pop()[1] if self._idle else self._make()
+        self._open.add(transport)
         try:
-            # Each client sees for itself that its connection was idle for too long, but only when
+            # Each transport sees for itself that its connection was idle for too long, but only when
             # it is used, and those at the bottom may not be.
             while self._idle and self._idle[0][0] < self._clock() - self._longest_idle:
                 await self._close(self._idle.popleft()[1])
-            yield client
+            yield transport
         except BaseException:
             # Its connection is closed already, or in a state that nobody knows.
-            await self._close(client)
+            await self._close(transport)
             raise
-        self._idle.append((self._clock(), client))
+        self._idle.append((self._clock(), transport))
 
     async def aclose(self) -> None:
         """Close all, those in use too: what is under way over them fails."""
         while self._open:
             await self._close(next(iter(self._open)))
 
-    async def _close(self, client: T) -> None:
+    async def _close(self, transport: T) -> None:
         # Forgotten at once: that it is closed again, or waited for, is of no use to anybody.
-        self._open.discard(client)
-        await client.aclose()
+        self._open.discard(transport)
+        await transport.aclose()
