@@ -55,7 +55,7 @@ class Connections(Generic[T]):
         transport = self._idle.pop()[1] if self._idle else self._make()
         self._open.add(transport)
         try:
-            # Each transport sees for itself that its connection was idle for too long, but only when
+            # Each sees for itself that its connection was idle for too long, but only when
             # it is used, and those at the bottom may not be.
             while self._idle and self._idle[0][0] < self._clock() - self._longest_idle:
                 await self._close(self._idle.popleft()[1])
