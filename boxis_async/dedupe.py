@@ -6,27 +6,18 @@ import logging
 from collections.abc import Callable, Collection, Hashable
 from enum import Enum, auto
 from hashlib import blake2b
-from operator import add
 from typing import Literal, TypeAlias
 
 from .buckets import Buckets
 from .errors import UsageError
 from .models import CDR
-from .records import DIGEST_SIZE, digest, fingerprint
+from .records import DIGEST_SIZE, digest, fingerprint, leg_text
 
 __all__ = ["Seen", "UniqueBy", "Verdict", "problem_with_unique_by"]
 
 logger = logging.getLogger("boxis_async")
 
-_COLUMNS = range(0, 3 * DIGEST_SIZE, DIGEST_SIZE)
-# A sequence below it leaves the first byte of a digest zero, and is told from a digest by that.
-_SEQUENCES = 1 << 8 * (DIGEST_SIZE - 1)
-
 UniqueBy: TypeAlias = Literal["uniqueid", "leg"] | Callable[[CDR], Hashable]
-
-Found: TypeAlias = tuple[list[bytes], list[bytes]]
-"""Of records, what the first one of each key is found by, and what tells each one's leg from
-others of its key; no legs where a key is one."""
 
 
 class Verdict(Enum):
@@ -56,51 +47,48 @@ class Seen:
     at once, however many share a key.
     """
 
-    __slots__ = ("_buckets", "_carried", "_find", "_function", "_keys", "_name", "counts")
+    __slots__ = ("_are_digests", "_buckets", "_carried", "_function", "_keys", "_rule", "counts")
 
     def __init__(self, unique_by: UniqueBy, carried: Collection[bytes] = ()) -> None:
         """Know the records whose marks an earlier run carries over."""
         self._function = unique_by if callable(unique_by) else None
-        self._find = _FINDERS["function" if callable(unique_by) else unique_by]
+        self._rule = "function" if callable(unique_by) else unique_by
         # What is known by digests is met by digests; they take longer than fingerprints.
-        self._name = _digest if carried else fingerprint
+        self._are_digests = bool(carried)
         # A leg needs no room of its own where it is what a record is found by.
-        has_leg = unique_by == "uniqueid"
-        self._buckets = Buckets((3 if has_leg else 2) * DIGEST_SIZE)
+        size = (3 if unique_by == "uniqueid" else 2) * DIGEST_SIZE
+        self._buckets = Buckets(size)
         # The keys that a function gave, as they are. What an earlier run hands on of a key is
         # its digest; a function's own keys are compared with these apart.
         self._keys: set[Hashable] = set()
         self._carried: set[bytes] = set()
-        marks = [[mark[at : at + DIGEST_SIZE] for at in _COLUMNS] for mark in carried]
         if self._function is not None:
-            self._carried.update(key for key, _, _ in marks)
-        self._compare(
-            [key if has_leg else leg for key, leg, _ in marks],
-            [leg for _, leg, _ in marks] if has_leg else [],
-            [content for _, _, content in marks],
-        )
+            self._carried.update(mark[:DIGEST_SIZE] for mark in carried)
+        self._compare([mark[-size:] for mark in carried])
         self.counts = dict.fromkeys(Verdict, 0)
 
     def mark(self, cdr: CDR) -> bytes:
         """Give what a later run needs to know a record again: digests of key, leg and content."""
-        content = digest(cdr)
-        (place,), legs = self._find([cdr], [content], _digest)
+        (entry,) = _ENTRIES[self._rule]([cdr], [_digests(cdr)], _digest)
+        if self._rule == "uniqueid":
+            return entry
+        key = entry[:DIGEST_SIZE]
         if self._function is not None:
-            return _digest(repr(self._function(cdr))) + place + content
-        return place + (legs[0] if legs else place) + content
+            key = _digest(repr(self._function(cdr)))
+        return key + entry
 
-    def names(self, cdrs: list[CDR], contents: list[bytes]) -> list[bytes]:
+    def names(self, cdrs: list[CDR], known_by: list[bytes]) -> list[bytes]:
         """Give what makes each record the same throughout this run: its key, or its content."""
         if self._function is not None:
             return [fingerprint(repr(self._function(cdr))) for cdr in cdrs]
-        return self._find(cdrs, contents, self._name)[0]
+        return [entry[:DIGEST_SIZE] for entry in self._entries(cdrs, known_by)]
 
-    def compare(self, cdrs: list[CDR], contents: list[bytes]) -> dict[int, Verdict]:
+    def compare(self, cdrs: list[CDR], known_by: list[bytes]) -> dict[int, Verdict]:
         """Take note of records, and tell what they are to those that came before them.
 
         Args:
             cdrs: The records.
-            contents: What the content of each is known by.
+            known_by: The fingerprints of each, see `Readings`.
 
         Returns:
             The verdicts on those that are not the first with their key, by their number.
@@ -108,10 +96,7 @@ class Seen:
         Raises:
             UsageError: The user's key function gave something that cannot be a key.
         """
-        places, legs = self._find(cdrs, contents, self._name)
-        if self._name is _digest:
-            contents = [*map(digest, cdrs)]
-        verdicts = self._compare(places, legs, contents)
+        verdicts = self._compare(self._entries(cdrs, known_by))
         if self._function is not None:
             verdicts = self._compare_keys(self._function, cdrs, verdicts)
         self.counts[Verdict.NEW] += len(cdrs) - len(verdicts)
@@ -121,39 +106,35 @@ class Seen:
                 logger.warning(advice)
         return verdicts
 
-    def _compare(
-        self, places: list[bytes], legs: list[bytes], contents: list[bytes]
-    ) -> dict[int, Verdict]:
-        """Likewise by their places, whatever a user's function makes of them.
+    def _entries(self, cdrs: list[CDR], known_by: list[bytes]) -> list[bytes]:
+        """Give what the table holds of each record.
 
-        Args:
-            places: What the first record of each one's key is found by.
-            legs: What tells each one's leg from others of its key; none where a key is a leg.
-            contents: What the content of each is known by.
-
-        Returns:
-            The verdicts on those that are not new, by their number.
+        That is its place, by which the first of a key is found, its leg where that is another,
+        and its content.
         """
-        held_by = self._buckets.hold(places, [*map(add, legs, contents)] if legs else contents)
-        return {
-            number: self._further(
-                held, places[number], legs[number] if legs else b"", contents[number]
-            )
-            for number, held in held_by.items()
-        }
+        if self._are_digests:
+            return _ENTRIES[self._rule](cdrs, [*map(_digests, cdrs)], _digest)
+        return _ENTRIES[self._rule](cdrs, known_by, fingerprint)
 
-    def _further(self, held: bytes, place: bytes, leg: bytes, content: bytes) -> Verdict:
+    def _compare(self, entries: list[bytes]) -> dict[int, Verdict]:
+        """Likewise by their entries, whatever a user's function makes of them."""
+        held_by = self._buckets.hold(entries)
+        return {number: self._further(held, entries[number]) for number, held in held_by.items()}
+
+    def _further(self, held: bytes, entry: bytes) -> Verdict:
         """Take note of a further record of a key, beside the entries that hold its first."""
+        content = entry[-DIGEST_SIZE:]
         if content in held:
             return Verdict.DUPLICATE
-        if place + leg not in held:
-            at = blake2b(place + leg, digest_size=DIGEST_SIZE).digest()
-            of_leg = self._buckets.hold([at], [leg + content])
-            if not of_leg:
+        of_leg, leg = entry[:-DIGEST_SIZE], entry[DIGEST_SIZE:-DIGEST_SIZE]
+        if of_leg not in held:
+            at = blake2b(of_leg, digest_size=DIGEST_SIZE).digest()
+            others = self._buckets.hold([at + leg + content])
+            if not others:
                 return Verdict.CONFLICT
-            if content in of_leg[0]:
+            if content in others[0]:
                 return Verdict.DUPLICATE
-        is_known = bool(self._buckets.hold([content], [leg + content]))
+        is_known = bool(self._buckets.hold([content + leg + content]))
         return Verdict.DUPLICATE if is_known else Verdict.REVISION
 
     def _compare_keys(
@@ -208,44 +189,36 @@ class Seen:
         )
 
 
-def _find_uniqueids(cdrs: list[CDR], contents: list[bytes], name: Callable[[str], bytes]) -> Found:
-    places = [
-        name(uniqueid) if (uniqueid := cdr.uniqueid) else content
-        for cdr, content in zip(cdrs, contents, strict=True)
+def _by_uniqueid(
+    cdrs: list[CDR], known_by: list[bytes], name: Callable[[str], bytes]
+) -> list[bytes]:
+    return [
+        (name(uniqueid) if (uniqueid := cdr.uniqueid) else known[DIGEST_SIZE:]) + known
+        for cdr, known in zip(cdrs, known_by, strict=True)
     ]
-    legs = [
-        sequence.to_bytes(DIGEST_SIZE, "big")
-        if (sequence := cdr.sequence) is not None and 0 <= sequence < _SEQUENCES
-        else b"\xff" + name(_leg(cdr))[1:]
-        for cdr in cdrs
-    ]
-    return places, legs
 
 
-def _find_legs(cdrs: list[CDR], contents: list[bytes], name: Callable[[str], bytes]) -> Found:
-    """Likewise where a leg is a key: there are no legs within it."""
-    places = [
-        name(_leg(cdr)) if cdr.uniqueid else content
-        for cdr, content in zip(cdrs, contents, strict=True)
-    ]
-    return places, []
+def _by_leg(_: list[CDR], known_by: list[bytes], __: Callable[[str], bytes]) -> list[bytes]:
+    return known_by
 
 
-def _find_any_legs(cdrs: list[CDR], _: list[bytes], name: Callable[[str], bytes]) -> Found:
+def _by_any_leg(
+    cdrs: list[CDR], known_by: list[bytes], name: Callable[[str], bytes]
+) -> list[bytes]:
     """Likewise for a function's keys, which decide also where there is no uniqueid."""
-    return [name(_leg(cdr)) for cdr in cdrs], []
+    return [
+        known if cdr.uniqueid else name(leg_text(cdr)) + known[DIGEST_SIZE:]
+        for cdr, known in zip(cdrs, known_by, strict=True)
+    ]
 
 
-_FINDERS = {"uniqueid": _find_uniqueids, "leg": _find_legs, "function": _find_any_legs}
+_ENTRIES = {"uniqueid": _by_uniqueid, "leg": _by_leg, "function": _by_any_leg}
 
 
-def _leg(cdr: CDR) -> str:
-    """Write `CDR.leg` as one text, which no other leg has."""
-    sequence = cdr.sequence
-    if sequence is not None:
-        return f"{sequence} {cdr.uniqueid}"
-    # Each part behind its length: ("ab", "c") and ("a", "bc") are different legs.
-    return "".join(f":{len(part)}:{part}" for part in cdr.leg)
+def _digests(cdr: CDR) -> bytes:
+    """Give digests of a record's leg and content, in place of its fingerprints."""
+    content = digest(cdr)
+    return (_digest(leg_text(cdr)) if cdr.uniqueid else content) + content
 
 
 def _digest(told: str) -> bytes:

@@ -58,11 +58,11 @@ class Asking:
 
 @attrs.frozen(eq=False, repr=False)
 class Fetched:
-    """What one window gave: its records, and for each a fingerprint of all that was sent."""
+    """What one window gave: its records, and the fingerprints of each, see `Readings`."""
 
     window: Window
     cdrs: list[CDR]
-    contents: list[bytes]
+    known_by: list[bytes]
 
     def __len__(self) -> int:
         return len(self.cdrs)
@@ -205,11 +205,11 @@ class Fetcher:
         """
         found = rows(answer)
         cdrs: list[CDR] = []
-        contents: list[bytes] = []
+        known_by: list[bytes] = []
         if isinstance(found, Built):
-            for some_cdrs, some_contents in cast("list[Readings]", found):
+            for some_cdrs, some_known_by in cast("list[Readings]", found):
                 cdrs += some_cdrs
-                contents += some_contents
+                known_by += some_known_by
         count = len(cdrs) or len(found)
         if row_limit is not None and count >= row_limit:
             raise TooLargeError(
@@ -221,10 +221,10 @@ class Fetcher:
             for number, (position, row) in enumerate(found.items()):
                 if number % _SLICE == 0:
                     yield
-                cdr, content = self._build_one(row, position, window)
-                cdrs += cdr
-                contents += content
-        return Fetched(window, cdrs, contents)
+                one, one_known_by = self._build_one(row, position, window)
+                cdrs += one
+                known_by += one_known_by
+        return Fetched(window, cdrs, known_by)
 
     def _build(self, rows: Iterable[Any]) -> Readings:
         return self._read_rows(rows, Readings)

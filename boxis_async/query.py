@@ -142,37 +142,37 @@ class Pass:
         if self._horizon is not None:
             # The clock may have been set back by the server's since.
             self._horizon = min(self._horizon, self._query.horizon())
-        cdrs, contents = self._chosen(fetched)
+        cdrs, known_by = self._chosen(fetched)
         seen = self.seen
         self._is_empty = not fetched.cdrs
         self._seals = self._is_at_rest(fetched.window) and not (
             # What it shares with a window that will come again will come again too: to be known
             # on its edges then, it must come with all that was beside it.
-            self._unsealed and not self._unsealed.isdisjoint(seen.names(cdrs, contents))
+            self._unsealed and not self._unsealed.isdisjoint(seen.names(cdrs, known_by))
         )
         # Before they are noted: a mark speaks of all that the server gave for the window.
         self._marks = self._marked(fetched.window, cdrs) if self._seals else Marks()
-        verdicts = seen.compare(cdrs, contents)
+        verdicts = seen.compare(cdrs, known_by)
         if verdicts:
             is_new = (number not in verdicts for number in range(len(cdrs)))
-            cdrs, contents = _only(is_new, cdrs, contents)
+            cdrs, known_by = _only(is_new, cdrs, known_by)
         if not self._seals:
-            self._unsealed.update(seen.names(cdrs, contents))
+            self._unsealed.update(seen.names(cdrs, known_by))
         return cdrs
 
     def _chosen(self, fetched: Fetched) -> tuple[list[CDR], list[bytes]]:
-        """Choose the records that are in the range, in order, each with its content's name."""
-        cdrs, contents, asked = fetched.cdrs, fetched.contents, self._asked
+        """Choose the records that are in the range, in order, each with its fingerprints."""
+        cdrs, known_by, asked = fetched.cdrs, fetched.known_by, self._asked
         if asked is not None and asked.reaches_too_far:
-            cdrs, contents = _only(map(asked.holds, cdrs), cdrs, contents)
+            cdrs, known_by = _only(map(asked.holds, cdrs), cdrs, known_by)
         if asked is not None and self._query.clip == "start":
             is_within = (asked.starts_within(cdr.start) for cdr in cdrs)
-            cdrs, contents = _only(is_within, cdrs, contents)
+            cdrs, known_by = _only(is_within, cdrs, known_by)
         if self._query.order == "time" and not _are_in_order(cdrs):
             keys = [*map(_by_start, cdrs)]
             places = sorted(range(len(keys)), key=keys.__getitem__)
-            cdrs, contents = [cdrs[at] for at in places], [contents[at] for at in places]
-        return cdrs, contents
+            cdrs, known_by = [cdrs[at] for at in places], [known_by[at] for at in places]
+        return cdrs, known_by
 
     def settle(self, window: Window) -> None:
         """Note a window as handed over, now that the item after its last record is asked for."""
@@ -260,10 +260,10 @@ def _parted(span: Span, horizon: datetime) -> list[Span]:
 
 
 def _only(
-    which: Iterable[bool], cdrs: list[CDR], contents: list[bytes]
+    which: Iterable[bool], cdrs: list[CDR], known_by: list[bytes]
 ) -> tuple[list[CDR], list[bytes]]:
     which = list(which)
-    return [*compress(cdrs, which)], [*compress(contents, which)]
+    return [*compress(cdrs, which)], [*compress(known_by, which)]
 
 
 def _are_in_order(cdrs: list[CDR]) -> bool:

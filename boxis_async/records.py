@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import json
 import marshal
+import struct
 from datetime import date, datetime
 from decimal import Decimal, InvalidOperation
 from functools import cache
 from hashlib import blake2b
 from operator import getitem, itemgetter
 from os import urandom
-from struct import Struct
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
 
 import attrs
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from .wallclock import WallClock
 
-__all__ = ["DIGEST_SIZE", "Readings", "digest", "fingerprint", "make_converter"]
+__all__ = ["DIGEST_SIZE", "Readings", "digest", "fingerprint", "leg_text", "make_converter"]
 
 T = TypeVar("T")
 
@@ -40,7 +40,8 @@ _PARTED_BY = "".join(chr(0x80 + byte % 0x20) for byte in urandom(2))
 DIGEST_SIZE = 16
 """Bytes of a digest or a fingerprint: at 128 bits, no two contents share one by chance."""
 
-_two_hashes = Struct("qq").pack
+_two_hashes = struct.Struct("qq").pack
+_four_hashes = struct.Struct("qqqq").pack
 
 _API_NAMES = {"src_call_id": "srcCallID"}
 _ATTRIBUTES: dict[str, str] = {
@@ -66,21 +67,21 @@ _UNSET = frozenset({None, "", "NULL", "0000-00-00 00:00:00", "0000-00-00"})
 
 
 Readings: TypeAlias = tuple[list[CDR], list[bytes]]
-"""What rows read as: the records, and for each a fingerprint of all that was sent for it.
+"""What rows read as: the records, and what each is known by, two fingerprints in one `bytes`.
+
+The first is of the record's leg, and the second of its content: of all that was sent. That one is
+equal for a row that is sent again, else different. Null, empty and missing are the same to it; so
+is the order of the fields. Neither tells anything to another process. A record without a
+`uniqueid` is known by its content alone, and by the same everywhere: its `digest` stands twice.
 
 Two lists, as the garbage collector would look at a pair for each record time and again.
-
-A fingerprint is equal for a row that is sent again, else different. Null, empty and missing are
-the same to it; so is the order of the fields. It tells nothing to another process, unless the
-record has no `uniqueid`: there it is the record's `digest`, as what is known by its content must
-be known by the same everywhere.
 """
 
 
 def make_converter(clock: WallClock) -> cattrs.Converter:
     """Make the converter that structures a row, a dict of the API's names, as a `CDR`.
 
-    It structures rows as `Readings`.
+    Many rows at once are structured as `Readings`.
 
     Structuring raises `RecordError`, naming the field and the value that cannot be read.
     """
@@ -89,8 +90,8 @@ def make_converter(clock: WallClock) -> cattrs.Converter:
     converter.register_structure_hook(CDR, read)
 
     def read_many(rows: Iterable[Any], _: object) -> Readings:
-        contents: list[bytes] = []
-        return [read(row, CDR, contents) for row in rows], contents
+        known_by: list[bytes] = []
+        return [read(row, CDR, known_by) for row in rows], known_by
 
     converter.register_structure_hook_func(lambda kind: kind is Readings, read_many)
     return converter
@@ -105,6 +106,15 @@ def fingerprint(text: str) -> bytes:
     return _two_hashes(hash(text), hash(text + "."))
 
 
+def leg_text(cdr: CDR) -> str:
+    """Write `CDR.leg` as one text, which no other leg has."""
+    sequence = cdr.sequence
+    if sequence is not None:
+        return f"{sequence} {cdr.uniqueid}"
+    # Each part behind its length: ("ab", "c") and ("a", "bc") are different legs.
+    return "".join(f":{len(part)}:{part}" for part in cdr.leg)
+
+
 def digest(cdr: CDR) -> bytes:
     """Give a digest of all that a record says, the same in every process."""
     values = (getattr(cdr, name) for name in _ATTRIBUTES.values())
@@ -116,21 +126,22 @@ def digest(cdr: CDR) -> bytes:
 
 def _row_reader(clock: WallClock) -> Callable[..., CDR]:
     """Make what reads rows; most of what a stream computes is this, so it is written for speed."""
-    moment, draft = clock.moment, _draft()
+    moment, draft, join = clock.moment, _draft(), _PARTED_BY.join
 
-    def read(row: Any, _: object, contents: list[bytes] | None = None) -> CDR:  # noqa: ANN401
+    def read(row: Any, _: object, known_by: list[bytes] | None = None) -> CDR:  # noqa: ANN401
         sent, others = _sent(row)
         texts, rest = sent[:_TEXT_COUNT], sent[_TEXT_COUNT:]
         try:
             # There is no quicker way to ask whether all are texts.
-            joined = _PARTED_BY.join(texts)
+            joined = join(texts)
         except TypeError:
             texts = tuple(
                 text if isinstance(text, str) else _text(name, text)
                 for name, text in zip(_TEXTS, texts, strict=True)
             )
-            joined = _PARTED_BY.join(texts)
-        start, answer, end, *values = rest
+            joined = join(texts)
+        # Each by itself: to go through them takes twice as long as to write them down.
+        start, answer, end, duration, billsec, disposition, sequence, before, day, kind, cost = rest
         try:
             moments = (
                 moment(start),
@@ -141,24 +152,23 @@ def _row_reader(clock: WallClock) -> Callable[..., CDR]:
             moments = _moments(row, texts[0], clock)
         extra = Extra((name, _extra(row[name])) for name in others) if others else _NO_EXTRA
         try:
-            known = [*map(getitem, _KNOWN, values)]
+            known = [*map(getitem, _KNOWN, rest[_TIME_COUNT:])]
         except TypeError:
             field, nested = next(
                 (field, cast("object", value))
-                for field, value in zip(_READERS, values, strict=True)
+                for field, value in zip(_READERS, rest[_TIME_COUNT:], strict=True)
                 if isinstance(value, (dict, list))
             )
             raise _no_text(field, nested) from None
-        cdr = draft(*texts, *moments, *known, extra)
+        cdr: CDR = draft(*texts, *moments, *known, extra)
         cdr.__class__ = CDR
-        if contents is None:
-            return cast("CDR", cdr)
-        if not texts[0]:
-            contents.append(digest(cdr))
-            return cast("CDR", cdr)
-        # Each by itself: to go through them takes twice as long as to write them down.
-        duration, billsec, disposition, sequence, before, day, kind_of_call, cost = values
-        told = (
+        if known_by is None:
+            return cdr
+        uniqueid = texts[0]
+        if not uniqueid:
+            known_by.append(digest(cdr) * 2)
+            return cdr
+        content: tuple[str, ...] = (
             joined,
             start,
             answer or "",
@@ -169,14 +179,27 @@ def _row_reader(clock: WallClock) -> Callable[..., CDR]:
             sequence or "",
             before or "",
             day or "",
-            kind_of_call or "",
+            kind or "",
             cost or "",
         )
-        text = _PARTED_BY.join(told)
         if extra:
-            text = _PARTED_BY.join((text, *_told(extra)))
-        contents.append(fingerprint(text))
-        return cast("CDR", cdr)
+            content += tuple(_told(extra))
+        number: Any = cdr.sequence
+        try:
+            known_by.append(
+                _four_hashes(
+                    # Within a uniqueid no two sequences give the same.
+                    hash(uniqueid) ^ number,
+                    hash(uniqueid + "."),
+                    hash(join(content)),
+                    hash(content),
+                )
+            )
+        except (TypeError, struct.error):
+            # There is no sequence, or a huge one.
+            of_content = _two_hashes(hash(join(content)), hash(content))
+            known_by.append(fingerprint(leg_text(cdr)) + of_content)
+        return cdr
 
     return read
 
@@ -306,7 +329,7 @@ _READERS: dict[str, Callable[[str], object]] = {
 }
 _KNOWN = tuple(_Known(field, read) for field, read in _READERS.items())
 _FIELDS = (*_TEXTS, *_TIMES, *_READERS)
-_TEXT_COUNT, _FIELD_COUNT = len(_TEXTS), len(_FIELDS)
+_TEXT_COUNT, _TIME_COUNT, _FIELD_COUNT = len(_TEXTS), len(_TIMES), len(_FIELDS)
 _documented = cast("Callable[[Mapping[str, object]], tuple[object, ...]]", itemgetter(*_FIELDS))
 
 

@@ -9,6 +9,7 @@ import logging
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,7 +17,7 @@ from strategies import ZURICH, rows, uniqueid
 
 from boxis_async.dedupe import Seen, Verdict, problem_with_unique_by
 from boxis_async.errors import UsageError
-from boxis_async.models import CDR
+from boxis_async.models import CDR, Extra
 from boxis_async.records import DIGEST_SIZE, Readings, make_converter
 from boxis_async.wallclock import WallClock
 
@@ -30,8 +31,8 @@ if TYPE_CHECKING:
 CONVERTER = make_converter(WallClock("Europe/Zurich"))
 
 
-def content(row: Mapping[str, object]) -> bytes:
-    """Give the digest of all that a row says."""
+def known_by(row: Mapping[str, object]) -> bytes:
+    """Give what a row is known by."""
     return CONVERTER.structure([{"start": "2024-03-05 12:00:00", **row}], Readings)[1][0]
 
 
@@ -53,7 +54,7 @@ def row(**fields: str | None) -> dict[str, str | None]:
 def add(seen: Seen, sent: dict[str, str | None]) -> Verdict:
     """Show a row to `seen`, and give its verdict."""
     before = dict(seen.counts)
-    told = seen.compare([CONVERTER.structure(sent, CDR)], [content(sent)])
+    told = seen.compare([CONVERTER.structure(sent, CDR)], [known_by(sent)])
     (verdict,) = (kind for kind in Verdict if seen.counts[kind] == before[kind] + 1)
     assert told == ({} if verdict is NEW else {0: verdict})
     return verdict
@@ -265,12 +266,14 @@ def test_each_key_once(sent: list[Row], unique_by: UniqueBy, data: st.DataObject
     kept = [
         CONVERTER.structure(one, CDR)
         for one in shown
-        if not seen.compare([CONVERTER.structure(one, CDR)], [content(one)])
+        if not seen.compare([CONVERTER.structure(one, CDR)], [known_by(one)])
     ]
 
     def key(cdr: CDR) -> object:
         if not cdr.uniqueid:
-            return cdr
+            # An empty field says as much as a missing one.
+            said = Extra((name, value) for name, value in cdr.extra.items() if value)
+            return attrs.evolve(cdr, extra=said)
         if unique_by == "uniqueid":
             return cdr.uniqueid
         if cdr.sequence is not None:
@@ -281,7 +284,7 @@ def test_each_key_once(sent: list[Row], unique_by: UniqueBy, data: st.DataObject
     assert len({key(cdr) for cdr in named}) == len(named)
     everything = [CONVERTER.structure(one, CDR) for one in shown]
     assert {key(cdr) for cdr in kept} == {key(cdr) for cdr in everything}
-    assert len({content(one) for one in sent if not one["uniqueid"]}) == len(kept) - len(named)
+    assert len({known_by(one) for one in sent if not one["uniqueid"]}) == len(kept) - len(named)
     # The first that came with its key is the one that stays.
     for cdr in named:
         assert next(one for one in everything if key(one) == key(cdr)) == cdr
@@ -323,15 +326,15 @@ def test_verdicts_by_their_definition(
         unique_by,
         frozenset(before.mark(CONVERTER.structure(one, CDR)) for one in carried),
     )
-    contents: set[bytes] = set()
+    known: set[bytes] = set()
     legs: set[object] = set()
     keys: set[object] = set()
 
     def define(one: dict[str, str | None]) -> Verdict:
-        cdr, told = CONVERTER.structure(one, CDR), content(one)
-        if told in contents:
+        cdr, told = CONVERTER.structure(one, CDR), known_by(one)
+        if told in known:
             return DUPLICATE
-        contents.add(told)
+        known.add(told)
         is_leg_known = cdr.leg in legs
         if cdr.uniqueid or rule == "function":
             legs.add(cdr.leg)
@@ -378,15 +381,15 @@ def test_many_at_once(sent: list[dict[str, str | None]], sizes: list[int], rule:
     unique_by = RULES[rule]
     one_by_one, together = Seen(unique_by), Seen(unique_by)
     cdrs = [CONVERTER.structure(one, CDR) for one in sent]
-    contents = [content(one) for one in sent]
-    expected = [one_by_one.compare([cdr], [told]) for cdr, told in zip(cdrs, contents, strict=True)]
+    names = [known_by(one) for one in sent]
+    expected = [one_by_one.compare([cdr], [told]) for cdr, told in zip(cdrs, names, strict=True)]
     found: list[dict[int, Verdict]] = []
     while cdrs:
         size = sizes[0]
         sizes = [*sizes[1:], size]
-        told = together.compare(cdrs[:size], contents[:size])
+        told = together.compare(cdrs[:size], names[:size])
         found += [{0: told[at]} if at in told else {} for at in range(len(cdrs[:size]))]
-        cdrs, contents = cdrs[size:], contents[size:]
+        cdrs, names = cdrs[size:], names[size:]
     assert found == expected
     assert together.counts == one_by_one.counts
 

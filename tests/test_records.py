@@ -24,7 +24,7 @@ from strategies import FIELDS, TYPED, ZURICH, rows, texts, uniqueid
 
 from boxis_async.errors import RecordError
 from boxis_async.models import CDR, Direction, Disposition, Extra
-from boxis_async.records import DIGEST_SIZE, Readings, make_converter
+from boxis_async.records import DIGEST_SIZE, Readings, digest, make_converter
 from boxis_async.wallclock import WallClock
 
 if TYPE_CHECKING:
@@ -38,9 +38,15 @@ PAGE_EXAMPLE = json.loads(
 CONVERTER = make_converter(WallClock("Europe/Zurich"))
 
 
+def known_by(row: Mapping[str, object]) -> tuple[bytes, bytes]:
+    """Give the fingerprints of a row's leg and of its content."""
+    _, (both,) = CONVERTER.structure([{"start": "2024-03-05 12:00:00", **row}], Readings)
+    return both[:DIGEST_SIZE], both[DIGEST_SIZE:]
+
+
 def content(row: Mapping[str, object]) -> bytes:
-    """Give the digest of all that a row says."""
-    return CONVERTER.structure([{"start": "2024-03-05 12:00:00", **row}], Readings)[1][0]
+    """Give the fingerprint of all that a row says."""
+    return known_by(row)[1]
 
 
 START = "2018-02-06 20:12:56"
@@ -538,6 +544,36 @@ def test_other_contents(one: dict[str, object], other: dict[str, object]) -> Non
     """Contents that could be mixed up differ."""
     assert content(one) != content(other)
     assert len(content(one)) == DIGEST_SIZE
+
+
+# Legs
+
+legs = st.fixed_dictionaries(
+    {
+        "uniqueid": st.sampled_from(["a", "a.", "1 a", "a-1792890000.1"]),
+        "sequence": st.sampled_from(
+            [None, "0", "1", "01", "-1", "12", str(2**63 - 1), str(2**63), "9" * 40]
+        ),
+        "start": st.sampled_from(["2026-10-25 02:30:00", START]),
+        "channel": st.sampled_from(["", "x", "xy"]),
+        "dstchannel": st.sampled_from(["", "x", "yx"]),
+    }
+)
+
+
+@given(legs, legs, texts)
+def test_legs(one: dict[str, object], other: dict[str, object], text: str) -> None:
+    """Records have one leg's fingerprint exactly if they are of one leg, whatever else they say."""
+    of_one, of_other = known_by(one | {"lastdata": text}), known_by(other)
+    assert (of_one[0] == of_other[0]) is (read(one).leg == read(other).leg)
+    assert len(of_one[0]) == DIGEST_SIZE
+
+
+@given(rows())
+def test_without_uniqueid(row: Row) -> None:
+    """A record without a uniqueid is known by its content alone, in every process alike."""
+    leg, told = known_by(row | {"uniqueid": ""})
+    assert leg == told == digest(read(row | {"uniqueid": ""}))
 
 
 # Read, and made
