@@ -20,6 +20,7 @@ from .send import Sender
 from .sizing import Traffic
 from .stream import CDRStream
 from .transport import HTTPClient, Transport, problem_with_http_client, problem_with_url
+from .turns import Turns
 from .wallclock import Range, WallClock
 from .windows import problem_with_length
 from .wire import Credentials, Key, ReturnType, problem_with_returntype
@@ -118,11 +119,13 @@ class BoxisClient:
         self._base_url = base_url
         self._wall_clock = wall_clock
         retry = retry or RetryPolicy()
+        turns = Turns()
         self._transport = Transport(
             base_url,
             timeout=timeout,
             most_bytes=max_response_bytes,
             http_client=http_client,
+            turns=turns,
         )
         self._sender = Sender(
             self._transport,
@@ -130,6 +133,7 @@ class BoxisClient:
             concurrency=concurrency,
             retry=retry,
             pace=Pace(max_rate),
+            turns=turns,
             returntype=returntype,
         )
         self._fetcher = Fetcher(self._sender, retry=retry, wall_clock=wall_clock)

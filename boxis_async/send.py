@@ -6,8 +6,8 @@ import asyncio
 import logging
 import time
 from collections.abc import Sized
-from contextlib import nullcontext, suppress
-from typing import TYPE_CHECKING, TypeVar, cast
+from contextlib import suppress
+from typing import TYPE_CHECKING, TypeVar
 
 import attrs
 
@@ -20,6 +20,7 @@ from .errors import (
     RecordError,
     WrongLoopError,
 )
+from .turns import take
 from .wire import reply_in_steps, sign
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from .pace import Pace
     from .retry import RetryPolicy
     from .transport import Reply, Transport
+    from .turns import Turns
     from .wire import Answer, Credentials, ReturnType
     from .wire_steps import Build, Steps
 
@@ -124,6 +126,7 @@ class Sender:
         concurrency: int,
         retry: RetryPolicy,
         pace: Pace,
+        turns: Turns,
         returntype: ReturnType,
     ) -> None:
         self._transport = transport
@@ -132,7 +135,7 @@ class Sender:
         self._pace = pace
         self._returntype: ReturnType = returntype
         self._places = asyncio.Semaphore(concurrency)
-        self._reading = asyncio.Lock()
+        self._turns = turns
         self._loop: asyncio.AbstractEventLoop | None = None
         self.clock = ServerClock()
 
@@ -202,10 +205,9 @@ class Sender:
                     raise
             took = _milliseconds(began)
             try:
-                # What is read in parts is read one answer after the other, so that other tasks wait
-                # for a part of one at most, and not for a part of each that has come.
-                async with nullcontext() if build is None else self._reading:
-                    found = await _giving_way(self._found(reply, read, build))
+                # Records are many: their answers are read by turns.
+                by_turns = take if build is None else self._turns.read
+                found = await by_turns(self._found(reply, read, build))
             except ClockError as error:
                 self.clock.note(error.server_time)
                 logger.debug("%s: %s, %.0f ms", told, error, took)
@@ -251,18 +253,6 @@ class Sender:
             answer = yield from reply_in_steps(reply, self._returntype, as_text=is_of_records)
         self.clock.note(answer.server_time)
         return (yield from read(answer))
-
-
-async def _giving_way(steps: Steps[T]) -> T:
-    """Take steps, giving way to other tasks in between."""
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            return cast("T", end.value)
-        # Twice: what became due during the step comes after this task in the loop's next turn.
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
 
 
 def _milliseconds(began: float) -> float:

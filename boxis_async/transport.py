@@ -24,6 +24,7 @@ from .errors import (
     MalformedAnswerError,
     UsageError,
 )
+from .turns import Turns
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
@@ -91,21 +92,23 @@ class Transport:
     Of its own it opens no more than its caller ever has requests in flight at once.
     """
 
-    __slots__ = ("_is_closed", "_lent", "_most_bytes", "_own", "_timeout", "_url")
+    __slots__ = ("_is_closed", "_lent", "_most_bytes", "_own", "_timeout", "_turns", "_url")
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what sends and what receives meet here
         self,
         url: str,
         *,
         timeout: float,
         most_bytes: int,
         http_client: HTTPClient | None = None,
+        turns: Turns | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._url = httpx.URL(url)
         self._timeout = timeout
         self._most_bytes = most_bytes
         self._lent = http_client
+        self._turns = turns or Turns()
         self._own = Connections(
             _maker(is_secure=self._url.scheme == "https"), longest_idle=_LONGEST_IDLE, clock=clock
         )
@@ -158,7 +161,7 @@ class Transport:
             progress = _Progress(client)
             request.extensions["trace"] = progress.note
             with anyio.move_on_after(timeout):
-                return await _exchange(client, request, progress, self._most_bytes)
+                return await _exchange(client, request, progress, self._most_bytes, self._turns)
             what = "no complete answer" if progress.was_sent else "no connection"
             raise AttemptTimeoutError(f"{what} within {timeout:.3g} s", was_sent=progress.was_sent)
 
@@ -243,12 +246,12 @@ class _Progress:
 
 
 async def _exchange(
-    client: _Sending, request: httpx.Request, progress: _Progress, most_bytes: int
+    client: _Sending, request: httpx.Request, progress: _Progress, most_bytes: int, turns: Turns
 ) -> Reply:
     try:
         response = await client.send(request, stream=True, auth=None, follow_redirects=False)
         try:
-            body = await _read(response, most_bytes)
+            body = await _read(response, most_bytes, turns)
         finally:
             await response.aclose()
     except BoxisError:
@@ -279,7 +282,7 @@ async def _exchange(
     )
 
 
-async def _read(response: httpx.Response, most_bytes: int) -> bytes:
+async def _read(response: httpx.Response, most_bytes: int, turns: Turns) -> bytes:
     """Read a body and decompress it, no further than the limit."""
     body = Body(response.headers.get("content-encoding", ""), most_bytes)
     if response.is_stream_consumed:
@@ -290,6 +293,7 @@ async def _read(response: httpx.Response, most_bytes: int) -> bytes:
         async with contextlib.aclosing(chunks):
             async for chunk in chunks:
                 body.add(chunk)
+                await turns.received()
         return body.whole()
     finally:
         # An error is kept while the halves are fetched, and its traceback would keep the body.

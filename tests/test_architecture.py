@@ -34,6 +34,7 @@ FLOORS = (
     "wire_xml",
     "wire",
     "body",
+    "turns",
     "connections",
     "transport",
     "retry",
