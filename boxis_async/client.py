@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from datetime import date, datetime, timedelta, tzinfo
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NoReturn, Self
@@ -366,7 +367,7 @@ def _problem_with_text(value: object, name: str) -> str | None:
         return None
     if not isinstance(value, str):
         return f"{name} must be a str, not {type(value).__name__}"
-    if LONE_SURROGATE.search(value):
+    if re.search(LONE_SURROGATE, value):
         return f"{name} is not valid Unicode: it cannot be sent"
     return None
 

@@ -68,7 +68,7 @@ _NO_EXTRA = Extra()
 # Texts, so that `re` compiles them when first needed: that is rare, and importing is not.
 _ESCAPED = r"(?s)\\(.)"
 _NUMBER = r"[+*#]?[0-9][0-9*#]*"
-_DIRECTION = re.compile(r"\[(inbound|outbound|local)\]|\A(inbound|outbound|local)\Z", re.IGNORECASE)
+_DIRECTION = r"(?i)\[(inbound|outbound|local)\]|\A(inbound|outbound|local)\Z"
 
 
 class _Referable:
@@ -178,7 +178,7 @@ class CDR(_Referable):
     @property
     def direction(self) -> Direction | None:
         """The direction that `userfield` names, as in `[inbound]`, or None."""
-        found = _DIRECTION.search(self.userfield.strip())
+        found = re.search(_DIRECTION, self.userfield.strip())
         return None if found is None else Direction((found[1] or found[2]).lower())
 
     @property

@@ -18,7 +18,6 @@ from os import urandom
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
 
 import attrs
-import cattrs
 
 from .errors import RecordError
 from .models import CDR, Disposition, Extra
@@ -26,6 +25,8 @@ from .wallclock import read_wall
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    import cattrs
 
     from .wallclock import WallClock
 
@@ -85,6 +86,8 @@ def make_converter(clock: WallClock) -> cattrs.Converter:
 
     Structuring raises `RecordError`, naming the field and the value that cannot be read.
     """
+    import cattrs  # noqa: PLC0415 - only who makes a client waits for it
+
     converter = cattrs.Converter()
     read = _row_reader(clock)
     converter.register_structure_hook(CDR, read)

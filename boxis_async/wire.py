@@ -60,7 +60,7 @@ _RESERVED = frozenset(
     {"version", "returntype", "timestamp", "username", "authcode", "section", "action"}
 )
 _ENVELOPE = frozenset({"result", "resulttxt", "params", "timestamp", "timestamperror"})
-_NUMBERED = re.compile(r"[a-z]+_?[0-9]+", re.IGNORECASE)
+_NUMBERED = r"(?i)[a-z]+_?[0-9]+"
 _OK = range(200, 300)
 _REDIRECTED = range(300, 400)
 _REFUSED = range(400, 500)
@@ -162,7 +162,7 @@ def sign(  # noqa: PLR0913 - one argument for each part of the form
     problems = [
         f"{name} is not valid Unicode"
         for name in ("username", "section", "action")
-        if LONE_SURROGATE.search(fields[name])
+        if re.search(LONE_SURROGATE, fields[name])
     ]
     for name, value in parameters.items():
         if name in _RESERVED:
@@ -297,7 +297,7 @@ def rows(answer: Answer) -> dict[str, object] | Built:
             found = fields["cdr"]
             if _is_empty(found):
                 return {}
-        elif not all(map(_NUMBERED.fullmatch, fields)):
+        elif not all(map(re.compile(_NUMBERED).fullmatch, fields)):
             found = None
     if isinstance(found, Built):
         return found
@@ -327,7 +327,7 @@ def problem_with_returntype(returntype: object) -> str | None:
 def _parameter(value: object) -> str:
     if isinstance(value, str):
         # What cannot be written as UTF-8 would fail deep inside, far from its name.
-        if LONE_SURROGATE.search(value):
+        if re.search(LONE_SURROGATE, value):
             raise TypeError("the text is not valid Unicode")
         return value
     # A bool is an int to Python, and "True" a text to PHP: neither is what was meant.

@@ -20,16 +20,13 @@ __all__ = ["LONE_SURROGATE", "json_in_steps", "read_json"]
 
 logger = logging.getLogger("boxis_async")
 
-_LONG_NUMBER = r"[0-9]{6,}"  # compiled by `re` when first needed
-_ENVELOPE_BEGINS = re.compile(
-    r'\{\s*"(?:result|resulttxt|params|timestamp|timestamperror)"\s*:', re.ASCII
-)
-LONE_SURROGATE = re.compile(r"[\ud800-\udfff]")
+# Patterns are texts, so that `re` compiles them when first needed: most never are.
+_LONG_NUMBER = r"[0-9]{6,}"
+_ENVELOPE_BEGINS = r'(?a)\{\s*"(?:result|resulttxt|params|timestamp|timestamperror)"\s*:'
+LONE_SURROGATE = r"[\ud800-\udfff]"
 """Half a character: it can be spelt in JSON or stand in `os.environ`, and cannot be sent."""
 # Both halves of one character, or the beginning of what may be one half alone.
-_SURROGATES = re.compile(
-    r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|\\u[dD]", re.ASCII
-)
+_SURROGATES = r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|\\u[dD]"
 _PAIR_LENGTH = len(r"\ud83d\ude00")
 
 # A notice is short; searching a megabyte of it for an answer would only burn time.
@@ -126,7 +123,8 @@ def _after_notice(text: str, decoder: json.JSONDecoder) -> Steps[int]:
         try:
             answer, end = yield from walk(text, begin, decoder)
         except json.JSONDecodeError as error:
-            if error.pos - begin > _NOTICE_OBJECT_LENGTH or _ENVELOPE_BEGINS.match(text, begin):
+            begins_as_one = re.compile(_ENVELOPE_BEGINS).match(text, begin)
+            if begins_as_one or error.pos - begin > _NOTICE_OBJECT_LENGTH:
                 break  # no part of a notice: this was the answer, and is broken
             continue
         except (ValueError, RecursionError):
@@ -141,7 +139,7 @@ def _after_notice(text: str, decoder: json.JSONDecoder) -> Steps[int]:
 
 def _may_hold_lone_surrogates(text: str, begin: int, end: int) -> bool:
     """Tell whether half a character may be spelt there; most of what looks so is a whole one."""
-    for found in _SURROGATES.finditer(text, begin, end):
+    for found in re.compile(_SURROGATES).finditer(text, begin, end):
         # Behind a further backslash it may be no escape at all.
         if len(found[0]) < _PAIR_LENGTH or text[found.start() - 1] == "\\":
             return True
@@ -151,7 +149,7 @@ def _may_hold_lone_surrogates(text: str, begin: int, end: int) -> bool:
 def _without_lone_surrogates(value: Any) -> Any:  # noqa: ANN401
     """Replace halves of characters, which JSON's escapes can spell and UTF-8 cannot."""
     if isinstance(value, str):
-        return LONE_SURROGATE.sub("�", value)
+        return re.sub(LONE_SURROGATE, "�", value)
     if isinstance(value, dict):
         fields = cast("dict[str, Any]", value)
         return _object(

@@ -31,14 +31,15 @@ _MEMBERS = 64
 _HOLDERS = frozenset({"params", "cdr"})
 """The names under which records stand."""
 
-_OBJECT_BEGINS = re.compile(r'\{[ \t\n\r]*(?=["}])').match
-_NAME_ENDS = re.compile(r"[ \t\n\r]*:[ \t\n\r]*").match
-_MEMBER_ENDS = re.compile(r'[ \t\n\r]*(?:,[ \t\n\r]*(?=")|(?=\}))').match
+# Patterns are texts, so that `re` compiles them with the first answer, and not at import.
+_OBJECT_BEGINS = r'\{[ \t\n\r]*(?=["}])'
+_NAME_ENDS = r"[ \t\n\r]*:[ \t\n\r]*"
+_MEMBER_ENDS = r'[ \t\n\r]*(?:,[ \t\n\r]*(?=")|(?=\}))'
 
 # What stands between two records. It may also stand within one, so a cut there is only a guess.
 _BETWEEN_RECORDS = {
-    "{": re.compile(r'\}[ \t\n\r]*,[ \t\n\r]*(?="[^"\\]*"[ \t\n\r]*:[ \t\n\r]*\{)').search,
-    "[": re.compile(r"\}[ \t\n\r]*,[ \t\n\r]*(?=\{)").search,
+    "{": r'\}[ \t\n\r]*,[ \t\n\r]*(?="[^"\\]*"[ \t\n\r]*:[ \t\n\r]*\{)',
+    "[": r"\}[ \t\n\r]*,[ \t\n\r]*(?=\{)",
 }
 _CLOSING = {"{": "}", "[": "]"}
 
@@ -89,10 +90,11 @@ class _Walk:
         """Read an object member by member: the answer itself, or its `params`."""
         text, decode = self._text, self._decode
         pairs: list[tuple[str, Any]] = []
-        at = _end(_OBJECT_BEGINS(text, begin))
+        name_ends, member_ends = re.compile(_NAME_ENDS).match, re.compile(_MEMBER_ENDS).match
+        at = _end(re.compile(_OBJECT_BEGINS).match(text, begin))
         while not text.startswith("}", at):
             name, at = decode(text, at)
-            at = _end(_NAME_ENDS(text, at))
+            at = _end(name_ends(text, at))
             if name not in holders or not text.startswith(("{", "["), at):
                 value, at = decode(text, at)
             elif name == "params" and text.startswith("{", at):
@@ -100,7 +102,7 @@ class _Walk:
             else:
                 value, at = yield from self._records(at)
             pairs.append((name, value))
-            at = _end(_MEMBER_ENDS(text, at))
+            at = _end(member_ends(text, at))
             if not len(pairs) % _MEMBERS:
                 yield
         return self._object(pairs), at + 1
@@ -109,11 +111,12 @@ class _Walk:
         """Read an object or an array of records, piece by piece."""
         text, build = self._text, self._build
         opening = text[begin]
+        next_cut = re.compile(_BETWEEN_RECORDS[opening]).search
         pieces: list[Any] = []
         built = Built()
         at = begin + 1
         while True:
-            cut = _BETWEEN_RECORDS[opening](text, at + _PIECE)
+            cut = next_cut(text, at + _PIECE)
             if cut is None:
                 piece = f"{opening}{text[at:]}"
             else:
