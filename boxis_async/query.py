@@ -169,8 +169,7 @@ class Pass:
             is_within = (asked.starts_within(cdr.start) for cdr in cdrs)
             cdrs, known_by = _only(is_within, cdrs, known_by)
         if self._query.order == "time" and not _are_in_order(cdrs):
-            keys = [*map(_by_start, cdrs)]
-            places = sorted(range(len(keys)), key=keys.__getitem__)
+            places = _in_order(cdrs)
             cdrs, known_by = [cdrs[at] for at in places], [known_by[at] for at in places]
         return cdrs, known_by
 
@@ -269,14 +268,23 @@ def _only(
 def _are_in_order(cdrs: list[CDR]) -> bool:
     """Tell whether records come sorted, as most servers send them."""
     return all(
-        one.start < other.start or _by_start(one) <= _by_start(other)
+        one.start < other.start or (one.start == other.start and _sequence(one) <= _sequence(other))
         for one, other in pairwise(cdrs)
     )
 
 
-def _by_start(cdr: CDR) -> tuple[datetime, int]:
-    """Sort by the wall-clock start as sent, then by sequence.
+def _in_order(cdrs: list[CDR]) -> list[int]:
+    """Give the numbers of records by the wall-clock start as sent, then by sequence.
 
-    Two datetimes of one zone compare by their wall clock, as Python defines it.
+    Two datetimes of one zone compare by their wall clock, as Python defines it. Sorted twice, as
+    a tuple of both for each record would have the garbage collector run more often.
     """
-    return cdr.start, -1 if cdr.sequence is None else cdr.sequence
+    starts = [cdr.start for cdr in cdrs]
+    sequences = [*map(_sequence, cdrs)]
+    places = sorted(range(len(cdrs)), key=sequences.__getitem__)
+    places.sort(key=starts.__getitem__)
+    return places
+
+
+def _sequence(cdr: CDR) -> int:
+    return -1 if cdr.sequence is None else cdr.sequence
