@@ -280,13 +280,26 @@ def _text(field: str, value: object) -> str:
 
 
 def _extra(value: object) -> str:
-    """Give whatever else was sent as text, a nested value as JSON."""
+    """Give whatever else was sent as text, a nested value as JSON.
+
+    Numbers come as texts. One that does not has lost its spelling: whether it was `1.50` or `1.5`.
+    """
     if isinstance(value, str):
         return value
     try:
+        if _holds_number(value):
+            raise RecordError("a number that is no text", value=value)
         return "" if value is None else json.dumps(value, ensure_ascii=False, sort_keys=True)
     except RecursionError:
         raise RecordError("nested too deep", value=value) from None
+
+
+def _holds_number(value: object) -> bool:
+    if isinstance(value, dict):
+        value = list(cast("dict[str, object]", value).values())
+    if isinstance(value, list):
+        return any(map(_holds_number, cast("list[object]", value)))
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def _whole(text: str) -> int:

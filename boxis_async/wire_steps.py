@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterable
 from typing import Any, TypeAlias, TypeVar, cast
 
-__all__ = ["Build", "Built", "Steps", "at_once"]
+__all__ = ["Build", "Built", "ReadRecords", "Steps", "at_once"]
 
 T = TypeVar("T")
 
@@ -14,6 +14,9 @@ Steps: TypeAlias = Generator[None, None, T]
 
 Build: TypeAlias = Callable[[Iterable[Any]], object]
 """Builds something of some records as they were sent."""
+
+ReadRecords: TypeAlias = Callable[[str], Any]
+"""Reads the JSON of some records, an object or an array; or gives None, to leave it to others."""
 
 
 class Built(list[Any]):

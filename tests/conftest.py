@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
@@ -13,7 +14,7 @@ from loops import LOOPS
 from pytest_asyncio import is_async_test
 from waiting import settled
 
-from boxis_async import BoxisClient, RetryPolicy
+from boxis_async import BoxisClient, RetryPolicy, wire_json
 from boxis_async.testing import LoopbackServer, Provider
 
 if TYPE_CHECKING:
@@ -81,6 +82,16 @@ async def _no_task_left() -> AsyncIterator[None]:
     except TimeoutError:
         left = asyncio.all_tasks() - {this}
         pytest.fail(f"tasks were left behind: {left}")
+
+
+@pytest.fixture(params=["orjson", "json"])
+def reader(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Read records with orjson, then as where it is not installed."""
+    if request.param == "json":
+        monkeypatch.setitem(sys.modules, "boxis_async.wire_orjson", None)
+    wire_json.faster.cache_clear()
+    yield request.param
+    wire_json.faster.cache_clear()
 
 
 @pytest.fixture(scope="session")

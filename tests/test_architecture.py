@@ -30,6 +30,7 @@ FLOORS = (
     "sizing",
     "wire_steps",
     "wire_walk",
+    "wire_orjson",
     "wire_json",
     "wire_xml",
     "wire",
@@ -59,6 +60,7 @@ WINGS = ("cli", "export", "testing", "sync")
 OPTIONAL = {
     "click": "cli",
     "defusedxml": "wire_xml",
+    "orjson": "wire_orjson",
     "pyarrow": "export.arrow",
     "rich": "cli",
     "uvicorn": "testing.loopback",

@@ -101,6 +101,7 @@ def type_of(error: WindowError) -> type[Exception]:
 # Mutations of a good answer
 
 
+@pytest.mark.usefixtures("reader")
 async def test_the_good_answer(make_client: MakeClient) -> None:
     """What is mutated is a complete answer, and the independent reading agrees."""
     assert len(readings(JSON)) == len(readings(XML, "xml")) == 1
@@ -109,6 +110,7 @@ async def test_the_good_answer(make_client: MakeClient) -> None:
 
 
 @pytest.mark.parametrize("returntype", ["json", "xml"])
+@pytest.mark.usefixtures("reader")
 async def test_cut_at_every_byte(make_client: MakeClient, returntype: str) -> None:
     """No beginning of an answer is taken for the answer, wherever it ends."""
     body = (JSON if returntype == "json" else XML).rstrip()
@@ -120,6 +122,7 @@ async def test_cut_at_every_byte(make_client: MakeClient, returntype: str) -> No
 
 @pytest.mark.parametrize("returntype", ["json", "xml"])
 @pytest.mark.parametrize("kind", sorted(MUTATIONS))
+@pytest.mark.usefixtures("reader")
 async def test_mutations(make_client: MakeClient, kind: str, returntype: str) -> None:
     """Whatever happens to an answer, what comes of it is in it, and all that is, or an error."""
     rng = random.Random(f"{kind} {returntype}")
@@ -186,6 +189,7 @@ DEEP = 10_000
     ],
     ids=lambda value: value[-40:].decode("latin-1") if isinstance(value, bytes) else "",
 )
+@pytest.mark.usefixtures("reader")
 async def test_crafted(make_client: MakeClient, body: bytes, error: type[Exception] | None) -> None:
     """Answers of another shape, too deep, too long, twice, with what JSON is not: each is told."""
     assert await Judge(make_client).judge(body) is error
@@ -193,6 +197,7 @@ async def test_crafted(make_client: MakeClient, body: bytes, error: type[Excepti
 
 @pytest.mark.parametrize("depth", [10, 100, 300, 480, 600, 900, 960, 990, 1000, 2000])
 @pytest.mark.parametrize("place", ["extra", "src", "duration", "cdr", "resulttxt"])
+@pytest.mark.usefixtures("reader")
 async def test_any_depth(make_client: MakeClient, depth: int, place: str) -> None:
     """At whichever depth Python gives up, it is an error of ours."""
     deep = "[" * depth + "]" * depth
