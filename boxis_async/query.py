@@ -280,7 +280,7 @@ def _in_order(cdrs: list[CDR]) -> list[int]:
     a tuple of both for each record would have the garbage collector run more often.
     """
     starts = [cdr.start for cdr in cdrs]
-    sequences = [*map(_sequence, cdrs)]
+    sequences = [-1 if cdr.sequence is None else cdr.sequence for cdr in cdrs]
     places = sorted(range(len(cdrs)), key=sequences.__getitem__)
     places.sort(key=starts.__getitem__)
     return places

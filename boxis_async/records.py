@@ -171,22 +171,24 @@ def _row_reader(clock: WallClock) -> Callable[..., CDR]:
         if not uniqueid:
             known_by.append(digest(cdr) * 2)
             return cdr
-        content: tuple[str, ...] = (
-            joined,
-            start,
-            answer or "",
-            end or "",
-            duration or "",
-            billsec or "",
-            disposition or "",
-            sequence or "",
-            before or "",
-            day or "",
-            kind or "",
-            cost or "",
+        content = join(
+            (
+                joined,
+                start,
+                answer or "",
+                end or "",
+                duration or "",
+                billsec or "",
+                disposition or "",
+                sequence or "",
+                before or "",
+                day or "",
+                kind or "",
+                cost or "",
+            )
         )
         if extra:
-            content += tuple(_told(extra))
+            content = join((content, *_told(extra)))
         number: Any = cdr.sequence
         try:
             known_by.append(
@@ -194,14 +196,14 @@ def _row_reader(clock: WallClock) -> Callable[..., CDR]:
                     # Within a uniqueid no two sequences give the same.
                     hash(uniqueid) ^ number,
                     hash(uniqueid + "."),
-                    hash(join(content)),
+                    # As `fingerprint` gives it.
                     hash(content),
+                    hash(content + "."),
                 )
             )
         except (TypeError, struct.error):
             # There is no sequence, or a huge one.
-            of_content = _two_hashes(hash(join(content)), hash(content))
-            known_by.append(fingerprint(leg_text(cdr)) + of_content)
+            known_by.append(fingerprint(leg_text(cdr)) + fingerprint(content))
         return cdr
 
     return read
