@@ -25,6 +25,8 @@ def read_records(text: str) -> Any:  # noqa: ANN401 - whatever JSON holds
     Numbers may stand in it all the same: only the first record is looked through for them. Whoever
     builds something of a number has to refuse it, as its spelling is lost.
     """
+    if _may_have_space_before_colon(text):
+        return None
     try:
         found: dict[str, Any] | list[Any] = orjson.loads(text)
     except ValueError:
@@ -33,10 +35,9 @@ def read_records(text: str) -> Any:  # noqa: ANN401 - whatever JSON holds
     records: Collection[dict[str, Any]] = found.values() if isinstance(found, dict) else found
     if {*map(type, records)} != {dict}:
         return None
-    # Where no space stands before a colon, these are the text's keys, those of values included,
-    # and perhaps more that only look alike. So if they are as many as were found, all were.
-    keys = names + sum(map(len, records))
-    if text.count('":') != keys or _may_have_space_before_colon(text):
+    # Without space before a colon, these are the text's keys, those of values included, and
+    # perhaps more that only look alike. So if they are as many as were found, all were.
+    if text.count('":') != names + sum(map(len, records)):
         return None
     first = next(iter(records))
     return found if _TEXT_OR_NULL.issuperset(map(type, first.values())) else None
