@@ -5,18 +5,28 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from datetime import date
+from random import Random
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 from calls import DAY, NEXT_DAY, call
 from hypothesis import given
 from hypothesis import strategies as st
+from mutations import MUTATIONS
 
-from boxis_async import MalformedAnswerError, WindowError, wire_json
-from boxis_async.testing import Fault, Provider
+from boxis_async import BoxisError, MalformedAnswerError, RecordError, WindowError, wire_json
+from boxis_async.records import Readings, make_converter
+from boxis_async.testing import Fault, Provider, generate_calls
+from boxis_async.testing.wire import numbered, write_json
+from boxis_async.wallclock import WallClock
+from boxis_async.wire import answer_in_steps, read_answer, rows
 from boxis_async.wire_orjson import read_records
+from boxis_async.wire_steps import Built, at_once
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
     from conftest import MakeClient
 
 # JSON of every kind
@@ -193,6 +203,49 @@ async def test_odd_records(
     assert (first.sequence, second.sequence) == (1, 2)
     told = getattr(second, name)
     assert (told if isinstance(value, (int, dict)) else str(told)) == value
+
+
+READ_MANY = make_converter(WallClock("Europe/Zurich")).get_structure_hook(Readings)
+
+
+def outcome(body: bytes, read: Callable[[str], Any] | None) -> object:
+    """Give what a stream makes of an answer: records with their fingerprints, or an error."""
+    patched = pytest.MonkeyPatch()
+    patched.setattr(wire_json, "faster", lambda: read)
+    try:
+        try:
+            answer = at_once(answer_in_steps(body, as_text=True, build=build))
+        except RecordError:
+            answer = read_answer(body, as_text=True)
+        found = rows(answer)
+        return [*found] if isinstance(found, Built) else [build([row]) for row in found.values()]
+    except BoxisError as error:
+        return type(error), str(error)
+    finally:
+        patched.undo()
+
+
+def build(some: Iterable[Any]) -> Any:  # noqa: ANN401 - whatever is built
+    return READ_MANY(some, Readings)
+
+
+@pytest.mark.parametrize("kind", MUTATIONS)
+def test_the_same_of_what_is_broken(kind: str) -> None:
+    """Whatever became of an answer on its way, it is read, or refused, in the same words."""
+    rng = Random(kind)
+    is_read: list[bool] = []
+
+    def read(text: str) -> object:
+        found = read_records(text)
+        is_read.append(found is not None)
+        return found
+
+    made = generate_calls(date(2026, 10, 23), date(2026, 10, 27), calls_per_day=20)
+    for _ in range(100):
+        sent = numbered(rng.sample(made, rng.choice((1, 2, 60))), "list")
+        body = MUTATIONS[kind](write_json({"result": "1", **sent}), rng)
+        assert outcome(body, read) == outcome(body, None)
+    assert kind in ("recode", "cut") or any(is_read)
 
 
 @pytest.mark.parametrize("result_as", ["list", "object"])
