@@ -68,7 +68,8 @@ _NO_EXTRA = Extra()
 # Texts, so that `re` compiles them when first needed: that is rare, and importing is not.
 _ESCAPED = r"(?s)\\(.)"
 _NUMBER = r"[+*#]?[0-9][0-9*#]*"
-_DIRECTION = r"(?i)\[(inbound|outbound|local)\]|\A(inbound|outbound|local)\Z"
+# This one is asked of each record.
+_DIRECTION = re.compile(r"\[(inbound|outbound|local)\]|\A(inbound|outbound|local)\Z", re.IGNORECASE)
 
 
 class _Referable:
@@ -178,7 +179,7 @@ class CDR(_Referable):
     @property
     def direction(self) -> Direction | None:
         """The direction that `userfield` names, as in `[inbound]`, or None."""
-        found = re.search(_DIRECTION, self.userfield.strip())
+        found = _DIRECTION.search(self.userfield.strip())
         return None if found is None else Direction((found[1] or found[2]).lower())
 
     @property
