@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sys
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
@@ -85,13 +84,12 @@ async def _no_task_left() -> AsyncIterator[None]:
 
 
 @pytest.fixture(params=["orjson", "json"])
-def reader(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def reader(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Read records with orjson, then as where it is not installed."""
     if request.param == "json":
-        monkeypatch.setitem(sys.modules, "boxis_async.wire_orjson", None)
-    wire_json.faster.cache_clear()
-    yield request.param
-    wire_json.faster.cache_clear()
+        monkeypatch.setattr(wire_json, "faster", lambda: None)
+    name: str = request.param
+    return name
 
 
 @pytest.fixture(scope="session")

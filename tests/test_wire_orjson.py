@@ -210,19 +210,19 @@ READ_MANY = make_converter(WallClock("Europe/Zurich")).get_structure_hook(Readin
 
 def outcome(body: bytes, read: Callable[[str], Any] | None) -> object:
     """Give what a stream makes of an answer: records with their fingerprints, or an error."""
-    patched = pytest.MonkeyPatch()
-    patched.setattr(wire_json, "faster", lambda: read)
-    try:
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(wire_json, "faster", lambda: read)
         try:
-            answer = at_once(answer_in_steps(body, as_text=True, build=build))
-        except RecordError:
-            answer = read_answer(body, as_text=True)
-        found = rows(answer)
-        return [*found] if isinstance(found, Built) else [build([row]) for row in found.values()]
-    except BoxisError as error:
-        return type(error), str(error)
-    finally:
-        patched.undo()
+            try:
+                answer = at_once(answer_in_steps(body, as_text=True, build=build))
+            except RecordError:
+                answer = read_answer(body, as_text=True)
+            found = rows(answer)
+            if isinstance(found, Built):
+                return [*found]
+            return [build([row]) for row in found.values()]
+        except BoxisError as error:
+            return type(error), str(error)
 
 
 def build(some: Iterable[Any]) -> Any:  # noqa: ANN401 - whatever is built

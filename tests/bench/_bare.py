@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import sys
 import time
 from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
 
 from _canned import START
 
@@ -32,20 +32,8 @@ _READ, _READ_MANY = (_CONVERTER.get_structure_hook(kind) for kind in (CDR, Readi
 @contextlib.contextmanager
 def without_orjson() -> Iterator[None]:
     """Read as where orjson is not installed."""
-    name = "boxis_async.wire_orjson"
-    loaded = sys.modules.get(name)
-    sys.modules[name] = None  # type: ignore[assignment]
-    wire_json.faster.cache_clear()
-    try:
-        wire_json.faster()
+    with patch.object(wire_json, "faster", lambda: None):
         yield
-    finally:
-        if loaded is None:
-            del sys.modules[name]
-        else:
-            sys.modules[name] = loaded
-        wire_json.faster.cache_clear()
-        wire_json.faster()
 
 
 def parse(body: bytes, *, has_fingerprints: bool = True) -> list[CDR]:
