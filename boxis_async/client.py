@@ -9,23 +9,23 @@ from datetime import date, datetime, timedelta, tzinfo
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NoReturn, Self
 
+from ._http.rate_limiter import Pace, problem_with_rate
+from ._http.requester import Sender
+from ._http.transport import HTTPClient, Transport, problem_with_http_client, problem_with_url
+from ._run.adaptive_windows import Traffic
+from ._run.dedupe import UniqueBy, problem_with_unique_by
+from ._run.fetch import Fetcher
+from ._run.prefetch import OnError, Order, Runs
+from ._run.query import Clip, Query
+from ._run.windows import problem_with_length
+from ._wire.answers import Credentials, Key, ReturnType, problem_with_returntype
+from ._wire.json import LONE_SURROGATE
+from ._wire.turns import Turns
+from ._wire.wallclock import Range, WallClock
 from .coverage import Coverage
-from .dedupe import UniqueBy, problem_with_unique_by
 from .errors import ConfigurationError, UsageError
-from .fetch import Fetcher
-from .pace import Pace, problem_with_rate
-from .pump import OnError, Order, Runs
-from .query import Clip, Query
 from .retry import RetryPolicy
-from .send import Sender
-from .sizing import Traffic
 from .stream import CDRStream
-from .transport import HTTPClient, Transport, problem_with_http_client, problem_with_url
-from .turns import Turns
-from .wallclock import Range, WallClock
-from .windows import problem_with_length
-from .wire import Credentials, Key, ReturnType, problem_with_returntype
-from .wire_json import LONE_SURROGATE
 
 if TYPE_CHECKING:
     from types import TracebackType

@@ -15,15 +15,15 @@ from typing import TYPE_CHECKING, Any, Self, cast
 
 import attrs
 
+from ._wire.records import DIGEST_SIZE
+from ._wire.wallclock import read_wall, write_wall
 from .errors import UsageError
 from .models import Window
-from .records import DIGEST_SIZE
-from .wallclock import read_wall, write_wall
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from .windows import Span
+    from ._run.windows import Span
 
 __all__ = ["Coverage", "Ledger", "Marks", "Sealed"]
 

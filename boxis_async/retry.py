@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import stamina
 
+from ._wire.answers import PASSING_STATUSES
 from .errors import (
     AttemptTimeoutError,
     ConnectionFailedError,
@@ -18,7 +19,6 @@ from .errors import (
     TooLargeError,
     UsageError,
 )
-from .wire import PASSING_STATUSES
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable

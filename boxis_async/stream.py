@@ -16,20 +16,20 @@ from functools import partial
 from operator import length_hint
 from typing import TYPE_CHECKING, Self
 
-from .dedupe import Verdict
+from ._http.requester import Tally
+from ._run.dedupe import Verdict
+from ._run.fetch import Asking
+from ._run.prefetch import Run, Runs, abandon
 from .errors import BoxisError, StreamClosedError, WindowError
-from .fetch import Asking
 from .models import CDR, Batch, Plan, Stats, Window
-from .pump import Run, Runs, abandon
-from .send import Tally
 
 if TYPE_CHECKING:
     from datetime import tzinfo
     from types import TracebackType
 
+    from ._run.fetch import Fetcher
+    from ._run.query import Pass, Query
     from .coverage import Coverage
-    from .fetch import Fetcher
-    from .query import Pass, Query
 
 __all__ = ["BatchStream", "CDRStream"]
 

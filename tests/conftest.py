@@ -13,7 +13,8 @@ from loops import LOOPS
 from pytest_asyncio import is_async_test
 from waiting import settled
 
-from boxis_async import BoxisClient, RetryPolicy, wire_json
+from boxis_async import BoxisClient, RetryPolicy
+from boxis_async._wire import json as wire_json
 from boxis_async.testing import LoopbackServer, Provider
 
 if TYPE_CHECKING:

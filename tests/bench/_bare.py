@@ -9,11 +9,12 @@ from unittest.mock import patch
 
 from _canned import START
 
-from boxis_async import CDR, wire_json
-from boxis_async.records import Readings, make_converter
-from boxis_async.wallclock import WallClock
-from boxis_async.wire import Credentials, Key, answer_in_steps, rows, sign
-from boxis_async.wire_steps import at_once
+from boxis_async import CDR
+from boxis_async._wire import json as wire_json
+from boxis_async._wire.answers import Credentials, Key, answer_in_steps, rows, sign
+from boxis_async._wire.cooperative import at_once
+from boxis_async._wire.records import Readings, make_converter
+from boxis_async._wire.wallclock import WallClock
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow.parquet
+from paths import ROOT
 
 from boxis_async.testing import LoopbackServer, Provider, generate_calls
 
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 
     from boxis_async.testing import Row
 
-ROOT = Path(__file__).parents[2]
 START = date(2000, 1, 1)
 PER_DAY = 1000
 FORMATS = ("csv", "jsonl", "parquet")

@@ -24,13 +24,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow.parquet
+from paths import ROOT
 
 from boxis_async.testing import LoopbackServer, Provider, generate_calls
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-ROOT = Path(__file__).parents[2]
 START, END = date(2025, 1, 1), date(2026, 1, 1)
 FORMATS = ("csv", "jsonl", "parquet")
 

@@ -27,7 +27,7 @@ from boxis_async.testing import generate_calls
 from boxis_async.testing.wire import write_json
 
 if TYPE_CHECKING:
-    from boxis_async.dedupe import UniqueBy
+    from boxis_async._run.dedupe import UniqueBy
 
 START = datetime(2020, 1, 1)  # noqa: DTZ001 - the provider's wall clock
 HOUR = timedelta(hours=1)

@@ -8,20 +8,21 @@ import signal
 import subprocess
 import sys
 from datetime import date, timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from exports import names, new_client, read, told, work_folder
+from paths import ROOT
 from waiting import Gate, settled
 
 from boxis_async.export import Format, export, unfinished
 from boxis_async.testing import LoopbackServer, Provider, generate_calls
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from boxis_async import BoxisClient
 
-ROOT = Path(__file__).parents[2]
 BEGIN, END = date(2024, 3, 4), date(2024, 3, 24)
 
 # Checkpoints after each batch; then, if asked to, without the root user's leave to write anywhere,

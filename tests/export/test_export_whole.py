@@ -9,12 +9,12 @@ import pickle
 import subprocess
 import sys
 from datetime import timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from calls import DAY, HOUR, NEXT_DAY, call, hourly, ids
 from exports import each_step, names, read, told, work_folder
+from paths import ROOT
 from waiting import Gate, settled
 
 from boxis_async import BoxisError, UsageError, WindowError
@@ -30,12 +30,12 @@ from boxis_async.export import (
 from boxis_async.testing import Fault, LoopbackServer, Provider
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from conftest import MakeClient
 
     from boxis_async import CDR, BoxisClient, Stats
     from boxis_async.testing import Received
-
-ROOT = Path(__file__).parents[2]
 
 
 def refusing(start: object) -> Any:  # noqa: ANN401 - a plan of faults

@@ -8,10 +8,10 @@ import subprocess
 import sys
 from collections import Counter, defaultdict
 from datetime import UTC, date, datetime, timedelta
-from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import pytest
+from paths import ROOT
 
 from boxis_async.testing import Provider, generate_calls
 
@@ -190,7 +190,7 @@ def test_same_arguments_same_rows() -> None:
             check=True,
             capture_output=True,
             env={**os.environ, "PYTHONHASHSEED": seed},
-            cwd=Path(__file__).parents[2],
+            cwd=ROOT,
         ).stdout
         for seed in ("1", "2")
     }

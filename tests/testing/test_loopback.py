@@ -8,13 +8,13 @@ import logging
 import subprocess
 import sys
 import threading
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import anyio
 import anyio.to_thread
 import httpx
 import pytest
+from paths import ROOT
 from signed_by_hand import form
 
 from boxis_async.testing import Fault, LoopbackServer, Provider
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from boxis_async.testing import Received
 
 
-ROOT = Path(__file__).parents[2]
 ROWS = [{"uniqueid": str(number), "clid": "Zoë"} for number in range(50)]
 
 

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import pytest
+from paths import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 pytest_plugins = ["pytester"]
 
-ROOT = Path(__file__).parents[2]
 PLUGIN = "pytest_boxis_async"
 
 

@@ -1,0 +1,1 @@
+"""One request, sent: its turn, its signature, its answer."""

@@ -1,0 +1,305 @@
+"""The only room that knows httpx: a form out, a status and bytes in, its errors translated."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import re
+import ssl
+import time
+from typing import TYPE_CHECKING, Final, TypeAlias, cast
+from urllib.request import getproxies
+
+import anyio
+import attrs
+import httpx
+
+from boxis_async._wire.turns import Turns
+from boxis_async.errors import (
+    AttemptTimeoutError,
+    BoxisError,
+    ClientClosedError,
+    ConnectionFailedError,
+    MalformedAnswerError,
+    UsageError,
+)
+
+from .connections import Connections
+from .response_body import Body
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Callable
+
+    from boxis_async._wire.answers import Form
+
+__all__ = ["HTTPClient", "Reply", "Transport", "problem_with_http_client", "problem_with_url"]
+
+HTTPClient: TypeAlias = httpx.AsyncClient
+"""What an `http_client` is: the one name of httpx that the rest of the library uses."""
+
+_CLOSED_MEANWHILE: Final = "the HTTP client was closed during the request"
+_LONGEST_IDLE: Final = 5.0
+_ONE: Final = httpx.Limits(
+    max_connections=1, max_keepalive_connections=1, keepalive_expiry=_LONGEST_IDLE
+)
+_PROXIES: Final = frozenset({"http", "https", "all"})
+"""What `getproxies` gives proxies for that httpx minds."""
+# Texts, so that `re` compiles them when a client is made, and not at import.
+_SHOWABLE = r"[^@?#]*"
+_LOOPBACK = r"localhost|127(?:\.[0-9]{1,3}){3}|::1"
+
+
+@attrs.frozen(eq=False)
+class Reply:
+    """What came back over HTTP, whole and decompressed, not yet looked at."""
+
+    status: int
+    body: bytes = attrs.field(repr=False)
+    retry_after: str | None = None
+    location: str | None = None
+
+
+def problem_with_url(url: object, *, allow_insecure: bool) -> str | None:
+    """Say what is wrong with a base URL, or None."""
+    if isinstance(url, str) and not re.fullmatch(_SHOWABLE, url):
+        # Not shown: a password could stand in it.
+        return "base_url must hold no user, query or fragment: give a scheme, a host and a path"
+    try:
+        parsed = httpx.URL(cast("str", url))
+        host = parsed.host
+    except (httpx.InvalidURL, TypeError, ValueError) as error:
+        return f"base_url {url!r} is no URL: {error}"
+    if parsed.scheme not in {"http", "https"} or not host:
+        return f"base_url {url!r} must begin with https:// and name a host"
+    loopback = re.fullmatch(_LOOPBACK, host) is not None
+    if parsed.scheme == "http" and not loopback and not allow_insecure:
+        return (
+            f"base_url {url!r} is not encrypted: whoever listens could replay the authcode; "
+            "use https://, or allow_insecure=True if you know the whole way to be safe"
+        )
+    return None
+
+
+def problem_with_http_client(http_client: object) -> str | None:
+    """Say what is wrong with a client that the user passed in, or None."""
+    if http_client is None or isinstance(http_client, httpx.AsyncClient):
+        return None
+    return f"http_client must be an httpx.AsyncClient, not {type(http_client).__name__}"
+
+
+class Transport:
+    """Sends forms to one URL, over connections of its own or those of a lent client.
+
+    Of its own it opens no more than its caller ever has requests in flight at once.
+    """
+
+    __slots__ = ("_is_closed", "_lent", "_most_bytes", "_own", "_timeout", "_turns", "_url")
+
+    def __init__(  # noqa: PLR0913 - what sends and what receives meet here
+        self,
+        url: str,
+        *,
+        timeout: float,
+        most_bytes: int,
+        http_client: HTTPClient | None = None,
+        turns: Turns | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._url = httpx.URL(url)
+        self._timeout = timeout
+        self._most_bytes = most_bytes
+        self._lent = http_client
+        self._turns = turns or Turns()
+        self._own = Connections(
+            _maker(is_secure=self._url.scheme == "https"), longest_idle=_LONGEST_IDLE, clock=clock
+        )
+        self._is_closed = False
+
+    def check_open(self) -> None:
+        """Refuse to send what cannot be sent.
+
+        Raises:
+            ClientClosedError: This is closed, or the lent client is.
+        """
+        if self._is_closed:
+            raise ClientClosedError("the client is closed: make a new one")
+        if self._lent is not None and self._lent.is_closed:
+            raise ClientClosedError(
+                "the http_client that was passed in is closed: keep it open longer than this client"
+            )
+
+    async def post(self, form: Form, *, at_most: float = math.inf) -> Reply:
+        """Send a form and read the whole answer, within the time-out, and within so many seconds.
+
+        A lent client lends its connections, proxies and certificates only: its headers,
+        cookies, credentials, time-outs and redirects do not apply.
+
+        Raises:
+            AttemptTimeoutError: The attempt took longer than the time-out, all in all.
+            ConnectionFailedError: No connection, or it broke before the answer was complete.
+            MalformedAnswerError: The answer's compression is broken.
+            TooLargeError: The answer is larger than the client takes; the rest is not read.
+            ClientClosedError: This is closed, or the lent client is.
+        """
+        self.check_open()
+        request = httpx.Request(
+            "POST",
+            self._url,
+            content=form.body,
+            headers={
+                "accept": "*/*",
+                "accept-encoding": "gzip",
+                "content-type": "application/x-www-form-urlencoded",
+                "user-agent": "boxis-async",
+            },
+            # One limit on the whole attempt, below; a limit on each read would let an answer
+            # drip for ever.
+            extensions={"timeout": httpx.Timeout(None).as_dict()},
+        )
+        timeout = min(self._timeout, at_most)
+        one = self._own.one() if self._lent is None else contextlib.nullcontext(self._lent)
+        async with one as client:
+            progress = _Progress(client)
+            request.extensions["trace"] = progress.note
+            with anyio.move_on_after(timeout):
+                return await _exchange(client, request, progress, self._most_bytes, self._turns)
+            what = "no complete answer" if progress.was_sent else "no connection"
+            raise AttemptTimeoutError(f"{what} within {timeout:.3g} s", was_sent=progress.was_sent)
+
+    async def aclose(self) -> None:
+        """Close the connections, unless they are lent."""
+        self._is_closed = True
+        await self._own.aclose()
+
+
+class _Connection(httpx.AsyncHTTPTransport):
+    """One connection, without an HTTP client around it.
+
+    Of what a client does, only to find the proxy is of use here; with all the rest, such as
+    cookies, a small request takes a seventh longer.
+    """
+
+    is_closed = False
+
+    async def send(self, request: httpx.Request, **_: object) -> httpx.Response:
+        """Send a request as a client does, and return the response, its body not yet read."""
+        return await self.handle_async_request(request)
+
+    async def aclose(self) -> None:
+        """Close the connection: what is under way over it fails."""
+        self.is_closed = True
+        await super().aclose()
+
+
+_Sending: TypeAlias = HTTPClient | _Connection
+
+
+def _maker(*, is_secure: bool) -> Callable[[], _Sending]:
+    """Give a function that makes what sends over one connection each."""
+    ssl_context: ssl.SSLContext | None = None
+
+    def make() -> _Sending:
+        nonlocal ssl_context
+        try:
+            if ssl_context is None:
+                # One for all: to load the certificates of the authorities takes 20 ms. Without
+                # TLS none are needed, and a context without any trusts nobody.
+                ssl_context = (
+                    httpx.create_ssl_context()
+                    if is_secure
+                    else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+                )
+            if _PROXIES.isdisjoint(getproxies()):
+                return _Connection(verify=ssl_context, limits=_ONE)
+            return httpx.AsyncClient(verify=ssl_context, limits=_ONE)
+        except (OSError, ValueError, ImportError, httpx.InvalidURL) as error:
+            raise UsageError(
+                f"{_told('no connection can be made as the environment asks for', error)}: set "
+                "SSL_CERT_FILE, SSL_CERT_DIR, HTTPS_PROXY and the like right, or none of them"
+            ) from error
+
+    return make
+
+
+class _Progress:
+    """How far an attempt came: whether a failure may be due to what was asked."""
+
+    __slots__ = ("_client", "_is_connecting")
+
+    def __init__(self, client: _Sending) -> None:
+        self._client = client
+        self._is_connecting = False
+
+    @property
+    def was_sent(self) -> bool:
+        """Whether the request was under way; a transport that does not tell has no wires."""
+        return not self._is_connecting
+
+    async def note(self, event: str, _: object) -> None:
+        """Take note of what httpx's transport does: see its extension `trace`."""
+        if event.endswith("send_request_headers.started"):
+            self._is_connecting = False
+            if self._client.is_closed:
+                # httpx closes no connection that is being made: it would be used, and stay open.
+                raise ClientClosedError(_CLOSED_MEANWHILE)
+        elif event.startswith("connection.") and event.endswith(".started"):
+            self._is_connecting = True
+
+
+async def _exchange(
+    client: _Sending, request: httpx.Request, progress: _Progress, most_bytes: int, turns: Turns
+) -> Reply:
+    try:
+        response = await client.send(request, stream=True, auth=None, follow_redirects=False)
+        try:
+            body = await _read(response, most_bytes, turns)
+        finally:
+            await response.aclose()
+    except BoxisError:
+        raise
+    except httpx.TimeoutException as error:
+        # Only a lent client's own transport can say this; ours has no limits.
+        was_sent = not isinstance(error, (httpx.ConnectTimeout, httpx.PoolTimeout))
+        raise AttemptTimeoutError(_told("timed out", error), was_sent=was_sent) from error
+    except httpx.DecodingError as error:
+        raise MalformedAnswerError(_told("the answer's compression is broken", error)) from error
+    except (httpx.UnsupportedProtocol, httpx.InvalidURL, httpx.LocalProtocolError) as error:
+        raise UsageError(_told("the request cannot be sent", error)) from error
+    except Exception as error:
+        # Whatever a lent client's transport may raise ends here: the border to foreign errors.
+        if client.is_closed:
+            raise ClientClosedError(_CLOSED_MEANWHILE) from error
+        was_sent = progress.was_sent and not isinstance(
+            error, (httpx.ConnectError, httpx.ProxyError)
+        )
+        raise ConnectionFailedError(
+            _told("the connection failed", error), was_sent=was_sent
+        ) from error
+    return Reply(
+        response.status_code,
+        body,
+        response.headers.get("retry-after"),
+        response.headers.get("location"),
+    )
+
+
+async def _read(response: httpx.Response, most_bytes: int, turns: Turns) -> bytes:
+    """Read a body and decompress it, no further than the limit."""
+    body = Body(response.headers.get("content-encoding", ""), most_bytes)
+    if response.is_stream_consumed:
+        # A canned response, as tests lend them, is in memory already, and decompressed.
+        return Body("", most_bytes).add(response.content).whole()
+    chunks = cast("AsyncGenerator[bytes, None]", response.aiter_raw())
+    try:
+        async with contextlib.aclosing(chunks):
+            async for chunk in chunks:
+                body.add(chunk)
+                await turns.received()
+        return body.whole()
+    finally:
+        # An error is kept while the halves are fetched, and its traceback would keep the body.
+        body.clear()
+
+
+def _told(what: str, error: Exception) -> str:
+    return f"{what}: {type(error).__name__}" + (f", {error}" if str(error) else "")

@@ -1,0 +1,1 @@
+"""One pass over a range: its windows, their records, each key once."""

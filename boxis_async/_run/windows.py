@@ -1,0 +1,145 @@
+"""A range, cut into windows on the provider's wall clock.
+
+Neighbours share their boundary second. Nobody knows whether the server includes its ends,
+nor whether it looks at a call's start, its end, or both (page "Get Calls History" is
+silent): with a shared second the union of the windows is the undivided request's answer
+under every one of these rules, and the repeats are recognised by their key.
+
+No boundary lies inside a repeated hour. A call that runs through the change can end, on the
+wall clock, before it started: a server that looks at both would give it for the whole range,
+and for neither of two windows that part between its end and its start.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, TypeAlias
+
+from boxis_async.models import CDR, Plan, Stretch, Window
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from boxis_async._wire.wallclock import Range
+
+__all__ = [
+    "SMALLEST",
+    "PlannedWindows",
+    "Span",
+    "boundary",
+    "cut",
+    "halve",
+    "problem_with_length",
+    "smallest",
+]
+
+Span: TypeAlias = tuple[datetime, datetime]
+"""Wall times from the first to the last."""
+
+SMALLEST = timedelta(seconds=1)
+"""The length of the smallest window that can be asked for."""
+
+_FIRST_GUESS = timedelta(days=1)
+
+
+def problem_with_length(window: object) -> str | None:
+    """Say what is wrong with a window's length, or None."""
+    if window is None:
+        return None
+    if not isinstance(window, timedelta):
+        return f"window must be a timedelta or None, not {window!r}"
+    if window < SMALLEST or window % SMALLEST:
+        return f"window must be whole seconds, one or more, as the API asks by them, not {window}"
+    return None
+
+
+def cut(asked: Range | None, window: timedelta | None, spans: Iterable[Span] | None = None) -> Plan:
+    """Cut a range into windows of a length counted from its start; the last may be shorter.
+
+    Args:
+        asked: The range, or None for the one request for everything.
+        window: The length of a window, or None for a first guess of a day.
+        spans: The parts of the range that are to be asked for, each cut from its own start;
+            None is all of it.
+    """
+    length = window or _FIRST_GUESS
+    if asked is None:
+        return Plan((Stretch(None, None, length),))
+    parts = [(asked.start, asked.end)] if spans is None else spans
+    stretches = [part for span in parts for part in _stretches(span, length, asked.repeated)]
+    return Plan(tuple(stretches), guess=window is None)
+
+
+def boundary(wanted: datetime, end: datetime, repeated: Iterable[Span]) -> datetime:
+    """Give the first moment from a wanted one on that may part two windows, or the range's end."""
+    for first, last in repeated:
+        if first < wanted < last:
+            wanted = last
+    return min(wanted, end)
+
+
+class PlannedWindows:
+    """The windows of a plan, one after the other."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._windows = iter(plan)
+        self._left = len(plan)
+
+    @property
+    def left(self) -> bool:
+        """Whether there is something left to ask for."""
+        return self._left > 0
+
+    def next(self, *, is_busy: bool) -> Window | None:  # noqa: ARG002 - nothing is waited for
+        """Give the next window."""
+        self._left -= 1
+        return next(self._windows)
+
+    def learn(self, window: Window, cdrs: Sequence[CDR]) -> None:
+        """Learn nothing: the windows are as long as they were asked to be."""
+
+    def fail(self, window: Window) -> None:
+        """Mind no failure, likewise."""
+
+
+def halve(window: Window, repeated: Iterable[Span]) -> tuple[Window, Window] | None:
+    """Cut a window in two that share their boundary second, each shorter; None if it cannot be.
+
+    The smallest window is a second long: with both ends included it speaks of two.
+    """
+    if window.start is None or window.end is None or window.length <= SMALLEST:
+        return None
+    middle = (window.start + window.length // 2).replace(microsecond=0)
+    for hour in repeated:
+        if hour[0] < middle < hour[1]:
+            edges = [edge for edge in hour if window.start < edge < window.end]
+            if not edges:
+                return None
+            middle = edges[0]
+    return Window(window.start, middle), Window(middle, window.end)
+
+
+def smallest(window: Window) -> Window:
+    """Give the smallest window at the start of one that can be halved."""
+    return window if window.start is None else Window(window.start, window.start + SMALLEST)
+
+
+def _stretches(span: Span, length: timedelta, hours: tuple[Span, ...]) -> Iterator[Stretch]:
+    """Cut a span on a grid, joining the windows whose boundary would lie inside a repeated hour."""
+    at, end = span
+    for first, last in hours:
+        if last <= at or end <= first or at == end:
+            continue
+        whole_before = max(0, (first - at) // length)
+        whole_after = -((at - last) // length)
+        if whole_after - whole_before <= 1:
+            continue
+        begin = at + whole_before * length
+        beyond = end if end - at <= whole_after * length else at + whole_after * length
+        if begin > at:
+            yield Stretch(at, begin, length)
+        yield Stretch(begin, beyond, beyond - begin)
+        at = beyond
+        if at == end:
+            return
+    yield Stretch(at, end, length)

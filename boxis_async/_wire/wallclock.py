@@ -1,0 +1,362 @@
+"""The provider's wall clock: what is asked for in it, and which moment a time in it means.
+
+The API takes and gives local times without an offset (page "Get Calls History"). Once a
+year an hour of them comes twice, and once a year an hour never comes.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
+from functools import cache
+from typing import TYPE_CHECKING
+
+import attrs
+
+from boxis_async.errors import UsageError
+
+if TYPE_CHECKING:
+    from boxis_async.models import CDR
+
+__all__ = ["Range", "WallClock", "read_wall", "write_wall"]
+
+_SECOND = timedelta(seconds=1)
+_DAY = timedelta(days=1)
+_WALL_LENGTH = len("2018-02-06 20:12:56")
+_DAYS_REMEMBERED = 4096
+_HOURS_REMEMBERED = 4096
+_HOUR_LENGTH = len("2018-02-06 20:")
+
+# Clocks are turned back weeks apart; no offset is larger than a day.
+_STEP = timedelta(days=7)
+_MARGIN = timedelta(days=1)
+_FIRST = datetime.min + 2 * _MARGIN  # noqa: DTZ901 - a wall time
+_LAST = datetime.max - 2 * _MARGIN  # noqa: DTZ901 - a wall time
+
+# `sip022.voice.boxis.net-1517944376.108168`: Asterisk writes [system name-]epoch.count.
+# A text, which `re` compiles when first needed: in the hour of the year that comes twice.
+_EPOCH = r"(?:\A|-)([0-9]{9,11})\.[0-9]+\Z"
+
+
+def read_wall(text: str) -> datetime:
+    """Read a wall time as the provider writes it, `yyyy-mm-dd hh:mm:ss`.
+
+    Raises:
+        ValueError: The text has another form, or there is no such time.
+    """
+    # `fromisoformat` is fast, but takes far more forms than this one.
+    if (
+        len(text) != _WALL_LENGTH
+        or text[4] != "-"
+        or text[7] != "-"
+        or text[10] != " "
+        or text[13] != ":"
+        or text[16] != ":"
+    ):
+        raise ValueError("not a time of the form yyyy-mm-dd hh:mm:ss")
+    return datetime.fromisoformat(text)
+
+
+def write_wall(wall: datetime) -> str:
+    """Write a wall time the way the API takes it."""
+    return wall.isoformat(" ", "seconds")
+
+
+@attrs.frozen(eq=False)
+class Range:
+    """What the user asks for, on the provider's wall clock.
+
+    `start` and `end` are what the server is asked for: naive, in whole seconds. `clip_from`
+    and `clip_to` are the user's own ends: in UTC when they were aware, else wall times.
+    `not_before` and `not_after` are in UTC, and set only where that end lay in a repeated
+    hour, all of which is then asked for. `repeated` lists the wall times that come twice in
+    the range, from the first (in) to the last (out) of each hour.
+    """
+
+    start: datetime
+    end: datetime
+    clip_from: datetime
+    clip_to: datetime
+    not_before: datetime | None = None
+    not_after: datetime | None = None
+    repeated: tuple[tuple[datetime, datetime], ...] = ()
+
+    @property
+    def reaches_too_far(self) -> bool:
+        """Whether more is asked for than was meant, so that what comes is to be sifted."""
+        return self.not_before is not None or self.not_after is not None
+
+    def holds(self, cdr: CDR) -> bool:
+        """Tell whether a record's own span, told apart in the repeated hour, meets the range.
+
+        A span that cannot be told apart, for want of an epoch, reaches over all the
+        moments it may mean: no record is left out on a guess.
+        """
+        moments = [cdr.start] if cdr.end is None else [cdr.start, cdr.end]
+        if _is_ambiguous(cdr.start) and _epoch(cdr.uniqueid) is None:
+            moments += [moment.replace(fold=fold) for moment in moments for fold in (0, 1)]
+        span = [moment.timestamp() for moment in moments]
+        if self.not_before is not None and max(span) < self.not_before.timestamp():
+            return False
+        return self.not_after is None or min(span) <= self.not_after.timestamp()
+
+    def is_trimmed(self, start: datetime, end: datetime) -> bool:
+        """Tell whether records of a part of the range may be left out for lying after its end."""
+        return self.not_after is not None and any(
+            hour[1] == self.end and hour[0] < end and start < hour[1] for hour in self.repeated
+        )
+
+    def starts_within(self, start: datetime) -> bool:
+        """Tell whether a record that starts then lies in `[clip_from, clip_to)`."""
+        # Two aware datetimes of different zones compare as the moments they are.
+        wall = start.replace(tzinfo=None)
+        return (wall if self.clip_from.tzinfo is None else start) >= self.clip_from and (
+            wall if self.clip_to.tzinfo is None else start
+        ) < self.clip_to
+
+
+class WallClock:
+    """The local time of one zone, in both directions."""
+
+    __slots__ = ("_hours", "_turned_back", "_within_hour", "zone")
+
+    def __init__(self, timezone: str | tzinfo) -> None:
+        """Look up a zone by its IANA name.
+
+        Raises:
+            UsageError: There is no such zone, or the system has no time zone database.
+        """
+        self.zone = _zone(timezone)
+        self._turned_back: dict[int, bool] = {}
+        # When hours begin, by how they are written: none of a day that has an hour twice.
+        self._hours: dict[str, datetime] = {}
+        self._within_hour = _within_hour()
+
+    def now(self, clock: float) -> datetime:
+        """Give the aware local time for a clock in Unix seconds."""
+        return datetime.fromtimestamp(clock, self.zone)
+
+    def settled(self, clock: float) -> datetime:
+        """Give the wall time that is surely past at a clock in Unix seconds, naive.
+
+        In a repeated hour that is its beginning: what comes after it may come again.
+        """
+        wall = _floored(self.now(clock).replace(tzinfo=None, fold=0))
+        hour = self._repeated_hour(wall)
+        return wall if hour is None else hour[0]
+
+    def ask(self, datefrom: date, dateto: date) -> Range:
+        """Turn the user's ends into the range to ask for.
+
+        Aware datetimes are converted, naive ones are taken as the provider's wall clock,
+        dates as midnight. The start is floored and the end raised to the whole second.
+
+        Raises:
+            UsageError: The start lies after the end, or an end is past what a datetime holds.
+        """
+        given_from, given_to = _given(datefrom), _given(dateto)
+        try:
+            first, last = self._wall(given_from), self._wall(given_to)
+            start, end = _floored(first), _raised(last)
+        except OverflowError as error:
+            raise UsageError(
+                f"datefrom ({datefrom}) or dateto ({dateto}) lies too near to the end of "
+                "time: give one within the years 2 to 9998"
+            ) from error
+        comparable = given_from.tzinfo is not None and given_to.tzinfo is not None
+        if (given_from > given_to) if comparable else (first > last):
+            raise UsageError(
+                f"datefrom ({datefrom}) lies after dateto ({dateto}): give the earlier one first"
+            )
+        not_before = not_after = None
+        if given_from.tzinfo is not None and (hour := self._repeated_hour(start)):
+            start, not_before = hour[0], _floored(given_from)
+        if given_to.tzinfo is not None and (
+            hour := self._repeated_hour(end) or self._repeated_hour(last)
+        ):
+            end, not_after = hour[1], _raised(given_to)
+        repeated = self._repeated_between(start, end)
+        return Range(start, end, given_from, given_to, not_before, not_after, repeated)
+
+    def moment(self, text: str) -> datetime:
+        """Read a wall time of a day without a repeated hour, as nearly all are, and that fast.
+
+        Raises:
+            KeyError: It is another one, or none at all: leave it to `read_wall` and `moments`.
+        """
+        hour = text[:_HOUR_LENGTH]
+        began = self._hours.get(hour) or self._begin(hour)
+        return began + self._within_hour[text[_HOUR_LENGTH:]]
+
+    def moments(
+        self, start: datetime, answer: datetime | None, end: datetime | None, uniqueid: str
+    ) -> tuple[datetime, datetime | None, datetime | None]:
+        """Tell which moments the wall times of one record mean, as aware datetimes.
+
+        In the repeated hour a start is the earliest occurrence not before the epoch inside
+        the `uniqueid` (without one, the first), and answer and end are the earliest not
+        before the start. A time that does not exist in spring is carried as sent.
+        """
+        began = start.replace(tzinfo=self.zone)
+        answered = None if answer is None else answer.replace(tzinfo=self.zone)
+        ended = None if end is None else end.replace(tzinfo=self.zone)
+        if self._is_turned_back_on(began) and (epoch := _epoch(uniqueid)) is not None:
+            began = _earliest(began, epoch)
+        if answered is not None and self._is_turned_back_on(answered):
+            answered = _earliest(answered, began.timestamp())
+        if ended is not None and self._is_turned_back_on(ended):
+            ended = _earliest(ended, began.timestamp())
+        return began, answered, ended
+
+    def _wall(self, given: datetime) -> datetime:
+        if given.tzinfo is None:
+            return given
+        return given.astimezone(self.zone).replace(tzinfo=None, fold=0)
+
+    def _begin(self, hour: str) -> datetime:
+        """Read when an hour begins, and remember it."""
+        try:
+            began = read_wall(f"{hour}00:00")
+        except ValueError:
+            raise KeyError(hour) from None
+        moment = began.replace(tzinfo=self.zone)
+        # The hour 24 of a day, which some Pythons read, is not one that a time may lie in.
+        if write_wall(began)[:_HOUR_LENGTH] != hour or self._is_turned_back_on(moment):
+            raise KeyError(hour)
+        if len(self._hours) >= _HOURS_REMEMBERED:
+            self._hours.clear()
+        self._hours[hour] = moment
+        return moment
+
+    def _is_turned_back_on(self, moment: datetime) -> bool:
+        """Tell whether the clock is turned back on the day of a moment, and remember it."""
+        day = moment.toordinal()
+        known = self._turned_back.get(day)
+        if known is None:
+            midnight = datetime.combine(moment.date(), time(), self.zone)
+            try:
+                # An hour repeated around midnight belongs to the day that it began on.
+                known = _offset(midnight) > _offset((midnight + _DAY).replace(fold=1))
+            except OverflowError:
+                known = False
+            if len(self._turned_back) >= _DAYS_REMEMBERED:
+                self._turned_back.clear()
+            self._turned_back[day] = known
+        return known
+
+    def _repeated_hour(self, wall: datetime) -> tuple[datetime, datetime] | None:
+        """Find the repeated wall times around one, from the first (in) to the last (out)."""
+        wall = _floored(wall)
+        first = wall.replace(tzinfo=self.zone, fold=0)
+        if not _is_ambiguous(first):
+            return None
+        before, after = _offset(first), _offset(first.replace(fold=1))
+        # The clock is turned back somewhere between the two moments that the wall time means.
+        return self._hour_between(_utc(wall - before), _utc(wall - after))
+
+    def _repeated_between(
+        self, start: datetime, end: datetime
+    ) -> tuple[tuple[datetime, datetime], ...]:
+        """List the wall times that come twice between two wall times."""
+        found: list[tuple[datetime, datetime]] = []
+        low, last = (_utc(min(max(wall, _FIRST), _LAST)) for wall in (start, end))
+        low, last = low - _MARGIN, last + _MARGIN
+        while low < last:
+            high = last if last - low <= _STEP else low + _STEP
+            if _offset(low.astimezone(self.zone)) > _offset(high.astimezone(self.zone)):
+                found.append(self._hour_between(low, high))
+            low = high
+        return tuple(hour for hour in found if hour[1] > start and hour[0] < end)
+
+    def _hour_between(self, low: datetime, high: datetime) -> tuple[datetime, datetime]:
+        """Find the wall times that come twice, where the clock is turned back in between."""
+        before = _offset(low.astimezone(self.zone))
+        after = _offset(high.astimezone(self.zone))
+        while high - low > _SECOND:
+            middle = (low + (high - low) / 2).replace(microsecond=0)
+            if _offset(middle.astimezone(self.zone)) == before:
+                low = middle
+            else:
+                high = middle
+        change = high.replace(tzinfo=None)
+        return change + after, change + before
+
+
+@cache
+def _within_hour() -> dict[str, timedelta]:
+    """Give how far into an hour a time lies, by its minutes and seconds; made when first needed."""
+    return {
+        f"{minutes:02}:{seconds:02}": timedelta(minutes=minutes, seconds=seconds)
+        for minutes in range(60)
+        for seconds in range(60)
+    }
+
+
+def _zone(timezone: str | tzinfo) -> tzinfo:
+    if isinstance(timezone, tzinfo):
+        try:
+            offset = datetime(2000, 1, 1, tzinfo=UTC).astimezone(timezone).utcoffset()
+        except (NotImplementedError, ValueError, TypeError):
+            offset = None
+        if offset is None:
+            raise UsageError(f"timezone {type(timezone).__name__} has no offset from UTC")
+        return timezone
+    # Here, as it reads how Python was built to know where the zones are: that would be a tenth of
+    # the time that importing this package takes on top of what it stands on.
+    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError  # noqa: PLC0415
+
+    try:
+        return ZoneInfo(timezone)
+    except (ZoneInfoNotFoundError, ValueError, OSError, TypeError, AttributeError) as error:
+        raise UsageError(
+            f"timezone {timezone!r} is not known: give an IANA name such as 'Europe/Zurich', "
+            "and install the package tzdata where the system has no time zone database"
+        ) from error
+
+
+def _given(end: date) -> datetime:
+    """Give the user's end exactly as meant: in UTC when aware, else as a wall time."""
+    if not isinstance(end, datetime):
+        return datetime.combine(end, time())
+    try:
+        if end.utcoffset() is None:
+            return end.replace(tzinfo=None, fold=0)
+        return end.astimezone(UTC)
+    except OverflowError as error:
+        raise UsageError(f"{end} lies too near to the end of time") from error
+    except NotImplementedError as error:
+        raise UsageError("a datetime's tzinfo has no offset from UTC") from error
+
+
+def _utc(wall: datetime) -> datetime:
+    return wall.replace(tzinfo=UTC)
+
+
+def _floored(exact: datetime) -> datetime:
+    return exact.replace(microsecond=0)
+
+
+def _raised(exact: datetime) -> datetime:
+    return exact.replace(microsecond=0) + _SECOND if exact.microsecond else exact
+
+
+def _offset(moment: datetime) -> timedelta:
+    return moment.utcoffset() or timedelta(0)
+
+
+def _is_ambiguous(moment: datetime) -> bool:
+    # In spring's gap the offsets differ too, but the other way round.
+    return _offset(moment.replace(fold=0)) > _offset(moment.replace(fold=1))
+
+
+def _epoch(uniqueid: str) -> int | None:
+    found = re.search(_EPOCH, uniqueid)
+    return None if found is None else int(found[1])
+
+
+def _earliest(moment: datetime, not_before: float) -> datetime:
+    """Choose the earliest occurrence of a wall time not before a moment, else the last one."""
+    if not _is_ambiguous(moment):
+        return moment
+    first = moment.replace(fold=0)
+    return first if first.timestamp() >= not_before else moment.replace(fold=1)

@@ -1,0 +1,95 @@
+"""The command line as tests use it: in this process, and as a process of its own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from typing import TYPE_CHECKING, Any, Self
+
+from click.testing import CliRunner, Result
+from paths import ROOT
+
+from boxis_async.cli.main import boxis as group
+
+if TYPE_CHECKING:
+    import signal
+    from collections.abc import Callable, Mapping
+
+    from boxis_async.testing import Provider
+
+WITHIN = 30
+
+
+def invoke(*arguments: str, **settings: Any) -> Result:  # noqa: ANN401 - whatever click takes
+    """Run a command in this process, its output canned; an unexpected error is raised."""
+    result = CliRunner().invoke(group, list(arguments), prog_name="boxis", **settings)
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result
+
+
+def environment(**more: str) -> dict[str, str]:
+    """Give a process of its own the environment of this one, and the package."""
+    return os.environ | {"PYTHONPATH": str(ROOT), "COLUMNS": "80"} | more
+
+
+def boxis(*arguments: str, **settings: Any) -> subprocess.CompletedProcess[str]:  # noqa: ANN401
+    """Run a command as a process of its own, to its end."""
+    settings = {"env": environment(), "stdin": subprocess.DEVNULL} | settings
+    return subprocess.run(
+        [sys.executable, "-W", "error", "-m", "boxis_async", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=WITHIN,
+        check=False,
+        **settings,
+    )
+
+
+class Running:
+    """A command that runs as a process of its own; it does not outlive the block."""
+
+    def __init__(self, *arguments: str, env: Mapping[str, str] | None = None) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-W", "error", "-m", "boxis_async", *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=environment() if env is None else env,
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.kill()
+        self.process.communicate(timeout=WITHIN)
+
+    def ended_by(self, number: signal.Signals) -> tuple[int, str, str]:
+        """Send a signal, and give the exit code and both outputs."""
+        self.process.send_signal(number)
+        output, errors = self.process.communicate(timeout=WITHIN)
+        return self.process.returncode, output, errors
+
+
+def wait_for(condition: Callable[[], object]) -> None:
+    """Look again and again until something holds in another process or thread."""
+    deadline = time.monotonic() + WITHIN
+    pause = threading.Event()
+    while not condition():
+        assert time.monotonic() < deadline, "it never came to be"
+        pause.wait(0.005)
+
+
+def connection_of(provider: Provider, url: str) -> dict[str, str]:
+    """Give the environment variables that lead to a provider."""
+    return {
+        "BOXIS_USERNAME": provider.username,
+        "BOXIS_API_KEY": provider.api_key,
+        "BOXIS_TENANT": provider.tenant,
+        "BOXIS_BASE_URL": url,
+    }

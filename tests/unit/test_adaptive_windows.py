@@ -1,0 +1,324 @@
+"""Windows that are sized by what comes back: they cover the range, and bring what they aim at."""
+
+# Naive datetimes here are the provider's wall clock.
+# ruff: noqa: DTZ001, DTZ901
+
+from __future__ import annotations
+
+import asyncio
+import random
+from bisect import bisect_left, bisect_right
+from datetime import date, datetime, timedelta
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import pytest
+from calls import DAY, HOUR, NEXT_DAY, call, ids, ids_of
+from hypothesis import given
+from hypothesis import strategies as st
+from strategies import ZURICH, seconds_in
+
+from boxis_async._run.adaptive_windows import SizedWindows, Traffic
+from boxis_async.models import CDR, Window
+from boxis_async.testing import Fault, Provider, generate_calls
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from conftest import MakeClient
+
+    from boxis_async._run.fetch import Piece
+
+
+AUTUMN = datetime(2024, 10, 27, 2), datetime(2024, 10, 27, 3)
+"""The hour that comes twice."""
+LONGEST, SHORTEST = timedelta(days=31), timedelta(minutes=1)
+
+
+@st.composite
+def learned(draw: st.DrawFn) -> Traffic:
+    """Draw what may have been learned: any windows, with any records in them."""
+    traffic = Traffic()
+    for _ in range(draw(st.integers(0, 6))):
+        start = draw(seconds_in(datetime(2024, 10, 1), datetime(2024, 11, 30)))
+        length = draw(st.sampled_from([0, 1, 59, 3600, 86_400, 40 * 86_400]))
+        count = draw(st.sampled_from([0, 1, 900, 20_000]))
+        starts = [start + timedelta(seconds=length * place / (count + 1)) for place in range(count)]
+        traffic.learn(Window(start, start + timedelta(seconds=length)), starts)
+    return traffic
+
+
+def taken(windows: SizedWindows) -> Iterator[Window]:
+    """Take all windows, as if each came back before the next is chosen."""
+    while windows.left:
+        window = windows.next(is_busy=False)
+        assert window is not None
+        yield window
+
+
+@given(
+    learned(),
+    seconds_in(datetime(2024, 10, 20), datetime(2024, 10, 30)),
+    st.one_of(st.integers(0, 7200), st.integers(0, 90 * 86_400)),
+    st.one_of(st.none(), st.integers(1, 5000)),
+)
+def test_they_cover_the_range(
+    traffic: Traffic, start: datetime, seconds: int, row_limit: int | None
+) -> None:
+    """Whatever was learned, the windows tile the range by whole seconds, within sane bounds."""
+    end = start + timedelta(seconds=seconds)
+    windows = list(taken(SizedWindows([(start, end)], [AUTUMN], traffic, row_limit)))
+    assert (windows[0].start, windows[-1].end) == (start, end)
+    assert all(one.end == other.start for one, other in pairwise(windows))
+    for window in windows[:-1]:
+        assert window.end is not None
+        assert window.end.microsecond == 0
+        assert not AUTUMN[0] < window.end < AUTUMN[1]
+        assert SHORTEST <= window.length <= LONGEST + HOUR
+    assert windows[-1].length <= LONGEST + HOUR
+
+
+@given(learned())
+def test_spans_are_kept_apart(traffic: Traffic) -> None:
+    """What need not be asked for is not, and each part begins with a window of its own."""
+    spans = [(DAY, DAY + HOUR), (DAY + 5 * HOUR, DAY + 5 * HOUR), (NEXT_DAY, NEXT_DAY + 9 * HOUR)]
+    windows = list(taken(SizedWindows(spans, [], traffic, None)))
+    assert {window.start for window in windows} >= {start for start, _ in spans}
+    assert {window.end for window in windows} >= {end for _, end in spans}
+    assert sum((window.length for window in windows), timedelta(0)) == 10 * HOUR
+
+
+@pytest.mark.parametrize(
+    ("start", "end"),
+    [
+        (datetime.min, datetime(1, 3, 1)),
+        (datetime(9999, 11, 1), datetime(9999, 12, 31, 23, 59, 59)),
+    ],
+)
+def test_the_ends_of_time(start: datetime, end: datetime) -> None:
+    """The first and the last windows that there can be are chosen as all others."""
+    traffic = Traffic()
+    windows = SizedWindows([(start, end)], [], traffic, None)
+    ends = [start]
+    for window in taken(windows):
+        assert window.start == ends[-1]
+        assert window.end is not None
+        ends.append(window.end)
+        traffic.learn(window, [])
+    assert ends[-1] == end
+
+
+def test_it_waits_for_what_it_cannot_know() -> None:
+    """While nothing is known, one window is sent ahead; far beyond what is known, one again."""
+    traffic = Traffic()
+    windows = SizedWindows([(DAY, DAY + timedelta(days=365))], [], traffic, None)
+    first = windows.next(is_busy=False)
+    assert first == Window(DAY, DAY + 6 * HOUR)
+    assert windows.next(is_busy=True) is None
+    traffic.learn(first, [DAY + HOUR])
+    second = windows.next(is_busy=True)
+    assert second is None
+    second = windows.next(is_busy=False)
+    assert second is not None
+    assert second.length == 4 * first.length
+
+
+def test_a_day_is_asked_for_at_once() -> None:
+    """Up to a day is one window while nothing is known."""
+    windows = SizedWindows([(DAY, NEXT_DAY)], [], Traffic(), None)
+    assert list(taken(windows)) == [Window(DAY, NEXT_DAY)]
+
+
+def starts_by_day(
+    days: int, records: int, hours: dict[int, float], seed: int = 0
+) -> list[datetime]:
+    """Make up when calls start: so many each working day, a fifth of it at weekends."""
+    rng = random.Random(seed)
+    found: list[datetime] = []
+    for day in (DAY + timedelta(days=number) for number in range(days)):
+        count = records if day.weekday() < 5 else records // 5
+        drawn = rng.choices(list(hours), list(hours.values()), k=count)
+        found += [day + timedelta(hours=hour, seconds=rng.randrange(3600)) for hour in drawn]
+    return sorted(found)
+
+
+def asked_for(starts: list[datetime], days: int, seed: int = 0) -> list[tuple[Window, int]]:
+    """Ask for all of them, eight windows at a time, and tell how many each brought."""
+    rng = random.Random(seed)
+    traffic = Traffic()
+    windows = SizedWindows([(DAY, DAY + timedelta(days=days))], [], traffic, None)
+    under_way: list[Window] = []
+    found: list[tuple[Window, int]] = []
+    while windows.left or under_way:
+        if windows.left and len(under_way) < 8:
+            window = windows.next(is_busy=bool(under_way))
+            if window is not None:
+                under_way.append(window)
+                continue
+        window = under_way.pop(rng.randrange(len(under_way)))
+        assert window.start is not None
+        assert window.end is not None
+        brought = starts[bisect_left(starts, window.start) : bisect_right(starts, window.end)]
+        traffic.learn(window, brought)
+        found.append((window, len(brought)))
+    return sorted(found, key=lambda pair: pair[0].start or DAY)
+
+
+def test_records_from_elsewhere_make_no_window_shorter() -> None:
+    """Where a server minds no dates, or gives ended calls, a shorter window brings no fewer."""
+    starts = starts_by_day(60, 500, OFFICE)
+    cdrs = [CDR(start=start.replace(tzinfo=ZURICH)) for start in starts]
+    found: list[list[Window]] = []
+    for gives_all in (False, True):
+        windows = SizedWindows([(DAY, DAY + timedelta(days=60))], [], Traffic(), None)
+        found.append([])
+        for window in taken(windows):
+            assert window.start is not None
+            assert window.end is not None
+            part = slice(bisect_left(starts, window.start), bisect_right(starts, window.end))
+            windows.learn(window, cdrs if gives_all else cdrs[part])
+            found[-1].append(window)
+    assert found[0] == found[1]
+    assert len(found[0]) < 40
+
+
+@pytest.mark.parametrize("way", ["answers", "errors"])
+async def test_an_outage_is_not_waited_through(
+    make_client: MakeClient, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    """Windows that fail teach nothing: the next ones are sent at once, and not one by one."""
+    provider = Provider(faults=lambda _: Fault("refuse"), latency=0.01)
+    client = make_client(provider)
+    under_way: set[object] = set()
+    most = 0
+
+    async def fail(window: Window, asking: object) -> list[Piece]:
+        nonlocal most
+        under_way.add(window)
+        most = max(most, len(under_way))
+        await asyncio.sleep(0.01)
+        under_way.remove(window)
+        raise ZeroDivisionError(f"{window} {asking}")
+
+    if way == "errors":
+        monkeypatch.setattr(client._fetcher, "fetch", fail)
+    stream = client.cdrs(DAY, DAY + timedelta(days=90), on_error="collect")
+    assert await stream.to_list() == []
+    assert max(most, provider.peak_in_flight) == 8
+    # About a day each, as far as it is guessed.
+    assert 30 < len(stream.failures) < 180
+
+
+OFFICE = dict(zip(range(7, 19), (2, 6, 10, 10, 8, 4, 5, 9, 10, 8, 5, 1), strict=True))
+SHIFTS = {22: 1.0, 23: 2.0, 0: 3.0, 1: 3.0, 2: 2.0, 3: 1.0}
+FLAT = dict.fromkeys(range(24), 1.0)
+
+
+@pytest.mark.parametrize("hours", [OFFICE, SHIFTS, FLAT], ids=["office", "shifts", "flat"])
+@pytest.mark.parametrize(
+    ("records", "days"), [(20, 365), (500, 92), (3000, 60), (10_000, 28)], ids=str
+)
+def test_hardly_more_requests_than_the_best(
+    records: int, days: int, hours: dict[int, float]
+) -> None:
+    """It takes at most 1.3 times the requests of the best length, for quiet tenants and busy."""
+    starts = starts_by_day(days, records, hours)
+    found = [count for _, count in asked_for(starts, days)]
+    # Of windows of one length whose answers hold 1,000 records on average, or of 31 days.
+    best = max(len(starts) / 1000, days / 31)
+    assert len(found) <= 1.3 * best + 1
+    if records >= 500:
+        usual = sorted(found)
+        assert 800 <= usual[len(usual) // 2] <= 1200
+        # But for the first ones, which were sent before much was known.
+        assert usual[-10] <= 4000
+
+
+def test_nights_and_mornings() -> None:
+    """Windows reach through the night, and are short in the morning."""
+    windows = [window for window, _ in asked_for(starts_by_day(28, 10_000, OFFICE), 28)[100:]]
+    nights = [window.length for window in windows if window.start and window.start.hour >= 18]
+    days = [window.length for window in windows if window.start and 9 <= window.start.hour <= 10]
+    assert len(nights) + len(days) > 20
+    assert min(nights, default=24 * HOUR) > 10 * HOUR
+    assert sorted(days)[len(days) // 2] < 3 * HOUR
+
+
+def test_a_rush() -> None:
+    """Days on which five times as many call are asked for in shorter windows before long."""
+    calm, rush = (starts_by_day(42, records, OFFICE) for records in (2000, 10_000))
+    begin, end = DAY + timedelta(days=28), DAY + timedelta(days=32)
+    starts = sorted(
+        [start for start in calm if not begin <= start < end]
+        + [start for start in rush if begin <= start < end]
+    )
+    found = asked_for(starts, 42)
+    in_the_rush = [count for window, count in found if window.start and begin <= window.start < end]
+    assert sum(in_the_rush) > 30_000
+    assert sorted(in_the_rush)[len(in_the_rush) // 2] < 2000
+    after = [count for window, count in found if window.start and window.start > end + 3 * HOUR]
+    assert sum(after) / len(after) > 500
+
+
+async def test_what_was_learned_serves_the_next_stream(make_client: MakeClient) -> None:
+    """A client remembers how busy a tenant is, and apart from others."""
+    start, end = date(2025, 1, 6), date(2025, 2, 3)
+    rows = generate_calls(start, end, calls_per_day=50)
+    provider = Provider(rows, tenants={"VOICE-2": rows})
+    client = make_client(provider)
+    first = client.cdrs(start, end, unique_by="leg")
+    again = client.cdrs(start, end, unique_by="leg")
+    other = client.cdrs(start, end, unique_by="leg", tenant="VOICE-2")
+    for stream in (first, again, other):
+        assert len(await stream.to_list()) == len(rows)
+    assert again.stats.requests < first.stats.requests == other.stats.requests
+
+
+async def test_of_many_tenants_the_first_is_forgotten(make_client: MakeClient) -> None:
+    """What a client remembers is bounded."""
+    client = make_client(Provider())
+    for number in range(1100):
+        client.cdrs(DAY, NEXT_DAY, tenant=f"VOICE-{number}")
+    assert len(client._traffic) == 1000
+    assert "VOICE-1099" in client._traffic
+    assert "VOICE-0" not in client._traffic
+
+
+async def test_the_row_limit_is_minded(make_client: MakeClient) -> None:
+    """Where answers are cut off at so many records, windows aim at half of that."""
+    start, end = date(2025, 1, 1), date(2025, 1, 29)
+    rows = generate_calls(start, end, calls_per_day=200)
+    provider = Provider(rows, row_limit=200)
+    stream = make_client(provider).cdrs(start, end, unique_by="leg", row_limit=200)
+    found = [len(batch.cdrs) async for batch in stream.batches()]
+    assert sum(found) == len(rows)
+    usual = sorted(found)[len(found) // 2]
+    assert 60 <= usual <= 160
+    assert stream.stats.splits < len(found) / 10
+
+
+async def test_order_of_completion(make_client: MakeClient) -> None:
+    """Windows that are handed over as they arrive are sized as well."""
+    rows = [call(f"{DAY + timedelta(minutes=17 * n)}") for n in range(3000)]
+    provider = Provider(rows)
+    stream = make_client(provider).cdrs(DAY, DAY + timedelta(days=40), order="completion")
+    assert sorted(ids(await stream.to_list())) == sorted(ids_of(rows))
+    assert stream.stats.covered == 1.0
+
+
+async def test_a_stream_that_is_left_while_windows_wait(make_client: MakeClient) -> None:
+    """Workers that wait for what the first window brings end with the stream."""
+    entered = asyncio.Event()
+
+    async def gate(_: object) -> None:
+        entered.set()
+        await asyncio.Event().wait()
+
+    provider = Provider(gate=gate)
+    stream = make_client(provider).cdrs(DAY, DAY + timedelta(days=40))
+    item = asyncio.ensure_future(anext(stream))
+    await entered.wait()
+    assert provider.in_flight == 1
+    item.cancel()
+    await stream.aclose()
+    assert provider.in_flight == 0
