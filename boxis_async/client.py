@@ -217,7 +217,9 @@ class BoxisClient:
             raise UsageError(*filter(None, problems))
         query = Query(
             tenant=tenant,
-            asked=partial(self._ask_for, datefrom, dateto),
+            datefrom=datefrom,
+            dateto=dateto,
+            ask=self._ask_for,
             horizon=partial(self._horizon, settle),
             zone=self._wall_clock.zone,
             window=window,

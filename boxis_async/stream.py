@@ -16,6 +16,8 @@ from functools import partial
 from operator import length_hint
 from typing import TYPE_CHECKING, Self
 
+import attrs
+
 from ._http.requester import Tally
 from ._run.dedupe import Verdict
 from ._run.fetch import Asking
@@ -24,11 +26,12 @@ from .errors import BoxisError, StreamClosedError, WindowError
 from .models import CDR, Batch, Plan, Stats, Window
 
 if TYPE_CHECKING:
-    from datetime import tzinfo
+    from datetime import date, tzinfo
     from types import TracebackType
 
+    from ._run.dedupe import UniqueBy
     from ._run.fetch import Fetcher
-    from ._run.query import Pass, Query
+    from ._run.query import Clip, Pass, Query
     from .coverage import Coverage
 
 __all__ = ["BatchStream", "CDRStream"]
@@ -70,6 +73,47 @@ class CDRStream(AsyncIterator[CDR]):
         self._window: Window | None = None
         self._is_untold = False
         self._rest: Iterator[CDR] = iter(())
+
+    def again(self, *, dateto: date | None = None, resume: Coverage | None = None) -> CDRStream:
+        """Make a new stream of the same query, which asks for everything anew.
+
+        Args:
+            dateto: Another end of the range, such as the moment that "now" was.
+            resume: The coverage of an earlier run: only what it lacks is fetched.
+
+        Raises:
+            UsageError: The coverage is another query's.
+        """
+        end = self._query.dateto if dateto is None else dateto
+        query = attrs.evolve(self._query, dateto=end, resume=resume)
+        query.asked()
+        query.check_resume()
+        return CDRStream(query, self._fetcher, self._runs)
+
+    @property
+    def tenant(self) -> str:
+        """The tenant whose records these are."""
+        return self._query.tenant
+
+    @property
+    def datefrom(self) -> date | None:
+        """The start of the range, as it was given."""
+        return self._query.datefrom
+
+    @property
+    def dateto(self) -> date | None:
+        """The end of the range, as it was given; None is now."""
+        return self._query.dateto
+
+    @property
+    def unique_by(self) -> UniqueBy:
+        """What makes records the same."""
+        return self._query.unique_by
+
+    @property
+    def clip(self) -> Clip:
+        """What is left out at the ends of the range."""
+        return self._query.clip
 
     def plan(self) -> Plan:
         """Tell which windows would be fetched, without a request.

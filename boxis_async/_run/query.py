@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from datetime import datetime, timedelta, tzinfo
+from datetime import date, datetime, timedelta, tzinfo
 from hashlib import blake2b
 from itertools import compress, pairwise
 from typing import TYPE_CHECKING, Literal, TypeAlias
@@ -41,8 +41,10 @@ class Query:
     """What a stream was asked, checked."""
 
     tenant: str
-    asked: Callable[[], Range | None]
-    """Gives the range to ask for; each run anew, as it may end "now". None is everything."""
+    datefrom: date | None
+    dateto: date | None
+    ask: Callable[[date | None, date | None], Range | None]
+    """Gives the range to ask for, by the clock as it is now; None is everything."""
     horizon: Callable[[], datetime]
     """Gives the wall time up to which records are at rest."""
     zone: tzinfo
@@ -58,6 +60,10 @@ class Query:
     carry_keys: bool
     told: str
     """The user's own words for the range, for the repr."""
+
+    def asked(self) -> Range | None:
+        """Give the range to ask for; each run anew, as it may end "now". None is everything."""
+        return self.ask(self.datefrom, self.dateto)
 
     @property
     def fingerprint(self) -> str:

@@ -628,3 +628,18 @@ async def test_closed_while_the_end_is_waited_for(provider: Provider, steps: int
     assert 0 not in found
     # Between them no call comes twice: what one was given, the other was not.
     assert sum(count or 0 for count in found) <= 48
+
+
+async def test_again(client: BoxisClient) -> None:
+    """A stream names its query, and makes a new stream of it: anew, to an end, or resumed."""
+    calls = client.cdrs(DAY, unique_by="leg", clip="start")
+    assert (calls.tenant, calls.datefrom, calls.dateto) == ("VOICE-29001-1", DAY, None)
+    assert (calls.unique_by, calls.clip) == ("leg", "start")
+    first = await calls.again(dateto=DAY + 6 * HOUR).to_list()
+    assert len(first) == 6
+    whole = calls.again(dateto=NEXT_DAY)
+    assert whole.dateto == NEXT_DAY
+    assert len(await whole.to_list()) == 24
+    assert await whole.again(resume=whole.coverage).to_list() == []
+    with pytest.raises(UsageError, match="another query"):
+        client.cdrs(DAY, NEXT_DAY).again(resume=whole.coverage)
