@@ -3,9 +3,9 @@
 `BoxisClient` is where to begin.
 """
 
-from .client import BoxisClient
-from .coverage import Coverage
-from .errors import (
+from boxis_async.client import BoxisClient
+from boxis_async.coverage import Coverage
+from boxis_async.errors import (
     AttemptTimeoutError,
     AuthenticationError,
     BadAnswerError,
@@ -18,6 +18,7 @@ from .errors import (
     MalformedAnswerError,
     MissingExtraError,
     NoAnswerError,
+    RateLimitError,
     RecordError,
     RefusedError,
     StatusError,
@@ -27,9 +28,10 @@ from .errors import (
     WindowError,
     WrongLoopError,
 )
-from .models import CDR, Batch, Direction, Disposition, Extra, Plan, Stats, Window
-from .retry import RetryPolicy
-from .stream import BatchStream, CDRStream
+from boxis_async.hooks import Hooks, RequestEvent, ResponseEvent, RetryEvent, WindowEvent
+from boxis_async.models import CDR, Batch, Direction, Disposition, Extra, Plan, Stats, Window
+from boxis_async.retry import RetryPolicy
+from boxis_async.stream import BatchStream, CDRStream
 
 __version__ = "0.1.0"
 
@@ -52,12 +54,17 @@ __all__ = [
     "Direction",
     "Disposition",
     "Extra",
+    "Hooks",
     "MalformedAnswerError",
     "MissingExtraError",
     "NoAnswerError",
     "Plan",
+    "RateLimitError",
     "RecordError",
     "RefusedError",
+    "RequestEvent",
+    "ResponseEvent",
+    "RetryEvent",
     "RetryPolicy",
     "Stats",
     "StatusError",
@@ -66,5 +73,11 @@ __all__ = [
     "UsageError",
     "Window",
     "WindowError",
+    "WindowEvent",
     "WrongLoopError",
 ]
+
+# Where users import them from: reprs, tracebacks, pickles and the reference show that, and a module
+# can be moved without breaking a pickle.
+for _name in __all__:
+    globals()[_name].__module__ = __name__

@@ -1,41 +1,65 @@
-"""The door: who asks, where, and how; then `cdrs()` for calls and `call()` for the rest."""
+"""The public client: whom to ask, as whom, and how."""
 
 from __future__ import annotations
 
-import math
 import os
-import re
-from datetime import date, datetime, timedelta, tzinfo
-from functools import partial
+from datetime import date, timedelta, tzinfo
 from typing import TYPE_CHECKING, Any, Final, NoReturn, Self
 
-from ._http.rate_limiter import Pace, problem_with_rate
-from ._http.requester import Sender
-from ._http.transport import HTTPClient, Transport, problem_with_http_client, problem_with_url
-from ._run.adaptive_windows import Traffic
-from ._run.dedupe import UniqueBy, problem_with_unique_by
-from ._run.fetch import Fetcher
-from ._run.prefetch import OnError, Order, Runs
-from ._run.query import Clip, Query
-from ._run.windows import problem_with_length
-from ._wire.answers import Credentials, Key, ReturnType, problem_with_returntype
-from ._wire.json import LONE_SURROGATE
-from ._wire.turns import Turns
-from ._wire.wallclock import Range, WallClock
-from .coverage import Coverage
-from .errors import ConfigurationError, UsageError
-from .retry import RetryPolicy
-from .stream import CDRStream
+import attrs
+
+from boxis_async._checks import (
+    problem_with_choice,
+    problem_with_concurrency,
+    problem_with_dates,
+    problem_with_hooks,
+    problem_with_max_rate,
+    problem_with_max_response_bytes,
+    problem_with_resume,
+    problem_with_retry,
+    problem_with_returntype,
+    problem_with_row_limit,
+    problem_with_settle,
+    problem_with_text,
+    problem_with_timeout,
+    problem_with_unique_by,
+    problem_with_window,
+)
+from boxis_async._http.rate_limiter import RateLimiter
+from boxis_async._http.requester import Options, Requester
+from boxis_async._http.transport import Transport, problem_with_http_client, problem_with_url
+from boxis_async._run.adaptive_windows import Traffic
+from boxis_async._run.fetch import Fetcher
+from boxis_async._run.prefetch import Prefetches
+from boxis_async._run.query import Query
+from boxis_async._wire.signing import Credentials, Key
+from boxis_async._wire.wallclock import WallClock
+from boxis_async.errors import ConfigurationError, UsageError
+from boxis_async.retry import RetryPolicy
+from boxis_async.stream import CDRStream
 
 if TYPE_CHECKING:
     from types import TracebackType
+
+    from boxis_async.coverage import Coverage
+    from boxis_async.hooks import Hooks
+    from boxis_async.types import Clip, HTTPClient, OnError, Order, ReturnType, UniqueBy
 
 __all__ = ["BoxisClient"]
 
 BASE_URL: Final = "https://api.boxis.net/"
 
-_LONGEST = 1e9
-_TENANTS = 1000
+_TENANTS_REMEMBERED = 1000
+
+
+class _Unchanged:
+    """Says of an option that it stays as it is, as None means something."""
+
+    def __repr__(self) -> str:
+        return "unchanged"
+
+
+_UNCHANGED: Final = _Unchanged()
 
 
 class BoxisClient:
@@ -62,14 +86,15 @@ class BoxisClient:
         max_response_bytes: int = 64 * 1024 * 1024,
         allow_insecure: bool = False,
         http_client: HTTPClient | None = None,
+        hooks: Hooks | None = None,
     ) -> None:
         """Check the configuration; nothing is sent yet.
 
         Args:
             username: The user's e-mail address; else from `BOXIS_USERNAME`.
             api_key: The user's key, which signs each request; else from `BOXIS_API_KEY`.
-            tenant: The tenant to ask for unless `cdrs()` names one, such as `VOICE-29001-1`;
-                else from `BOXIS_TENANT`.
+            tenant: The tenant unless `cdrs()` names one, such as `VOICE-29001-1`; else from
+                `BOXIS_TENANT`.
             base_url: Where the API is; else from `BOXIS_BASE_URL`, else
                 `https://api.boxis.net/`.
             timezone: The zone of the provider's wall clock, an IANA name or a tzinfo. Swiss
@@ -87,6 +112,7 @@ class BoxisClient:
             http_client: An `httpx.AsyncClient` that lends its connections, proxies and
                 certificates; it stays yours and stays open. Its headers, time-outs and
                 redirects do not apply.
+            hooks: Functions to call on each request, response, retry and window.
 
         Raises:
             ConfigurationError: Something is missing or wrong; it names all of it.
@@ -101,17 +127,18 @@ class BoxisClient:
         problems = (
             _missing(username, "username", "BOXIS_USERNAME"),
             problem_with_key,
-            _problem_with_text(username, "username"),
-            _problem_with_text(tenant, "tenant"),
+            problem_with_text(username, "username"),
+            problem_with_text(tenant, "tenant"),
             problem_with_url(base_url, allow_insecure=allow_insecure),
             problem_with_timezone,
-            _problem_with_concurrency(concurrency),
-            _problem_with_timeout(timeout),
+            problem_with_concurrency(concurrency),
+            problem_with_timeout(timeout),
             problem_with_returntype(returntype),
-            _problem_with_retry(retry),
-            problem_with_rate(max_rate),
-            _problem_with_most_bytes(max_response_bytes),
+            problem_with_retry(retry),
+            problem_with_max_rate(max_rate),
+            problem_with_max_response_bytes(max_response_bytes),
             problem_with_http_client(http_client),
+            problem_with_hooks(hooks),
         )
         if any(problems) or username is None or key is None or wall_clock is None:
             raise ConfigurationError(*filter(None, problems))
@@ -119,27 +146,66 @@ class BoxisClient:
         self._tenant = tenant
         self._base_url = base_url
         self._wall_clock = wall_clock
-        retry = retry or RetryPolicy()
-        turns = Turns()
+        self._options = Options(timeout, retry or RetryPolicy(), RateLimiter(max_rate))
         self._transport = Transport(
-            base_url,
-            timeout=timeout,
-            most_bytes=max_response_bytes,
-            http_client=http_client,
-            turns=turns,
+            base_url, most_bytes=max_response_bytes, http_client=http_client
         )
-        self._sender = Sender(
+        self._requester = Requester(
             self._transport,
             Credentials(username, key),
             concurrency=concurrency,
-            retry=retry,
-            pace=Pace(max_rate),
-            turns=turns,
             returntype=returntype,
+            hooks=hooks,
         )
-        self._fetcher = Fetcher(self._sender, retry=retry, wall_clock=wall_clock)
-        self._runs = Runs(concurrency)
+        self._fetcher = Fetcher(self._requester, returntype=returntype, hooks=hooks)
+        self._prefetches = Prefetches(concurrency)
         self._traffic: dict[str, Traffic] = {}
+
+    def with_options(
+        self,
+        *,
+        timeout: float | _Unchanged = _UNCHANGED,
+        retry: RetryPolicy | _Unchanged = _UNCHANGED,
+        tenant: str | _Unchanged | None = _UNCHANGED,
+        max_rate: float | _Unchanged | None = _UNCHANGED,
+    ) -> BoxisClient:
+        """Make a client with other options, that shares connections, clock and limits.
+
+        To close either closes both. What is left out stays as it is.
+
+        Args:
+            timeout: Seconds for one attempt.
+            retry: How often, and after how long, a request that failed is sent again.
+            tenant: The tenant unless `cdrs()` names one.
+            max_rate: Requests a second at most over the streams of the new client; the limit of
+                this one, and its concurrency, apply as well.
+
+        Raises:
+            ConfigurationError: Something is wrong; it names all of it.
+            ClientClosedError: The client is closed.
+        """
+        self._prefetches.check_open()
+        options = self._options
+        timeout = options.timeout if isinstance(timeout, _Unchanged) else timeout
+        retry = options.retry if isinstance(retry, _Unchanged) else retry
+        tenant = self._tenant if isinstance(tenant, _Unchanged) else tenant
+        limiter = options.rate_limiter
+        problems = [
+            problem_with_timeout(timeout),
+            problem_with_retry(retry),
+            problem_with_text(tenant, "tenant"),
+        ]
+        if not isinstance(max_rate, _Unchanged):
+            problems.append(problem_with_max_rate(max_rate))
+        if any(problems):
+            raise ConfigurationError(*filter(None, problems))
+        if not isinstance(max_rate, _Unchanged):
+            limiter = RateLimiter(max_rate, parent=limiter)
+        client = object.__new__(type(self))
+        client.__dict__.update(self.__dict__)
+        client._tenant = tenant
+        client._options = Options(timeout, retry, limiter)
+        return client
 
     def cdrs(  # noqa: PLR0913 - each is one thing to set, by name
         self,
@@ -157,10 +223,10 @@ class BoxisClient:
         settle: timedelta = timedelta(hours=24),
         carry_keys: bool = False,
     ) -> CDRStream:
-        """Ask for a tenant's calls between two moments; nothing is sent before the first item.
+        """Stream a tenant's records between two moments; nothing is sent before the first item.
 
         The stream holds what one undivided request would have returned, each key once, or it
-        raises. The server decides which calls belong to a range (its page does not say
+        raises. The server decides which records belong to a range (its page does not say
         whether it looks at their start, their end, or both).
 
         Args:
@@ -172,46 +238,46 @@ class BoxisClient:
             window: The span that one request asks for, in whole seconds, counted from
                 `datefrom`; None sizes each window by what came back before, so that an answer
                 holds about 1,000 records: from a minute to 31 days.
-            order: `"time"` hands over windows in order, and in each the calls by wall-clock
+            order: `"time"` hands over windows in order, and in each the records by wall-clock
                 start as sent, then by sequence; `"completion"` hands over windows as they
                 arrive.
             unique_by: `"uniqueid"` gives each uniqueid once, the first handed over; `"leg"`
                 each uniqueid and sequence (start, channel and dstchannel where there is no
                 sequence); a function of a CDR each of its values. A record without a uniqueid
                 is known by its whole content under the first two.
-            clip: `"start"` keeps only calls that start in `[datefrom, dateto)`, so that
-                neighbouring months share no call.
+            clip: `"start"` keeps only records that start in `[datefrom, dateto)`, so that
+                neighbouring months share none.
             row_limit: So many records in an answer, or more, mean that it may be cut off: the
                 window is then asked for in halves. None trusts every answer to be whole.
             on_error: What happens to a window that failed for good: `"raise"` hands over what
                 comes before it in order, then raises; `"collect"` goes on, and lists it in
                 `CDRStream.failures`.
-            resume: The `coverage` of an earlier run of the same query: only what it is not done
-                with is fetched.
+            resume: The `coverage` of an earlier run of the same query: only what is not sealed in
+                it is fetched.
             settle: How long after the end of a window its records may still change: until then
                 it is fetched, but not sealed in the coverage.
             carry_keys: Whether the coverage carries a mark (48 bytes) of every record, so that a
-                resumed run also knows a further leg of a call that was handed over before.
+                resumed run also recognises a further leg of a call that was handed over before.
 
         Raises:
             UsageError: An argument is missing or wrong; it names all that is.
             ClientClosedError: The client is closed.
         """
-        self._runs.check_open()
+        self._prefetches.check_open()
         tenant = self._tenant if tenant is None else tenant
         problems = (
             None if tenant else "no tenant: give tenant=, or set BOXIS_TENANT",
-            _problem_with_text(tenant, "tenant"),
-            *_problems_with_dates(datefrom, dateto, clip),
-            problem_with_length(window),
-            _problem_with_choice(order, "order", ("time", "completion")),
+            problem_with_text(tenant, "tenant"),
+            *problem_with_dates(datefrom, dateto, clip),
+            problem_with_window(window),
+            problem_with_choice(order, "order", ("time", "completion")),
             problem_with_unique_by(unique_by),
-            _problem_with_choice(clip, "clip", ("start", None)),
-            _problem_with_row_limit(row_limit),
-            _problem_with_choice(on_error, "on_error", ("raise", "collect")),
-            _problem_with_resume(resume),
-            _problem_with_settle(settle),
-            _problem_with_choice(carry_keys, "carry_keys", (True, False)),
+            problem_with_choice(clip, "clip", ("start", None)),
+            problem_with_row_limit(row_limit),
+            problem_with_choice(on_error, "on_error", ("raise", "collect")),
+            problem_with_resume(resume),
+            problem_with_settle(settle),
+            problem_with_choice(carry_keys, "carry_keys", (True, False)),
         )
         if any(problems) or not tenant:
             raise UsageError(*filter(None, problems))
@@ -219,28 +285,26 @@ class BoxisClient:
             tenant=tenant,
             datefrom=datefrom,
             dateto=dateto,
-            ask=self._ask_for,
-            horizon=partial(self._horizon, settle),
-            zone=self._wall_clock.zone,
             window=window,
-            traffic=self._traffic_of(tenant),
             order=order,
             unique_by=unique_by,
             clip=clip,
             row_limit=row_limit,
             on_error=on_error,
             resume=resume,
+            settle=settle,
             carry_keys=carry_keys,
-            told=_told(datefrom, dateto),
+            wall_clock=self._wall_clock,
+            clock=self._requester.clock,
+            traffic=self._traffic_of(tenant),
         )
-        query.asked()  # so that a range that cannot be asked for is told now
-        query.check_resume()
-        return CDRStream(query, self._fetcher, self._runs)
+        query.check()
+        return CDRStream(query, self._fetcher, self._prefetches, self._options)
 
     async def call(
         self, section: str, action: str, /, *, retry: bool = False, **parameters: object
     ) -> dict[str, Any]:
-        """Call any function of the API, signed, and give what it gives back.
+        """Call any function of the API, signed, and return what it returned.
 
         No tenant is added; give the function's own parameters: texts, whole numbers, dates,
         or naive datetimes on the provider's wall clock.
@@ -263,24 +327,27 @@ class BoxisClient:
             BadAnswerError: What came is no answer of the API.
             ClientClosedError: The client is closed.
         """
-        self._runs.check_open()
+        self._prefetches.check_open()
         problems = (
-            _problem_with_text(section, "section"),
-            _problem_with_text(action, "action"),
+            problem_with_text(section, "section"),
+            problem_with_text(action, "action"),
             None if section and action else "section and action must name a function",
         )
         if any(problems):
             raise UsageError(*filter(None, problems))
-        return await self._fetcher.call(section, action, parameters, retry=retry)
+        options = self._options
+        if not retry:
+            options = attrs.evolve(options, retry=attrs.evolve(options.retry, attempts=1))
+        return await self._fetcher.call(section, action, parameters, options=options)
 
     @property
     def clock_offset(self) -> float | None:
-        """By how many seconds the provider's clock was ahead of this machine's, or None.
+        """Seconds by which the provider's clock was ahead of this machine's, or None.
 
-        As the latest answer told; the provider tells whole seconds, and the answer's way here
-        counts as its lag. None before the first answer that tells.
+        As the latest answer had it; the provider sends whole seconds, and the answer's way here
+        counts as its lag. None before the first answer with a timestamp.
         """
-        return self._sender.clock.noted
+        return self._requester.clock.observed_offset
 
     async def aclose(self) -> None:
         """Close the client: its streams are cut short, its connections closed.
@@ -288,15 +355,15 @@ class BoxisClient:
         As often and from whichever task you like, on the event loop that used it. An
         `http_client` that was passed in stays open.
         """
-        self._sender.check_loop()
+        self._requester.check_loop()
         try:
-            await self._runs.close()
+            await self._prefetches.close()
         finally:
             await self._transport.aclose()
 
     async def __aenter__(self) -> Self:
-        self._runs.check_open()
-        self._sender.bind()
+        self._prefetches.check_open()
+        self._requester.bind()
         self._transport.check_open()
         return self
 
@@ -309,9 +376,9 @@ class BoxisClient:
         await self.aclose()
 
     def __repr__(self) -> str:
-        if not hasattr(self, "_runs"):  # in the traceback of its own ConfigurationError
+        if not hasattr(self, "_prefetches"):  # in the traceback of its own ConfigurationError
             return "<BoxisClient(not built)>"
-        state = "closed" if self._runs.is_closed else "open"
+        state = "closed" if self._prefetches.is_closed else "open"
         tenant = "" if self._tenant is None else f", tenant={self._tenant!r}"
         return f"<BoxisClient({self._username!r}{tenant}, base_url={self._base_url!r}, {state})>"
 
@@ -320,36 +387,20 @@ class BoxisClient:
 
     def _traffic_of(self, tenant: str) -> Traffic:
         """Give what is known of a tenant's calls; of so many tenants at most."""
-        if tenant not in self._traffic and len(self._traffic) == _TENANTS:
+        if tenant not in self._traffic and len(self._traffic) == _TENANTS_REMEMBERED:
             del self._traffic[next(iter(self._traffic))]
         return self._traffic.setdefault(tenant, Traffic())
 
-    def _ask_for(self, datefrom: date | None, dateto: date | None) -> Range | None:
-        if datefrom is None:
-            return None
-        if dateto is None:
-            dateto = self._wall_clock.now(self._sender.clock.now())
-        return self._wall_clock.ask(datefrom, dateto)
-
-    def _horizon(self, settle: timedelta) -> datetime:
-        # "Now" is raised to the whole second, as the end of a range is: with another rounding
-        # a range of whole days up to now would end in a window of one second.
-        now = math.ceil(self._sender.clock.now())
-        try:
-            return self._wall_clock.settled(now - settle.total_seconds())
-        except (OverflowError, ValueError, OSError):
-            return datetime.min  # noqa: DTZ901 - a wall time before all others: nothing is sealed
-
 
 def _given(value: str | None, variable: str) -> str | None:
-    """Give what was passed, or what the environment says; empty is as good as nothing."""
+    """Give what was passed, or what the environment has; empty is as good as nothing."""
     return (os.environ.get(variable) if value is None else value) or None
 
 
 def _key(api_key: str | None) -> tuple[Key | None, str | None]:
     """Wrap the key, or say what is wrong with it; no error is raised that could hold it."""
     text = _given(api_key, "BOXIS_API_KEY")
-    problem = _missing(text, "api_key", "BOXIS_API_KEY") or _problem_with_text(text, "api_key")
+    problem = _missing(text, "api_key", "BOXIS_API_KEY") or problem_with_text(text, "api_key")
     return (None if text is None or problem else Key(text)), problem
 
 
@@ -362,84 +413,3 @@ def _wall_clock(timezone: str | tzinfo) -> tuple[WallClock | None, str | None]:
 
 def _missing(value: object, name: str, variable: str) -> str | None:
     return None if value is not None else f"no {name}: give {name}=, or set {variable}"
-
-
-def _problem_with_text(value: object, name: str) -> str | None:
-    if value is None:
-        return None
-    if not isinstance(value, str):
-        return f"{name} must be a str, not {type(value).__name__}"
-    if re.search(LONE_SURROGATE, value):
-        return f"{name} is not valid Unicode: it cannot be sent"
-    return None
-
-
-def _problem_with_concurrency(concurrency: object) -> str | None:
-    if isinstance(concurrency, int) and not isinstance(concurrency, bool) and concurrency > 0:
-        return None
-    return f"concurrency must be a whole number, one or more, not {concurrency!r}"
-
-
-def _problem_with_timeout(timeout: object) -> str | None:
-    if (
-        isinstance(timeout, (int, float))
-        and not isinstance(timeout, bool)
-        and 0 < timeout <= _LONGEST
-    ):
-        return None
-    return f"timeout must be seconds, more than zero, at most {_LONGEST:g}, not {timeout!r}"
-
-
-def _problem_with_retry(retry: object) -> str | None:
-    if retry is None or isinstance(retry, RetryPolicy):
-        return None
-    return f"retry must be a RetryPolicy, not {type(retry).__name__}"
-
-
-def _problem_with_most_bytes(most: object) -> str | None:
-    if isinstance(most, int) and not isinstance(most, bool) and most > 0:
-        return None
-    return f"max_response_bytes must be a whole number, one or more, not {most!r}"
-
-
-def _problem_with_row_limit(limit: object) -> str | None:
-    if limit is None or (isinstance(limit, int) and not isinstance(limit, bool) and limit > 0):
-        return None
-    return f"row_limit must be a whole number, one or more, or None, not {limit!r}"
-
-
-def _problem_with_resume(resume: object) -> str | None:
-    if resume is None or isinstance(resume, Coverage):
-        return None
-    return f"resume must be a Coverage, as Coverage.from_json gives, not {type(resume).__name__}"
-
-
-def _problem_with_settle(settle: object) -> str | None:
-    if isinstance(settle, timedelta) and settle >= timedelta(0):
-        return None
-    return f"settle must be a timedelta, zero or more, not {settle!r}"
-
-
-def _problem_with_choice(value: object, name: str, choices: tuple[object, ...]) -> str | None:
-    if value in choices:
-        return None
-    return f"{name} must be {' or '.join(map(repr, choices))}, not {value!r}"
-
-
-def _problems_with_dates(datefrom: object, dateto: object, clip: object) -> list[str]:
-    problems = [
-        f"{name} must be a datetime or a date, not {value!r}"
-        for name, value in (("datefrom", datefrom), ("dateto", dateto))
-        if value is not None and not isinstance(value, date)
-    ]
-    if datefrom is None and dateto is not None:
-        problems.append("dateto without datefrom: give datefrom too")
-    if datefrom is None and clip is not None:
-        problems.append("clip without datefrom: there is nothing to clip to")
-    return problems
-
-
-def _told(datefrom: date | None, dateto: date | None) -> str:
-    if datefrom is None:
-        return "everything"
-    return f"{datefrom} to {'now' if dateto is None else dateto}"

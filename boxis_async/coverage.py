@@ -1,40 +1,40 @@
 """Which spans are done: what a later run needs to fetch just what is missing.
 
-Windows share their boundary seconds, so a run that goes on beside a span that is done gets
-the records on its edge once more. A coverage carries marks of these, and of no others: they
-are few, however long the span. A mark is made of digests and tells nothing of the call.
+Windows share their boundary seconds, so a run that continues beside a sealed span gets the records
+on its edge once more. A coverage carries marks of these, and of no others: they are few, however
+long the span. A mark is made of keyed fingerprints, and the key is in the coverage too: whoever has
+both can check a guess, such as a uniqueid or a telephone number that a key function gave.
 """
 
-from __future__ import annotations
+# No `from __future__ import annotations` here: the public classes say that they are from
+# `boxis_async`, see its `__init__.py`, and annotations that are texts would be looked up there.
 
 import base64
 import json
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
+from hashlib import blake2b
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import Any, Final, Self, cast
 
 import attrs
 
-from ._wire.records import DIGEST_SIZE
-from ._wire.wallclock import read_wall, write_wall
-from .errors import UsageError
-from .models import Window
+from boxis_async._wire.records import FINGERPRINT_SIZE
+from boxis_async._wire.wallclock import Span, read_wall, write_wall
+from boxis_async.errors import UsageError
+from boxis_async.models import Window
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+__all__ = ["Coverage", "CoverageBuilder", "Marks", "Memory", "SealedSpan", "memory_of"]
 
-    from ._run.windows import Span
-
-__all__ = ["Coverage", "Ledger", "Marks", "Sealed"]
-
-_VERSION = 3
+_VERSION: Final = 4
 _SHOWN = 3
-_MARK_SIZE = 3 * DIGEST_SIZE
+_MARK_SIZE = 3 * FINGERPRINT_SIZE
+_ANEW = "fetch the range anew, without resume"
 
 
 @attrs.frozen
-class Sealed:
-    """A span that is done for good, with marks of the records that touch its two ends."""
+class SealedSpan:
+    """A span that is never asked for again, with marks of the records that touch its two ends."""
 
     start: datetime
     end: datetime
@@ -42,88 +42,104 @@ class Sealed:
     last: frozenset[bytes] = attrs.field(default=frozenset(), repr=False)
 
 
+@attrs.frozen
+class Memory:
+    """What a resumed run recognises records by."""
+
+    sealed: tuple[SealedSpan, ...] = ()
+    key: bytes = b""
+    """Of the fingerprints that the marks are made of."""
+    marks: frozenset[bytes] = frozenset()
+    """Of all records of the sealed spans, with `carry_keys=True`; else none."""
+
+    def every_mark(self) -> frozenset[bytes]:
+        """Give the marks of the edges, too."""
+        return self.marks.union(*(span.first | span.last for span in self.sealed))
+
+
 @attrs.frozen(repr=False)
 class Coverage:
     """The spans that a stream is done with, for `BoxisClient.cdrs(..., resume=coverage)`.
 
     A frozen value, to and from JSON. Spans are windows on the provider's wall clock, merged
-    where they meet. A window counts once the item after its last record was asked for.
+    where they meet. A window counts once the item after its last record was requested.
     """
 
     fingerprint: str
-    """Of the tenant, the time zone, the key rule and the clipping: another query's is refused."""
-    sealed_spans: tuple[Sealed, ...] = ()
-    """What is done for good, with the marks of the edges."""
+    """Of tenant, time zone, key rule and clipping: a coverage of another query is refused."""
     unsealed: tuple[Window, ...] = ()
-    """Handed over, but not for good, as most often they are too young: fetched again."""
+    """Handed over, but not sealed, as most often they are too young: fetched again."""
     empty: tuple[Window, ...] = ()
     """Of what was handed over, the windows without a record."""
     failed: tuple[Window, ...] = ()
-    """What could not be had: fetched again on resuming."""
-    keys: frozenset[bytes] = frozenset()
-    """Marks of all records of the sealed spans, with `carry_keys=True`; else none."""
+    """The windows that failed for good: fetched again by a resumed run."""
+    _memory: Memory = attrs.field(default=Memory(), alias="memory")
 
     @property
     def sealed(self) -> tuple[Window, ...]:
-        """The spans that are done for good: a resumed run does not ask for them."""
-        return tuple(Window(span.start, span.end) for span in self.sealed_spans)
+        """The sealed spans: a resumed run does not ask for them."""
+        return tuple(Window(span.start, span.end) for span in self._memory.sealed)
 
-    def missing(self, start: datetime, end: datetime) -> list[Span]:
-        """List the parts of a range, in wall times, that are not sealed."""
+    def missing(self, start: datetime, end: datetime) -> list[tuple[datetime, datetime]]:
+        """List the parts of a range, in naive wall times, that are not sealed."""
         if start == end:
-            held = any(span.start <= start <= span.end for span in self.sealed_spans)
-            return [] if held else [(start, end)]
+            is_sealed = any(span.start <= start <= span.end for span in self._memory.sealed)
+            return [] if is_sealed else [(start, end)]
         found: list[Span] = []
         at = start
-        for span in sorted(self.sealed_spans, key=attrgetter("start")):
+        for span in sorted(self._memory.sealed, key=attrgetter("start")):
             if at < span.end and span.start < end:
                 if at < span.start:
                     found.append((at, span.start))
                 at = span.end
         return [*found, (at, end)] if at < end else found
 
-    def marks(self) -> frozenset[bytes]:
-        """Give the marks of all records that are known again."""
-        return self.keys.union(*(span.first | span.last for span in self.sealed_spans))
-
     def to_json(self) -> str:
         """Write it as JSON, for a file beside what the records were written to."""
-        return json.dumps(
-            {
-                "version": _VERSION,
-                "fingerprint": self.fingerprint,
-                "sealed": [
-                    [*_written(span), _pack(span.first), _pack(span.last)]
-                    for span in self.sealed_spans
-                ],
-                "unsealed": [_written(window) for window in self.unsealed],
-                "empty": [_written(window) for window in self.empty],
-                "failed": [_written(window) for window in self.failed],
-                "keys": _pack(self.keys),
-            }
-        )
+        content = {
+            "version": _VERSION,
+            "fingerprint": self.fingerprint,
+            "sealed": [
+                [*_written(span), _pack(span.first), _pack(span.last)]
+                for span in self._memory.sealed
+            ],
+            "unsealed": [_written(window) for window in self.unsealed],
+            "empty": [_written(window) for window in self.empty],
+            "failed": [_written(window) for window in self.failed],
+            "key": self._memory.key.hex(),
+            "marks": _pack(self._memory.marks),
+        }
+        return json.dumps(content | {"checksum": _checksum(content)})
 
     @classmethod
     def from_json(cls, text: str) -> Self:
         """Read what `to_json` wrote.
 
         Raises:
-            UsageError: It is something else, or of a version that this one does not know.
+            UsageError: It is something else, was changed, or is of another version.
         """
         try:
-            told = cast("dict[str, Any]", json.loads(text))
-            if told["version"] != _VERSION:
-                raise UsageError(f"the coverage is of version {told['version']!r}, not {_VERSION}")
+            content = cast("dict[str, Any]", json.loads(text))
+            if content["version"] != _VERSION:
+                raise UsageError(
+                    f"the coverage is of version {content['version']!r}, and this library reads "
+                    f"version {_VERSION}: {_ANEW}"
+                )
+            if content.pop("checksum") != _checksum(content):
+                raise UsageError(f"the coverage was changed since it was written: {_ANEW}")
             return cls(
-                fingerprint=str(told["fingerprint"]),
-                sealed_spans=tuple(
-                    Sealed(read_wall(start), read_wall(end), _unpack(first), _unpack(last))
-                    for start, end, first, last in told["sealed"]
+                fingerprint=str(content["fingerprint"]),
+                unsealed=_windows(content["unsealed"]),
+                empty=_windows(content["empty"]),
+                failed=_windows(content["failed"]),
+                memory=Memory(
+                    tuple(
+                        SealedSpan(*_read_span((start, end)), _unpack(first), _unpack(last))
+                        for start, end, first, last in content["sealed"]
+                    ),
+                    bytes.fromhex(content["key"]),
+                    _unpack(content["marks"]),
                 ),
-                unsealed=_windows(told["unsealed"]),
-                empty=_windows(told["empty"]),
-                failed=_windows(told["failed"]),
-                keys=_unpack(told["keys"]),
             )
         except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
             if isinstance(error, UsageError):
@@ -137,6 +153,13 @@ class Coverage:
         return f"<Coverage(sealed=[{spans}{more}], {rest})>"
 
 
+def memory_of(coverage: Coverage | None) -> Memory:
+    """Give what a resumed run recognises records by."""
+    if coverage is None:
+        return Memory()
+    return coverage._memory  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] - ours
+
+
 @attrs.frozen(eq=False, repr=False)
 class Marks:
     """Marks of the records of one window: of those that touch its ends, and of all if need be."""
@@ -146,25 +169,36 @@ class Marks:
     every: frozenset[bytes] = frozenset()
 
 
-class Ledger:
-    """What a run is done with, window by window; gives a `Coverage` at any time."""
+class CoverageBuilder:
+    """What a run is done with, window by window; gives a `Coverage` at any time.
 
-    def __init__(self, fingerprint: str, before: Coverage | None, *, carry_keys: bool) -> None:
+    Args:
+        fingerprint: Of the query.
+        key: Of the run's fingerprints.
+        before: The coverage of the run that is resumed.
+        carry_keys: Whether to keep the marks of all records.
+    """
+
+    def __init__(
+        self, fingerprint: str, key: bytes, before: Coverage | None, *, carry_keys: bool
+    ) -> None:
         self._fingerprint = fingerprint
+        self._key = key
         self._carries_keys = carry_keys
-        self._sealed = _Spans()
-        self._unsealed = _Spans()
-        self._empty = _Spans()
-        self._failed = _Spans()
-        self._keys: set[bytes] = set()
+        self._sealed = _MergedSpans()
+        self._unsealed = _MergedSpans()
+        self._empty = _MergedSpans()
+        self._failed = _MergedSpans()
+        self._marks: set[bytes] = set()
         if before is not None:
-            for sealed in before.sealed_spans:
+            memory = memory_of(before)
+            for sealed in memory.sealed:
                 self._sealed.add(sealed)
             for window in before.empty:
                 span = _bare(window)
-                if span is not None and any(_holds(sealed, span) for sealed in before.sealed_spans):
+                if span is not None and any(_contains(sealed, span) for sealed in memory.sealed):
                     self._empty.add(span)
-            self._keys |= before.keys
+            self._marks |= memory.marks
 
     def hand_over(self, window: Window, marks: Marks, *, is_sealed: bool, is_empty: bool) -> None:
         """Note a window whose records have all been handed over.
@@ -172,7 +206,7 @@ class Ledger:
         Args:
             window: The window.
             marks: Of its records, also of those that were dropped.
-            is_sealed: Whether it is at rest, so that it need never be asked for again.
+            is_sealed: Whether it is at rest, so that it is never asked for again.
             is_empty: Whether the provider had no records for it.
         """
         span = _bare(window)
@@ -181,7 +215,7 @@ class Ledger:
         if is_sealed:
             self._sealed.add(attrs.evolve(span, first=marks.first, last=marks.last))
             if self._carries_keys:
-                self._keys |= marks.every
+                self._marks |= marks.every
         else:
             self._unsealed.add(span)
         if is_empty:
@@ -197,56 +231,67 @@ class Ledger:
         """Give what is done so far."""
         return Coverage(
             fingerprint=self._fingerprint,
-            sealed_spans=tuple(self._sealed),
             unsealed=self._unsealed.windows(),
             empty=self._empty.windows(),
             failed=self._failed.windows(),
-            keys=frozenset(self._keys),
+            memory=Memory(tuple(self._sealed), self._key, frozenset(self._marks)),
         )
 
 
-class _Spans:
+class _MergedSpans:
     """Spans, merged where one ends as another begins."""
 
     def __init__(self) -> None:
-        self._by_start: dict[datetime, Sealed] = {}
-        self._by_end: dict[datetime, Sealed] = {}
+        self._by_start: dict[datetime, SealedSpan] = {}
+        self._by_end: dict[datetime, SealedSpan] = {}
 
-    def add(self, span: Sealed) -> None:
+    def add(self, span: SealedSpan) -> None:
         before = self._by_end.pop(span.start, None)
         if before is not None:
             del self._by_start[before.start]
-            span = Sealed(before.start, span.end, before.first, span.last)
+            span = SealedSpan(before.start, span.end, before.first, span.last)
         after = self._by_start.pop(span.end, None)
         if after is not None:
             del self._by_end[after.end]
-            span = Sealed(span.start, after.end, span.first, after.last)
+            span = SealedSpan(span.start, after.end, span.first, after.last)
         self._by_start[span.start] = span
         self._by_end[span.end] = span
 
-    def __iter__(self) -> Iterator[Sealed]:
+    def __iter__(self) -> Iterator[SealedSpan]:
         return iter(sorted(self._by_start.values(), key=attrgetter("start")))
 
     def windows(self) -> tuple[Window, ...]:
         return tuple(Window(span.start, span.end) for span in self)
 
 
-def _bare(window: Window) -> Sealed | None:
+def _bare(window: Window) -> SealedSpan | None:
     if window.start is None or window.end is None:
         return None
-    return Sealed(window.start, window.end)
+    return SealedSpan(window.start, window.end)
 
 
-def _holds(outer: Sealed, inner: Sealed) -> bool:
+def _contains(outer: SealedSpan, inner: SealedSpan) -> bool:
     return outer.start <= inner.start and inner.end <= outer.end
 
 
-def _written(span: Sealed | Window) -> list[str]:
+def _checksum(content: dict[str, Any]) -> str:
+    text = json.dumps(content, sort_keys=True)
+    return blake2b(text.encode(), digest_size=FINGERPRINT_SIZE).hexdigest()
+
+
+def _written(span: SealedSpan | Window) -> list[str]:
     return [write_wall(end) for end in (span.start, span.end) if end is not None]
 
 
-def _windows(told: Sequence[Sequence[str]]) -> tuple[Window, ...]:
-    return tuple(Window(read_wall(start), read_wall(end)) for start, end in told)
+def _read_span(ends: Sequence[str]) -> Span:
+    start, end = map(read_wall, ends)
+    if start > end:
+        raise ValueError(f"a span ends before it starts: {start} to {end}")
+    return start, end
+
+
+def _windows(spans: Sequence[Sequence[str]]) -> tuple[Window, ...]:
+    return tuple(Window(*_read_span(span)) for span in spans)
 
 
 def _pack(marks: Iterable[bytes]) -> str:

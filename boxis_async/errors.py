@@ -15,6 +15,7 @@
     │   └── AttemptTimeoutError (TimeoutError)
     ├── BadAnswerError                      what came is not an answer of the API
     │   ├── StatusError                     an HTTP status that carries no answer
+    │   │   └── RateLimitError              ... which is 429: too many requests
     │   ├── MalformedAnswerError            a body that is not JSON or XML, or not complete
     │   ├── TooLargeError                   more than one answer may hold: bytes, or records
     │   └── RecordError                     a record that cannot be read
@@ -32,7 +33,7 @@ from types import NoneType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .models import Window
+    from boxis_async.models import Window
 
 __all__ = [
     "AttemptTimeoutError",
@@ -47,6 +48,7 @@ __all__ = [
     "MalformedAnswerError",
     "MissingExtraError",
     "NoAnswerError",
+    "RateLimitError",
     "RecordError",
     "RefusedError",
     "StatusError",
@@ -141,14 +143,23 @@ class StatusError(BadAnswerError):
     """An HTTP status without an answer of the API.
 
     Attributes:
-        status: The HTTP status code.
+        status_code: The HTTP status.
         retry_after: The `Retry-After` header as sent, or None.
     """
 
-    def __init__(self, message: str, *, status: int = 0, retry_after: str | None = None) -> None:
+    def __init__(
+        self, message: str, *, status_code: int = 0, retry_after: str | None = None
+    ) -> None:
         super().__init__(message)
-        self.status = status
+        self.status_code = status_code
         self.retry_after = retry_after
+
+
+class RateLimitError(StatusError):
+    """HTTP status 429: the provider received more requests than it allows.
+
+    The whole client pauses for as long as the provider asks in `Retry-After`, and sends it again.
+    """
 
 
 class MalformedAnswerError(BadAnswerError):

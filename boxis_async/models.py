@@ -1,6 +1,7 @@
 """The frozen values that users hold: calls, windows, batches, plans, counts."""
 
-from __future__ import annotations
+# No `from __future__ import annotations` here: the public classes say that they are from
+# `boxis_async`, see its `__init__.py`, and annotations that are texts would be looked up there.
 
 import re
 from collections.abc import Iterator, Sequence
@@ -28,7 +29,7 @@ class Disposition(StrEnum):
     CONGESTION = "CONGESTION"
 
     @classmethod
-    def _missing_(cls, value: object) -> Disposition | None:
+    def _missing_(cls, value: object) -> "Disposition | None":
         if not isinstance(value, str):
             return None
         word = str.__new__(cls, value)
@@ -59,7 +60,7 @@ class Extra(dict[str, str]):
     __setitem__ = __delitem__ = __ior__ = _refuse
     clear = pop = popitem = setdefault = update = _refuse  # pyright: ignore[reportAssignmentType]
 
-    def __reduce__(self) -> tuple[type[Extra], tuple[dict[str, str]]]:
+    def __reduce__(self) -> "tuple[type[Extra], tuple[dict[str, str]]]":
         return type(self), (dict(self),)
 
 

@@ -1,4 +1,4 @@
-"""What deserves another try, and after how long."""
+"""What is sent again after a failure, and after how long."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import stamina
 
-from ._wire.answers import PASSING_STATUSES
-from .errors import (
+from boxis_async._wire.answers import PASSING_STATUSES
+from boxis_async.errors import (
     AttemptTimeoutError,
     ConnectionFailedError,
     MalformedAnswerError,
+    RateLimitError,
     StatusError,
     TooLargeError,
     UsageError,
@@ -23,10 +24,19 @@ from .errors import (
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-__all__ = ["RetryPolicy", "is_cured_by_less", "is_too_much", "is_transient", "retry_after"]
+__all__ = [
+    "RetryPolicy",
+    "attempts_on",
+    "is_cured_by_less",
+    "is_too_much",
+    "is_transient",
+    "pause_after",
+    "retry_after",
+    "should_retry",
+]
 
-_SERVER_IS_AT_FAULT = 500
-_TOO_MANY_REQUESTS = 429
+_SERVER_ERROR = 500
+# Above that the wait is at its maximum whatever it is, and a float overflows at 1,024.
 _DOUBLINGS = 62
 
 
@@ -49,14 +59,14 @@ def _whole(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
 class RetryPolicy:
     """How often, and after how long, a request that failed is sent again.
 
-    Sent again is what may pass by itself: a failed or broken connection, a time-out, HTTP
+    A failure is retried if it may pass by itself: a failed or broken connection, a time-out, HTTP
     5xx, 408, 425 and 429, and a body that is no complete answer. The wait before the n-th
     retry is `min(wait_max, wait_initial * 2**(n-1) + random(0, wait_jitter))` seconds, or
     what the provider asks for in `Retry-After`, at most `wait_max`.
     """
 
     attempts: int = attrs.field(default=6, validator=[_at_least(1), _whole])
-    """How often one window is asked for at most, the first time included."""
+    """How often one window is requested at most, the first time included."""
     wait_initial: float = attrs.field(default=0.5, validator=_at_least(0))
     """Seconds before the first retry."""
     wait_max: float = attrs.field(default=30.0, validator=_at_least(0))
@@ -66,76 +76,77 @@ class RetryPolicy:
     timeout: float = attrs.field(default=600.0, validator=_at_least(0))
     """Seconds for one window, from its first request, over all its attempts and halves."""
 
-    def attempts_on(
-        self, deserves: Callable[[Exception], bool | float]
-    ) -> AsyncIterator[stamina.Attempt]:
-        """Iterate over the attempts, waiting between them; see `stamina.retry_context`."""
-        return stamina.retry_context(
-            deserves,
-            attempts=self.attempts,
-            timeout=None,
-            wait_initial=self.wait_initial,
-            wait_max=self.wait_max,
-            wait_jitter=self.wait_jitter,
-            wait_exp_base=2,
-        )
 
-    def deserves(self, error: Exception) -> bool | float:
-        """Tell whether an error may pass by itself, or after how many seconds."""
-        if not is_transient(error):
-            return False
-        wait = retry_after(error)
-        return True if wait is None else min(wait, self.wait_max)
+def attempts_on(
+    policy: RetryPolicy, on: Callable[[Exception], bool | float]
+) -> AsyncIterator[stamina.Attempt]:
+    """Iterate over the attempts, with the waits in between; see `stamina.retry_context`."""
+    return stamina.retry_context(
+        on,
+        attempts=policy.attempts,
+        timeout=None,
+        wait_initial=policy.wait_initial,
+        wait_max=policy.wait_max,
+        wait_jitter=policy.wait_jitter,
+        wait_exp_base=2,
+    )
 
-    def pause(self, error: Exception, attempt: int) -> float:
-        """Tell for how many seconds the whole client is to send nothing, after an error.
 
-        What the provider asks for in `Retry-After`, or after a 429 without it the wait
-        before the next attempt, without jitter.
-        """
-        if not isinstance(error, StatusError):
-            return 0.0
-        asked = retry_after(error)
-        if asked is None and error.status == _TOO_MANY_REQUESTS:
-            asked = self.wait_initial * 2.0 ** min(attempt - 1, _DOUBLINGS)
-        return min(asked or 0.0, self.wait_max)
+def should_retry(policy: RetryPolicy, error: Exception) -> bool | float:
+    """Report whether an error may pass by itself, or after how many seconds."""
+    if not is_transient(error):
+        return False
+    wait = retry_after(error)
+    return True if wait is None else min(wait, policy.wait_max)
+
+
+def pause_after(policy: RetryPolicy, error: Exception, attempt: int) -> float:
+    """Give the seconds for which the whole client must send nothing, after an error.
+
+    That is what the provider asks for in `Retry-After`; after a 429 without it, the wait before the
+    next attempt, without jitter.
+    """
+    wait = retry_after(error)
+    if wait is None and isinstance(error, RateLimitError):
+        wait = policy.wait_initial * 2.0 ** min(attempt - 1, _DOUBLINGS)
+    return min(wait or 0.0, policy.wait_max)
 
 
 def is_transient(error: Exception) -> bool:
-    """Tell whether sending the same again may help."""
+    """Report whether the same request may succeed later."""
     if isinstance(error, StatusError):
-        return error.status >= _SERVER_IS_AT_FAULT or error.status in PASSING_STATUSES
+        return error.status_code >= _SERVER_ERROR or error.status_code in PASSING_STATUSES
     return isinstance(error, (ConnectionFailedError, AttemptTimeoutError, MalformedAnswerError))
 
 
 def is_too_much(error: Exception | None) -> bool:
-    """Tell whether asking for less is the only cure, so that trying again is in vain."""
+    """Report whether a smaller window is the only cure, so that a retry is in vain."""
     return isinstance(error, TooLargeError)
 
 
 def is_cured_by_less(error: Exception | None) -> bool:
-    """Tell whether a smaller window may be answered where this one was not.
+    """Report whether a smaller window may be answered where this one was not.
 
     PHP that runs out of memory or time says so in HTML, with status 200 or 5xx, or not at all;
     a connection that was refused, and a server that asks to wait, have nothing to do with size.
     """
     if isinstance(error, StatusError):
-        return error.status >= _SERVER_IS_AT_FAULT
+        return error.status_code >= _SERVER_ERROR
     if isinstance(error, (ConnectionFailedError, AttemptTimeoutError)):
         return error.was_sent
     return isinstance(error, (MalformedAnswerError, TooLargeError))
 
 
 def retry_after(error: Exception) -> float | None:
-    """Read the seconds that the provider asks to wait, given as seconds or as a date."""
-    told = error.retry_after if isinstance(error, StatusError) else None
-    if told is None:
+    """Read the seconds that the provider asks to wait, sent as seconds or as a date."""
+    sent = error.retry_after if isinstance(error, StatusError) else None
+    if sent is None:
         return None
     try:
-        seconds = float(told)
+        seconds = float(sent)
     except ValueError:
         try:
-            when = parsedate_to_datetime(told)
+            when = parsedate_to_datetime(sent)
         except (ValueError, OverflowError):
             return None
         if when.tzinfo is None:

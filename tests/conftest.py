@@ -88,7 +88,7 @@ async def _no_task_left() -> AsyncIterator[None]:
 def reader(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Read records with orjson, then as where it is not installed."""
     if request.param == "json":
-        monkeypatch.setattr(wire_json, "faster", lambda: None)
+        monkeypatch.setattr(wire_json, "fast_reader", lambda: None)
     name: str = request.param
     return name
 

@@ -1,4 +1,4 @@
-"""When the whole client may send: never faster than allowed, and not while asked to wait."""
+"""When the whole client may send: never faster than allowed, and not while it has to wait."""
 
 from __future__ import annotations
 
@@ -13,57 +13,66 @@ import stamina
 if TYPE_CHECKING:
     from types import TracebackType
 
-__all__ = ["Pace", "problem_with_rate"]
+__all__ = ["RateLimiter"]
 
 
-_LEAST, _MOST = 1e-6, 1e9
+class RateLimiter:
+    """Limits the requests of one client, over all its streams: `async with limiter` around each.
 
-
-def problem_with_rate(max_rate: object) -> str | None:
-    """Say what is wrong with a limit on requests a second, or None."""
-    if max_rate is None or (
-        isinstance(max_rate, (int, float))
-        and not isinstance(max_rate, bool)
-        and _LEAST <= max_rate <= _MOST
-    ):
-        return None
-    return (
-        f"max_rate must be requests a second, from {_LEAST:g} to {_MOST:g}, or None, "
-        f"not {max_rate!r}"
-    )
-
-
-class Pace:
-    """The turns of one client's requests, over all its streams: `async with pace` around each.
-
-    A request counts from its turn until a second after its end. Counted from its turn alone, one
-    that was slow to connect would arrive in the same second as the next ones.
+    A request counts from its start until a second after its end. Counted from its start alone, one
+    that was slow to connect would reach the server in the same second as the next ones.
     """
 
-    def __init__(self, max_rate: float | None) -> None:
-        """Set the limit: so many requests in any second, a fraction rounded down.
+    def __init__(self, max_rate: float | None, parent: RateLimiter | None = None) -> None:
+        """Set the limit.
 
-        Less than one request a second is one in so many seconds.
+        Args:
+            max_rate: Requests in any second, a fraction rounded down; less than one is one in so
+                many seconds. None is no limit.
+            parent: A limit that applies as well: that of the client whose options were changed.
         """
         self._most = math.inf if max_rate is None else max(1, math.floor(max_rate))
         self._span = 1.0 if max_rate is None else max(1.0, 1.0 / max_rate)
+        self._parent = parent
         self._in_flight = 0
         self._ended: deque[float] = deque()
         self._one_ended = asyncio.Event()
         self._paused_until = -math.inf
-        self._line = asyncio.Lock()
+        self._queue = asyncio.Lock()
 
     def pause(self, seconds: float) -> None:
         """Hold back every request for so long; not in stamina's test mode, which never waits."""
-        if seconds > 0 and not stamina.is_testing():
+        if self._parent is not None:
+            self._parent.pause(seconds)
+        elif seconds > 0 and not stamina.is_testing():
             self._paused_until = max(self._paused_until, time.monotonic() + seconds)
 
     async def __aenter__(self) -> None:
-        """Wait for a turn."""
+        """Wait until a request may be sent."""
+        await self._enter()
+        if self._parent is not None:
+            try:
+                await self._parent.__aenter__()
+            except BaseException:
+                self._leave()
+                raise
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Note the end of a request."""
+        if self._parent is not None:
+            await self._parent.__aexit__(exc_type, exc, traceback)
+        self._leave()
+
+    async def _enter(self) -> None:
         if self._most == math.inf and self._wait() <= 0:
             return
-        # One waits for the clock, the others wait for it, in the order of their coming.
-        async with self._line:
+        # One waits for the clock, the others for it, in the order in which they came.
+        async with self._queue:
             while (wait := self._wait()) > 0:
                 if wait == math.inf:
                     self._one_ended.clear()
@@ -73,20 +82,14 @@ class Pace:
             if self._most != math.inf:
                 self._in_flight += 1
 
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Take note of the end of a request."""
+    def _leave(self) -> None:
         if self._most != math.inf:
             self._in_flight -= 1
             self._ended.append(time.monotonic())
             self._one_ended.set()
 
     def _wait(self) -> float:
-        """Tell how long it is until the next turn; infinite when that is for a request to end."""
+        """Give the seconds until the next request; infinite when one has to end before."""
         now = time.monotonic()
         while self._ended and self._ended[0] <= now - self._span:
             self._ended.popleft()

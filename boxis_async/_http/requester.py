@@ -5,45 +5,55 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Sized
-from contextlib import suppress
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import attrs
 
-from boxis_async._wire.answers import reply_in_steps, sign
-from boxis_async._wire.turns import take
+from boxis_async._http.rate_limiter import RateLimiter
+from boxis_async._http.server_clock import ServerClock
+from boxis_async._wire.cooperative import Cooperative
+from boxis_async._wire.signing import sign
 from boxis_async.errors import (
     AttemptTimeoutError,
-    BadAnswerError,
     BoxisError,
     ClockError,
-    NoAnswerError,
-    RecordError,
     WrongLoopError,
 )
+from boxis_async.hooks import Hooks, RequestEvent, ResponseEvent, notify
+from boxis_async.models import Window
+from boxis_async.retry import RetryPolicy, pause_after
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Sized
 
-    from boxis_async._wire.answers import Answer, Credentials, ReturnType
-    from boxis_async._wire.cooperative import Build, Steps
-    from boxis_async._wire.turns import Turns
-    from boxis_async.retry import RetryPolicy
+    from boxis_async._http.transport import Transport
+    from boxis_async._wire.messages import Reply
+    from boxis_async._wire.readers import Reader
+    from boxis_async._wire.signing import Credentials
+    from boxis_async.types import ReturnType
 
-    from .rate_limiter import Pace
-    from .transport import Reply, Transport
-
-__all__ = ["Deadline", "Sender", "ServerClock", "Tally"]
+__all__ = ["Deadline", "Options", "Request", "RequestCounts", "Requester"]
 
 logger = logging.getLogger("boxis_async")
 
-T = TypeVar("T", bound=Sized)
+T = TypeVar("T", bound="Sized")
+E = TypeVar("E", bound=RequestEvent)
+
+
+@attrs.frozen(eq=False, repr=False)
+class Options:
+    """What may differ between the requests of one client, see `BoxisClient.with_options`."""
+
+    timeout: float
+    """Seconds for one attempt, from connecting to the last byte."""
+    retry: RetryPolicy
+    rate_limiter: RateLimiter
 
 
 @attrs.define(eq=False, repr=False)
-class Tally:
-    """What the requests of one run came to, so far."""
+class RequestCounts:
+    """How many requests a run took, so far."""
 
     requests: int = 0
     retries: int = 0
@@ -79,64 +89,42 @@ class Deadline:
         return self._seconds if self._end is None else self._end - time.monotonic()
 
 
-class ServerClock:
-    """The provider's clock, as far as it has told it: ours, and an offset that is kept.
+@attrs.frozen(eq=False, kw_only=True)
+class Request:
+    """One attempt at one function of the API, and what bounds and counts it."""
 
-    Only a refusal sets it. What any other answer tells is noted: a clock that the server
-    accepts is right enough.
-    """
+    section: str
+    action: str
+    parameters: Mapping[str, object]
+    window: Window | None = None
+    attempt: int = 1
+    deadline: Deadline
+    counts: RequestCounts
+    options: Options
 
-    __slots__ = ("_offset", "corrections", "noted")
-
-    def __init__(self) -> None:
-        self._offset = 0.0
-        self.corrections = 0
-        self.noted: float | None = None
-        """By how many seconds the server's was ahead of ours in the latest answer that told."""
-
-    def now(self) -> float:
-        """Give the time in Unix seconds by the provider's clock."""
-        return time.time() + self._offset
-
-    def note(self, server_time: int | None) -> None:
-        """Note what an answer tells of the server's clock, in Unix seconds."""
-        if server_time is not None:
-            self.noted = server_time - time.time()
-
-    def correct(self, server_time: int, *, seen: int) -> None:
-        """Set the clock, unless somebody did since a request was signed.
-
-        Args:
-            server_time: What the server's clock says, in Unix seconds.
-            seen: `corrections` when the refused request was signed.
-        """
-        if seen == self.corrections:
-            self._offset = server_time - time.time()
-            self.corrections += 1
-            logger.info("the clock is set by the server's, %+.0f s from ours", self._offset)
+    def __str__(self) -> str:
+        what = f"{self.section}/{self.action}" if self.window is None else f"window {self.window}"
+        return f"{what}, attempt {self.attempt}"
 
 
-class Sender:
+class Requester:
     """Sends the requests of one client, never more at once than its concurrency."""
 
-    def __init__(  # noqa: PLR0913 - what a request is made of meets here
+    def __init__(
         self,
         transport: Transport,
         credentials: Credentials,
         *,
         concurrency: int,
-        retry: RetryPolicy,
-        pace: Pace,
-        turns: Turns,
         returntype: ReturnType,
+        hooks: Hooks | None = None,
     ) -> None:
         self._transport = transport
         self._credentials = credentials
-        self._retry = retry
-        self._pace = pace
         self._returntype: ReturnType = returntype
-        self._places = asyncio.Semaphore(concurrency)
-        self._turns = turns
+        self._hooks = hooks or Hooks()
+        self._slots = asyncio.Semaphore(concurrency)
+        self._cooperative = Cooperative()
         self._loop: asyncio.AbstractEventLoop | None = None
         self.clock = ServerClock()
 
@@ -162,99 +150,108 @@ class Sender:
                 "to that one: make a client for each loop"
             )
 
-    async def ask(  # noqa: PLR0913 - one argument for each thing that differs
-        self,
-        section: str,
-        action: str,
-        parameters: Mapping[str, object],
-        *,
-        read: Callable[[Answer], Steps[T]],
-        build: Build | None,
-        tally: Tally,
-        told: str,
-        attempt: int,
-        deadline: Deadline,
-    ) -> T:
-        """Send one request and read its answer; once more when the clock was refused.
+    async def request(self, request: Request, reader: Reader[T]) -> T:
+        """Send a request and read its answer; once more when the clock was refused.
 
-        The page's sample does the same: it signs again with the server's timestamp. With
-        `build` the answer is a list of records, that are built as soon as they are read, from
-        texts alone.
+        The page's PHP sample does the same: it signs again with the server's timestamp.
+
+        Raises:
+            BoxisError: No answer came, or not the one that was requested.
         """
         self.bind()
         clock_was_refused = False
         while True:
-            # The turn with the place in hand, as no other request may be sent until then either.
-            async with self._places, self._pace:
-                left = deadline.begin()
-                # Signed only now: the waits may have been long.
-                corrections = self.clock.corrections
-                form = sign(
-                    self._credentials,
-                    section=section,
-                    action=action,
-                    parameters=parameters,
-                    timestamp=int(self.clock.now()),
-                    returntype=self._returntype,
-                )
-                tally.requests += 1
-                began = time.perf_counter()
-                try:
-                    reply = await self._transport.post(form, at_most=left)
-                except (NoAnswerError, BadAnswerError) as error:
-                    logger.debug("%s: %s, %.0f ms", told, error, _milliseconds(began))
-                    raise
-            took = _milliseconds(began)
+            corrections, reply, began = await self._send(request)
+            seconds = time.perf_counter() - began
             try:
-                # Records are many: their answers are read by turns.
-                by_turns = take if build is None else self._turns.read
-                found = await by_turns(self._found(reply, read, build))
+                found = await self._cooperative.run(reader.read(reply))
             except ClockError as error:
-                self.clock.note(error.server_time)
-                logger.debug("%s: %s, %.0f ms", told, error, took)
+                self.clock.observe(error.server_time)
+                self._report(request, seconds, reply, error)
                 if clock_was_refused or error.server_time is None:
                     raise
                 clock_was_refused = True
                 self.clock.correct(error.server_time, seen=corrections)
-                tally.retries += 1
-                continue
+                request.counts.retries += 1
             except BoxisError as error:
-                self._pace.pause(self._retry.pause(error, attempt))
-                logger.debug(
-                    "%s: status %d, %d bytes, %.0f ms: %s",
-                    told,
-                    reply.status,
-                    len(reply.body),
-                    took,
-                    error,
-                )
+                self.clock.observe(reader.server_time)
+                options = request.options
+                options.rate_limiter.pause(pause_after(options.retry, error, request.attempt))
+                self._report(request, seconds, reply, error)
                 raise
-            logger.debug(
-                "%s: status %d, %d bytes, %d records, %.0f ms",
-                told,
-                reply.status,
-                len(reply.body),
-                len(found),
-                took,
+            else:
+                self.clock.observe(reader.server_time)
+                self._report(request, seconds, reply, None, len(found))
+                return found
+
+    async def _send(self, request: Request) -> tuple[int, Reply, float]:
+        """Wait for a turn, sign the request and send it.
+
+        Returns:
+            How often the clock had been set when it was signed, what came back, and when it was
+            sent, by `time.perf_counter`.
+        """
+        options = request.options
+        # The semaphore is held while we wait for the rate limiter, so that nobody overtakes.
+        async with self._slots, options.rate_limiter:
+            left = request.deadline.begin()
+            # Signed only now, as the waits may have been long.
+            corrections = self.clock.corrections
+            form = sign(
+                self._credentials,
+                section=request.section,
+                action=request.action,
+                parameters=request.parameters,
+                timestamp=int(self.clock.now()),
+                returntype=self._returntype,
             )
-            return found
+            request.counts.requests += 1
+            if self._hooks.on_request is not None:
+                notify(self._hooks.on_request, _event(RequestEvent, request))
+            began = time.perf_counter()
+            try:
+                reply = await self._transport.post(form, timeout=min(options.timeout, left))
+            except BoxisError as error:
+                self._report(request, time.perf_counter() - began, None, error)
+                raise
+            return corrections, reply, began
 
-    def _found(
-        self, reply: Reply, read: Callable[[Answer], Steps[T]], build: Build | None
-    ) -> Steps[T]:
-        """Read what came back, and what was asked for in it."""
-        is_of_records = build is not None
-        answer: Answer | None = None
-        with suppress(RecordError):
-            answer = yield from reply_in_steps(
-                reply, self._returntype, as_text=is_of_records, build=build
+    def _report(
+        self,
+        request: Request,
+        seconds: float,
+        reply: Reply | None,
+        error: BoxisError | None,
+        records: int | None = None,
+    ) -> None:
+        """Log how a request ended, and call the hook."""
+        if reply is None:
+            logger.debug("%s: %s, %.0f ms", request, error, 1000 * seconds)
+        else:
+            text = "%s: status %d, %d bytes, %d records, %.0f ms"
+            values = (records, 1000 * seconds)
+            if error is not None:
+                text = "%s: status %d, %d bytes, %.0f ms: %s"
+                values = (1000 * seconds, error)
+            logger.debug(text, request, reply.status_code, len(reply.body), *values)
+        if self._hooks.on_response is not None:
+            event = _event(
+                ResponseEvent,
+                request,
+                seconds=seconds,
+                status_code=None if reply is None else reply.status_code,
+                size=None if reply is None else len(reply.body),
+                records=records,
+                error=error,
             )
-        if answer is None:
-            # To tell which record it is takes all of them, and an answer that is whole.
-            answer = yield from reply_in_steps(reply, self._returntype, as_text=is_of_records)
-        self.clock.note(answer.server_time)
-        return (yield from read(answer))
+            notify(self._hooks.on_response, event)
 
 
-def _milliseconds(began: float) -> float:
-    return (time.perf_counter() - began) * 1000
+def _event(kind: type[E], request: Request, **more: Any) -> E:  # noqa: ANN401 - by kind
+    return kind(
+        section=request.section,
+        action=request.action,
+        window=request.window,
+        attempt=request.attempt,
+        **more,
+    )

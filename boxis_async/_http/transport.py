@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import re
 import ssl
 import time
@@ -11,10 +10,11 @@ from typing import TYPE_CHECKING, Final, TypeAlias, cast
 from urllib.request import getproxies
 
 import anyio
-import attrs
 import httpx
 
-from boxis_async._wire.turns import Turns
+from boxis_async._http.connections import Connections
+from boxis_async._http.response_body import Body
+from boxis_async._wire.messages import Reply
 from boxis_async.errors import (
     AttemptTimeoutError,
     BoxisError,
@@ -24,18 +24,13 @@ from boxis_async.errors import (
     UsageError,
 )
 
-from .connections import Connections
-from .response_body import Body
-
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
 
-    from boxis_async._wire.answers import Form
+    from boxis_async._wire.messages import Form
+    from boxis_async.types import HTTPClient
 
-__all__ = ["HTTPClient", "Reply", "Transport", "problem_with_http_client", "problem_with_url"]
-
-HTTPClient: TypeAlias = httpx.AsyncClient
-"""What an `http_client` is: the one name of httpx that the rest of the library uses."""
+__all__ = ["Transport", "problem_with_http_client", "problem_with_url"]
 
 _CLOSED_MEANWHILE: Final = "the HTTP client was closed during the request"
 _LONGEST_IDLE: Final = 5.0
@@ -47,16 +42,6 @@ _PROXIES: Final = frozenset({"http", "https", "all"})
 # Texts, so that `re` compiles them when a client is made, and not at import.
 _SHOWABLE = r"[^@?#]*"
 _LOOPBACK = r"localhost|127(?:\.[0-9]{1,3}){3}|::1"
-
-
-@attrs.frozen(eq=False)
-class Reply:
-    """What came back over HTTP, whole and decompressed, not yet looked at."""
-
-    status: int
-    body: bytes = attrs.field(repr=False)
-    retry_after: str | None = None
-    location: str | None = None
 
 
 def problem_with_url(url: object, *, allow_insecure: bool) -> str | None:
@@ -93,23 +78,19 @@ class Transport:
     Of its own it opens no more than its caller ever has requests in flight at once.
     """
 
-    __slots__ = ("_is_closed", "_lent", "_most_bytes", "_own", "_timeout", "_turns", "_url")
+    __slots__ = ("_is_closed", "_lent", "_most_bytes", "_own", "_url")
 
-    def __init__(  # noqa: PLR0913 - what sends and what receives meet here
+    def __init__(
         self,
         url: str,
         *,
-        timeout: float,
         most_bytes: int,
         http_client: HTTPClient | None = None,
-        turns: Turns | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._url = httpx.URL(url)
-        self._timeout = timeout
         self._most_bytes = most_bytes
-        self._lent = http_client
-        self._turns = turns or Turns()
+        self._lent = cast("httpx.AsyncClient | None", http_client)
         self._own = Connections(
             _maker(is_secure=self._url.scheme == "https"), longest_idle=_LONGEST_IDLE, clock=clock
         )
@@ -128,8 +109,8 @@ class Transport:
                 "the http_client that was passed in is closed: keep it open longer than this client"
             )
 
-    async def post(self, form: Form, *, at_most: float = math.inf) -> Reply:
-        """Send a form and read the whole answer, within the time-out, and within so many seconds.
+    async def post(self, form: Form, *, timeout: float) -> Reply:  # noqa: ASYNC109
+        """Send a form and read the whole answer, within so many seconds.
 
         A lent client lends its connections, proxies and certificates only: its headers,
         cookies, credentials, time-outs and redirects do not apply.
@@ -156,13 +137,12 @@ class Transport:
             # drip for ever.
             extensions={"timeout": httpx.Timeout(None).as_dict()},
         )
-        timeout = min(self._timeout, at_most)
         one = self._own.one() if self._lent is None else contextlib.nullcontext(self._lent)
         async with one as client:
             progress = _Progress(client)
             request.extensions["trace"] = progress.note
             with anyio.move_on_after(timeout):
-                return await _exchange(client, request, progress, self._most_bytes, self._turns)
+                return await _exchange(client, request, progress, self._most_bytes)
             what = "no complete answer" if progress.was_sent else "no connection"
             raise AttemptTimeoutError(f"{what} within {timeout:.3g} s", was_sent=progress.was_sent)
 
@@ -191,7 +171,7 @@ class _Connection(httpx.AsyncHTTPTransport):
         await super().aclose()
 
 
-_Sending: TypeAlias = HTTPClient | _Connection
+_Sending: TypeAlias = "httpx.AsyncClient | _Connection"
 
 
 def _maker(*, is_secure: bool) -> Callable[[], _Sending]:
@@ -214,7 +194,7 @@ def _maker(*, is_secure: bool) -> Callable[[], _Sending]:
             return httpx.AsyncClient(verify=ssl_context, limits=_ONE)
         except (OSError, ValueError, ImportError, httpx.InvalidURL) as error:
             raise UsageError(
-                f"{_told('no connection can be made as the environment asks for', error)}: set "
+                f"{_described('no connection can be made as the environment asks for', error)}: set "
                 "SSL_CERT_FILE, SSL_CERT_DIR, HTTPS_PROXY and the like right, or none of them"
             ) from error
 
@@ -247,12 +227,12 @@ class _Progress:
 
 
 async def _exchange(
-    client: _Sending, request: httpx.Request, progress: _Progress, most_bytes: int, turns: Turns
+    client: _Sending, request: httpx.Request, progress: _Progress, most_bytes: int
 ) -> Reply:
     try:
         response = await client.send(request, stream=True, auth=None, follow_redirects=False)
         try:
-            body = await _read(response, most_bytes, turns)
+            body = await _read(response, most_bytes)
         finally:
             await response.aclose()
     except BoxisError:
@@ -260,11 +240,13 @@ async def _exchange(
     except httpx.TimeoutException as error:
         # Only a lent client's own transport can say this; ours has no limits.
         was_sent = not isinstance(error, (httpx.ConnectTimeout, httpx.PoolTimeout))
-        raise AttemptTimeoutError(_told("timed out", error), was_sent=was_sent) from error
+        raise AttemptTimeoutError(_described("timed out", error), was_sent=was_sent) from error
     except httpx.DecodingError as error:
-        raise MalformedAnswerError(_told("the answer's compression is broken", error)) from error
+        raise MalformedAnswerError(
+            _described("the answer's compression is broken", error)
+        ) from error
     except (httpx.UnsupportedProtocol, httpx.InvalidURL, httpx.LocalProtocolError) as error:
-        raise UsageError(_told("the request cannot be sent", error)) from error
+        raise UsageError(_described("the request cannot be sent", error)) from error
     except Exception as error:
         # Whatever a lent client's transport may raise ends here: the border to foreign errors.
         if client.is_closed:
@@ -273,7 +255,7 @@ async def _exchange(
             error, (httpx.ConnectError, httpx.ProxyError)
         )
         raise ConnectionFailedError(
-            _told("the connection failed", error), was_sent=was_sent
+            _described("the connection failed", error), was_sent=was_sent
         ) from error
     return Reply(
         response.status_code,
@@ -283,7 +265,7 @@ async def _exchange(
     )
 
 
-async def _read(response: httpx.Response, most_bytes: int, turns: Turns) -> bytes:
+async def _read(response: httpx.Response, most_bytes: int) -> bytes:
     """Read a body and decompress it, no further than the limit."""
     body = Body(response.headers.get("content-encoding", ""), most_bytes)
     if response.is_stream_consumed:
@@ -294,12 +276,11 @@ async def _read(response: httpx.Response, most_bytes: int, turns: Turns) -> byte
         async with contextlib.aclosing(chunks):
             async for chunk in chunks:
                 body.add(chunk)
-                await turns.received()
         return body.whole()
     finally:
         # An error is kept while the halves are fetched, and its traceback would keep the body.
         body.clear()
 
 
-def _told(what: str, error: Exception) -> str:
+def _described(what: str, error: Exception) -> str:
     return f"{what}: {type(error).__name__}" + (f", {error}" if str(error) else "")

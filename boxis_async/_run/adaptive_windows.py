@@ -11,14 +11,13 @@ from collections import Counter, deque
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
+from boxis_async._run.windows import boundary
 from boxis_async.models import CDR, Window
-
-from .windows import boundary
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from .windows import Span
+    from boxis_async._wire.wallclock import Span
 
 __all__ = ["SizedWindows", "Traffic"]
 

@@ -1,24 +1,46 @@
-"""Each key once; what is dropped is counted by its kind, so that no loss is silent."""
+"""Each key once; what is dropped is counted by its kind, so that no loss is silent.
+
+A record whose key was seen before is dropped. If its leg and its content were seen too, it is a
+duplicate: nothing is lost. If the content differs, it is a revision; if the leg does, a conflict.
+"""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Hashable
 from enum import Enum, auto
-from hashlib import blake2b
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING
 
-from boxis_async._wire.records import DIGEST_SIZE, digest, fingerprint, leg_text
+import attrs
+
+from boxis_async._run.fingerprint_table import FingerprintTable
+from boxis_async._wire.records import FINGERPRINT_SIZE
 from boxis_async.errors import UsageError
-from boxis_async.models import CDR
 
-from .fingerprint_table import Buckets
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Hashable
 
-__all__ = ["Seen", "UniqueBy", "Verdict", "problem_with_unique_by"]
+    from boxis_async._wire.records import Fingerprinter, Records
+    from boxis_async.models import CDR
+    from boxis_async.types import UniqueBy
+
+__all__ = ["Deduplicator", "DropCounts", "Verdict"]
 
 logger = logging.getLogger("boxis_async")
 
-UniqueBy: TypeAlias = Literal["uniqueid", "leg"] | Callable[[CDR], Hashable]
+_CONFLICT = (
+    "several legs share a uniqueid; only the first of them is handed over. Use "
+    'unique_by="leg" to have all of them (further ones are counted in stats.conflicts)'
+)
+_CONFLICT_BY_FUNCTION = (
+    "the unique_by function gave one key to records that differ; only the first is "
+    "handed over. Make the key tell them apart to have all of them (further ones are "
+    "counted in stats.conflicts)"
+)
+_REVISION = (
+    "a leg came again with other content, such as a cost worked out later; the first "
+    "version handed over stays. Fetch the range again once it is at rest to have the "
+    "last version (further ones are counted in stats.revisions)"
+)
 
 
 class Verdict(Enum):
@@ -29,67 +51,73 @@ class Verdict(Enum):
     CONFLICT = auto()
     REVISION = auto()
 
-    # Each is there once. Enum's own hash, of the name, is computed in Python for every record.
-    __hash__ = object.__hash__
+
+@attrs.define
+class DropCounts:
+    """How many records were dropped, by kind."""
+
+    duplicates: int = 0
+    conflicts: int = 0
+    revisions: int = 0
 
 
-def problem_with_unique_by(unique_by: object) -> str | None:
-    """Say what is wrong with a key rule, or None."""
-    if unique_by in ("uniqueid", "leg") or callable(unique_by):
-        return None
-    return f'unique_by must be "uniqueid", "leg" or a function of a CDR, not {unique_by!r}'
-
-
-class Seen:
-    """The records that a run has seen, by fingerprints of key, leg and content, or by digests.
+class Deduplicator:
+    """Knows the records of a run by their fingerprints.
 
     All are in one table. The first record of a key is found by the key, a further leg of that
     key by the leg, a further version of a leg by its content: so each is stored once, and found
     at once, however many share a key.
     """
 
-    __slots__ = ("_are_digests", "_buckets", "_carried", "_function", "_keys", "_rule", "counts")
+    __slots__ = (
+        "_carried_keys",
+        "_entries",
+        "_fingerprinter",
+        "_function",
+        "_keys",
+        "_table",
+        "counts",
+    )
 
-    def __init__(self, unique_by: UniqueBy, carried: Collection[bytes] = ()) -> None:
-        """Know the records whose marks an earlier run carries over."""
-        self._function = unique_by if callable(unique_by) else None
-        self._rule = "function" if callable(unique_by) else unique_by
-        # What is known by digests is met by digests; they take longer than fingerprints.
-        self._are_digests = bool(carried)
-        # A leg needs no room of its own where it is what a record is found by.
-        size = (3 if unique_by == "uniqueid" else 2) * DIGEST_SIZE
-        self._buckets = Buckets(size)
-        # The keys that a function gave, as they are. What an earlier run hands on of a key is
-        # its digest; a function's own keys are compared with these apart.
-        self._keys: set[Hashable] = set()
-        self._carried: set[bytes] = set()
-        if self._function is not None:
-            self._carried.update(mark[:DIGEST_SIZE] for mark in carried)
-        self._compare([mark[-size:] for mark in carried])
-        self.counts = dict.fromkeys(Verdict, 0)
-
-    def mark(self, cdr: CDR) -> bytes:
-        """Give what a later run needs to know a record again: digests of key, leg and content."""
-        (entry,) = _ENTRIES[self._rule]([cdr], [_digests(cdr)], _digest)
-        if self._rule == "uniqueid":
-            return entry
-        key = entry[:DIGEST_SIZE]
-        if self._function is not None:
-            key = _digest(repr(self._function(cdr)))
-        return key + entry
-
-    def names(self, cdrs: list[CDR], known_by: list[bytes]) -> list[bytes]:
-        """Give what makes each record the same throughout this run: its key, or its content."""
-        if self._function is not None:
-            return [fingerprint(repr(self._function(cdr))) for cdr in cdrs]
-        return [entry[:DIGEST_SIZE] for entry in self._entries(cdrs, known_by)]
-
-    def compare(self, cdrs: list[CDR], known_by: list[bytes]) -> dict[int, Verdict]:
-        """Take note of records, and tell what they are to those that came before them.
+    def __init__(
+        self, unique_by: UniqueBy, fingerprinter: Fingerprinter, carried: Collection[bytes] = ()
+    ) -> None:
+        """Know the records of an earlier run by their marks.
 
         Args:
-            cdrs: The records.
-            known_by: The fingerprints of each, see `Readings`.
+            unique_by: What makes records the same.
+            fingerprinter: Of this run, and of the earlier ones that it resumes.
+            carried: What `marks` gave for those records.
+        """
+        self._function = unique_by if callable(unique_by) else None
+        self._fingerprinter = fingerprinter
+        # By leg, and by a function's own keys, a record is found by its leg: no room for a key.
+        self._entries = self._by_uniqueid if unique_by == "uniqueid" else _by_leg
+        size = (3 if unique_by == "uniqueid" else 2) * FINGERPRINT_SIZE
+        self._table = FingerprintTable(size)
+        # The keys that a function gave, as they are: equal keys can be written in different ways.
+        # Of those that an earlier run carried there are only fingerprints.
+        self._keys: set[Hashable] = set()
+        self._carried_keys: set[bytes] = set()
+        if self._function is not None:
+            self._carried_keys.update(mark[:FINGERPRINT_SIZE] for mark in carried)
+        self._verdicts([mark[-size:] for mark in carried])
+        self.counts = DropCounts()
+
+    def names(self, records: Records) -> list[bytes]:
+        """Give what makes each record the same in this run and those that resume it: its key."""
+        function, fingerprint = self._function, self._fingerprinter.of
+        if function is not None:
+            return [fingerprint(repr(function(cdr))) for cdr in records.cdrs]
+        return [entry[:FINGERPRINT_SIZE] for entry in self._entries(records)]
+
+    def marks(self, records: Records) -> list[bytes]:
+        """Give what a later run needs to know each record again: of key, leg and content."""
+        both = zip(self.names(records), records.fingerprints, strict=True)
+        return [name + fingerprints for name, fingerprints in both]
+
+    def compare(self, records: Records) -> dict[int, Verdict]:
+        """Take note of records, and say what they are to those that came before them.
 
         Returns:
             The verdicts on those that are not the first with their key, by their number.
@@ -97,68 +125,67 @@ class Seen:
         Raises:
             UsageError: The user's key function gave something that cannot be a key.
         """
-        verdicts = self._compare(self._entries(cdrs, known_by))
+        verdicts = self._verdicts(self._entries(records))
         if self._function is not None:
-            verdicts = self._compare_keys(self._function, cdrs, verdicts)
-        self.counts[Verdict.NEW] += len(cdrs) - len(verdicts)
+            verdicts = self._verdicts_by_function(self._function, records.cdrs, verdicts)
         for verdict in verdicts.values():
-            self.counts[verdict] += 1
-            if self.counts[verdict] == 1 and (advice := self._advice(verdict)):
-                logger.warning(advice)
+            self._count(verdict)
         return verdicts
 
-    def _entries(self, cdrs: list[CDR], known_by: list[bytes]) -> list[bytes]:
-        """Give what the table holds of each record.
+    def _by_uniqueid(self, records: Records) -> list[bytes]:
+        fingerprint = self._fingerprinter.of
+        return [
+            (fingerprint(uniqueid) if (uniqueid := cdr.uniqueid) else known[FINGERPRINT_SIZE:])
+            + known
+            for cdr, known in zip(records.cdrs, records.fingerprints, strict=True)
+        ]
 
-        That is its place, by which the first of a key is found, its leg where that is another,
-        and its content.
+    def _verdicts(self, entries: list[bytes]) -> dict[int, Verdict]:
+        neighbours = self._table.add(entries)
+        return {number: self._further(near, entries[number]) for number, near in neighbours.items()}
+
+    def _further(self, near: bytes, entry: bytes) -> Verdict:
+        """Take note of a further record of a key, and say what it is.
+
+        Args:
+            near: The entries of the table's bucket, with the first one of that key among them.
+            entry: Key, if it is not the leg, then leg and content.
         """
-        if self._are_digests:
-            return _ENTRIES[self._rule](cdrs, [*map(_digests, cdrs)], _digest)
-        return _ENTRIES[self._rule](cdrs, known_by, fingerprint)
-
-    def _compare(self, entries: list[bytes]) -> dict[int, Verdict]:
-        """Likewise by their entries, whatever a user's function makes of them."""
-        held_by = self._buckets.hold(entries)
-        return {number: self._further(held, entries[number]) for number, held in held_by.items()}
-
-    def _further(self, held: bytes, entry: bytes) -> Verdict:
-        """Take note of a further record of a key, beside the entries that hold its first."""
-        content = entry[-DIGEST_SIZE:]
-        if content in held:
+        content = entry[-FINGERPRINT_SIZE:]
+        if content in near:
             return Verdict.DUPLICATE
-        of_leg, leg = entry[:-DIGEST_SIZE], entry[DIGEST_SIZE:-DIGEST_SIZE]
-        if of_leg not in held:
-            at = blake2b(of_leg, digest_size=DIGEST_SIZE).digest()
-            others = self._buckets.hold([at + leg + content])
-            if not others:
+        key_and_leg, leg = entry[:-FINGERPRINT_SIZE], entry[FINGERPRINT_SIZE:-FINGERPRINT_SIZE]
+        if key_and_leg not in near:
+            # Another leg of this key. Its own place follows from both.
+            place = self._fingerprinter.of(key_and_leg.hex())
+            neighbours = self._table.add([place + leg + content])
+            if not neighbours:
                 return Verdict.CONFLICT
-            if content in others[0]:
+            if content in neighbours[0]:
                 return Verdict.DUPLICATE
-        is_known = bool(self._buckets.hold([content + leg + content]))
+        is_known = bool(self._table.add([content + leg + content]))
         return Verdict.DUPLICATE if is_known else Verdict.REVISION
 
-    def _compare_keys(
+    def _verdicts_by_function(
         self,
         function: Callable[[CDR], Hashable],
         cdrs: list[CDR],
         verdicts: dict[int, Verdict],
     ) -> dict[int, Verdict]:
-        """Tell likewise by a function's keys, now that copies are known."""
+        """Judge by a function's keys, now that duplicates are known."""
         by_key: dict[int, Verdict] = {}
         for number, cdr in enumerate(cdrs):
             verdict = verdicts.get(number, Verdict.NEW)
             if verdict is not Verdict.DUPLICATE:
-                verdict = self._compare_key(function(cdr), verdict)
+                verdict = self._verdict_on_key(function(cdr), verdict)
             if verdict is not Verdict.NEW:
                 by_key[number] = verdict
         return by_key
 
-    def _compare_key(self, key: Hashable, verdict: Verdict) -> Verdict:
-        """Tell what a record that is no copy is to those to which a function gave its key."""
+    def _verdict_on_key(self, key: Hashable, verdict: Verdict) -> Verdict:
         try:
             is_known = key in self._keys or (
-                bool(self._carried) and _digest(repr(key)) in self._carried
+                bool(self._carried_keys) and self._fingerprinter.of(repr(key)) in self._carried_keys
             )
             self._keys.add(key)
         except TypeError as error:
@@ -169,58 +196,19 @@ class Seen:
             return Verdict.NEW
         return Verdict.CONFLICT if verdict is Verdict.NEW else verdict
 
-    def _advice(self, verdict: Verdict) -> str | None:
-        if verdict is Verdict.REVISION:
-            return (
-                "a leg came again with other content, such as a cost worked out later; the first "
-                "version handed over stays. Fetch the range again once it is at rest to have the "
-                "last version (further ones are counted in stats.revisions)"
-            )
-        if verdict is not Verdict.CONFLICT:
-            return None
-        if self._function is not None:
-            return (
-                "the unique_by function gave one key to records that differ; only the first is "
-                "handed over. Make the key tell them apart to have all of them (further ones are "
-                "counted in stats.conflicts)"
-            )
-        return (
-            "several legs share a uniqueid; only the first of them is handed over. Use "
-            'unique_by="leg" to have all of them (further ones are counted in stats.conflicts)'
-        )
+    def _count(self, verdict: Verdict) -> None:
+        counts = self.counts
+        if verdict is Verdict.DUPLICATE:
+            counts.duplicates += 1
+        elif verdict is Verdict.CONFLICT:
+            counts.conflicts += 1
+            if counts.conflicts == 1:
+                logger.warning(_CONFLICT if self._function is None else _CONFLICT_BY_FUNCTION)
+        else:
+            counts.revisions += 1
+            if counts.revisions == 1:
+                logger.warning(_REVISION)
 
 
-def _by_uniqueid(
-    cdrs: list[CDR], known_by: list[bytes], name: Callable[[str], bytes]
-) -> list[bytes]:
-    return [
-        (name(uniqueid) if (uniqueid := cdr.uniqueid) else known[DIGEST_SIZE:]) + known
-        for cdr, known in zip(cdrs, known_by, strict=True)
-    ]
-
-
-def _by_leg(_: list[CDR], known_by: list[bytes], __: Callable[[str], bytes]) -> list[bytes]:
-    return known_by
-
-
-def _by_any_leg(
-    cdrs: list[CDR], known_by: list[bytes], name: Callable[[str], bytes]
-) -> list[bytes]:
-    """Likewise for a function's keys, which decide also where there is no uniqueid."""
-    return [
-        known if cdr.uniqueid else name(leg_text(cdr)) + known[DIGEST_SIZE:]
-        for cdr, known in zip(cdrs, known_by, strict=True)
-    ]
-
-
-_ENTRIES = {"uniqueid": _by_uniqueid, "leg": _by_leg, "function": _by_any_leg}
-
-
-def _digests(cdr: CDR) -> bytes:
-    """Give digests of a record's leg and content, in place of its fingerprints."""
-    content = digest(cdr)
-    return (_digest(leg_text(cdr)) if cdr.uniqueid else content) + content
-
-
-def _digest(told: str) -> bytes:
-    return blake2b(told.encode("utf-8", "surrogatepass"), digest_size=DIGEST_SIZE).digest()
+def _by_leg(records: Records) -> list[bytes]:
+    return records.fingerprints

@@ -5,68 +5,56 @@ from __future__ import annotations
 import logging
 import math
 import traceback
-from functools import partial
-from typing import TYPE_CHECKING, Any, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import anyio
 import attrs
 
-from boxis_async._http.requester import Deadline, Tally
-from boxis_async._wire.answers import rows
-from boxis_async._wire.cooperative import Built
-from boxis_async._wire.records import Readings, make_converter
-from boxis_async._wire.wallclock import write_wall
+from boxis_async._http.requester import Deadline, Options, Request, RequestCounts
+from boxis_async._run.windows import halve, smallest
+from boxis_async._wire.readers import ContentReader, Convert, RecordsReader
+from boxis_async._wire.records import Records
+from boxis_async._wire.wallclock import Span, write_wall
 from boxis_async.errors import (
     AttemptTimeoutError,
     BadAnswerError,
     NoAnswerError,
-    RecordError,
     RefusedError,
-    TooLargeError,
     WindowError,
 )
-from boxis_async.models import CDR, Window
-from boxis_async.retry import is_cured_by_less, is_too_much
-
-from .windows import Span, halve, smallest
+from boxis_async.hooks import Hooks, RetryEvent, WindowEvent, notify
+from boxis_async.models import Window
+from boxis_async.retry import attempts_on, is_cured_by_less, is_too_much, should_retry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Mapping
 
-    from boxis_async._http.requester import Sender
-    from boxis_async._wire.answers import Answer
-    from boxis_async._wire.cooperative import Steps
-    from boxis_async._wire.wallclock import WallClock
-    from boxis_async.retry import RetryPolicy
+    from boxis_async._http.requester import Requester
+    from boxis_async.types import ReturnType
 
-__all__ = ["Asking", "Fetched", "Fetcher", "Piece"]
+__all__ = ["Fetched", "Fetcher", "Job", "Piece"]
 
 logger = logging.getLogger("boxis_async")
 
-# So many records are built before other tasks get a turn: a millisecond or two.
-_SLICE = 64
-
 
 @attrs.frozen(eq=False, repr=False)
-class Asking:
+class Job:
     """What the windows of one run have in common."""
 
     tenant: str
     row_limit: int | None
     repeated: tuple[Span, ...]
-    tally: Tally
+    convert: Convert
+    options: Options
+    counts: RequestCounts
 
 
 @attrs.frozen(eq=False, repr=False)
 class Fetched:
-    """What one window gave: its records, and the fingerprints of each, see `Readings`."""
+    """A window, or a part of one, with all its records."""
 
     window: Window
-    cdrs: list[CDR]
-    known_by: list[bytes]
-
-    def __len__(self) -> int:
-        return len(self.cdrs)
+    records: Records
 
 
 Piece: TypeAlias = Fetched | WindowError
@@ -74,55 +62,87 @@ Piece: TypeAlias = Fetched | WindowError
 
 
 class Fetcher:
-    """Fetches windows for the streams of one client, and calls what else the API has."""
+    """Fetches windows for the streams of one client, and calls the API's other functions."""
 
-    def __init__(self, sender: Sender, *, retry: RetryPolicy, wall_clock: WallClock) -> None:
-        self.sender = sender
-        self._retry = retry
-        self._read_rows: Callable[[Iterable[Any], object], Readings] = make_converter(
-            wall_clock
-        ).get_structure_hook(Readings)
+    def __init__(
+        self, requester: Requester, *, returntype: ReturnType, hooks: Hooks | None = None
+    ) -> None:
+        self.requester = requester
+        self._returntype: ReturnType = returntype
+        self._hooks = hooks or Hooks()
 
-    async def fetch(self, window: Window, asking: Asking) -> list[Piece]:
+    async def fetch(self, window: Window, job: Job) -> list[Piece]:
         """Fetch one window, in halves where a smaller one may be answered: its pieces, in order.
 
         Each piece is a span with all its records, or the error of one that failed for good.
         """
-        return await self._pieces(window, asking, Deadline(self._retry.timeout))
+        return await self._pieces(window, job, Deadline(job.options.retry.timeout))
 
-    async def _pieces(self, window: Window, asking: Asking, deadline: Deadline) -> list[Piece]:
+    async def call(
+        self,
+        section: str,
+        action: str,
+        parameters: Mapping[str, object],
+        *,
+        options: Options,
+    ) -> dict[str, Any]:
+        """Call any function of the API, and give what it returned."""
+        request = Request(
+            section=section,
+            action=action,
+            parameters=parameters,
+            deadline=Deadline(math.inf),
+            counts=RequestCounts(),
+            options=options,
+        )
+        reader = ContentReader(self._returntype)
+
+        def on(error: Exception) -> bool | float:
+            return self._should_retry(error, request)
+
+        async for attempt in attempts_on(options.retry, on):
+            with attempt:
+                request = attrs.evolve(request, attempt=attempt.num)
+                return await self.requester.request(request, reader)
+        raise AssertionError("stamina ends with a result or an error")
+
+    async def _pieces(self, window: Window, job: Job, deadline: Deadline) -> list[Piece]:
         try:
-            return [await self._whole(window, asking, deadline)]
+            fetched = await self._whole(window, job, deadline)
         except WindowError as error:
             failed = error
             _clear_frames(error)
-        halves = halve(window, asking.repeated)
+        else:
+            self._notify(window, job.tenant, records=len(fetched.records))
+            return [fetched]
+        halves = halve(window, job.repeated)
         if not is_cured_by_less(failed.cause):
-            return [failed]
+            return [self._failed(failed)]
         if halves is None:
-            return [_with_advice(failed)]
+            return [self._failed(_with_advice(failed))]
         if not is_too_much(failed.cause):
             if deadline.left() <= 0:
-                return [_again(failed, f"{failed}; and its time (RetryPolicy.timeout) is used up")]
+                message = f"{failed}; and its time (RetryPolicy.timeout) is used up"
+                return [self._failed(_reworded(failed, message))]
             try:
-                await self._whole(smallest(window), asking, deadline)
+                await self._whole(smallest(window), job, deadline)
             except WindowError as same:
                 # Not the size, then: halving would only multiply the requests of an outage.
-                return [_outage(failed, same)]
-        asking.tally.splits += 1
+                return [self._failed(_outage(failed, same))]
+        job.counts.splits += 1
         logger.debug("window %s is cut in halves: %s", window, failed.cause)
-        return await self._both(halves, asking, deadline)
+        return await self._both(halves, job, deadline)
 
     async def _both(
-        self, halves: tuple[Window, Window], asking: Asking, deadline: Deadline
+        self, halves: tuple[Window, Window], job: Job, deadline: Deadline
     ) -> list[Piece]:
         found: list[list[Piece]] = [[], []]
         errors: list[Exception] = []
 
         async def fetch(place: int) -> None:
-            # As a value, so that no error leaves in a group.
+            # The error is kept as a value, so that none leaves in a group.
             try:
-                found[place] = await self._pieces(halves[place], asking, deadline)
+                found[place] = await self._pieces(halves[place], job, deadline)
             except Exception as error:  # noqa: BLE001 - raised again below
                 errors.append(error)
                 group.cancel_scope.cancel()
@@ -134,113 +154,87 @@ class Fetcher:
             raise errors[0]
         return found[0] + found[1]
 
-    async def _whole(self, window: Window, asking: Asking, deadline: Deadline) -> Fetched:
+    async def _whole(self, window: Window, job: Job, deadline: Deadline) -> Fetched:
         """Fetch the records of one window, all of them, as often as the policy allows.
 
         Raises:
             WindowError: The window failed for good.
         """
-        parameters = {
-            "tenant": asking.tenant,
-            "datefrom": "" if window.start is None else write_wall(window.start),
-            "dateto": "" if window.end is None else write_wall(window.end),
-        }
-        attempts = 0
-        last: Exception = AttemptTimeoutError(f"the {self._retry.timeout:g} s for it are used up")
+        retry = job.options.retry
+        request = Request(
+            section="voice",
+            action="getCDR",
+            parameters={
+                "tenant": job.tenant,
+                "datefrom": "" if window.start is None else write_wall(window.start),
+                "dateto": "" if window.end is None else write_wall(window.end),
+            },
+            window=window,
+            attempt=0,
+            deadline=deadline,
+            counts=job.counts,
+            options=job.options,
+        )
+        reader = RecordsReader(
+            job.convert, self._returntype, window=window, row_limit=job.row_limit
+        )
+        last: Exception = AttemptTimeoutError(f"the {retry.timeout:g} s for it are used up")
 
-        def deserves(error: Exception) -> bool | float:
+        def on(error: Exception) -> bool | float:
             nonlocal last
             last = error
-            return self._retry.deserves(error) if deadline.left() > 0 else False
+            return deadline.left() > 0 and self._should_retry(error, request)
 
         try:
-            async for attempt in self._retry.attempts_on(deserves):
+            async for attempt in attempts_on(retry, on):
                 with attempt:
                     if deadline.left() <= 0:
                         raise last
-                    attempts = attempt.num
-                    asking.tally.retries += attempts > 1
-                    return await self.sender.ask(
-                        "voice",
-                        "getCDR",
-                        parameters,
-                        read=partial(self._read, window, asking.row_limit),
-                        build=self._build,
-                        tally=asking.tally,
-                        told=f"window {window}, attempt {attempts}",
-                        attempt=attempts,
-                        deadline=deadline,
-                    )
+                    request = attrs.evolve(request, attempt=attempt.num)
+                    job.counts.retries += attempt.num > 1
+                    return Fetched(window, await self.requester.request(request, reader))
         except (NoAnswerError, BadAnswerError, RefusedError) as error:
             raise WindowError.of(
-                error, window=window, tenant=asking.tenant, attempts=attempts
+                error, window=window, tenant=job.tenant, attempts=request.attempt
             ) from error
         raise AssertionError("stamina ends with a result or an error")
 
-    async def call(
-        self, section: str, action: str, parameters: Mapping[str, object], *, retry: bool
-    ) -> dict[str, Any]:
-        """Call any function of the API, and give what it gives back."""
-        policy = self._retry if retry else attrs.evolve(self._retry, attempts=1)
-        async for attempt in policy.attempts_on(policy.deserves):
-            with attempt:
-                return await self.sender.ask(
-                    section,
-                    action,
-                    parameters,
-                    read=_as_dict,
-                    build=None,
-                    tally=Tally(),
-                    told=f"{section}/{action}, attempt {attempt.num}",
-                    attempt=attempt.num,
-                    deadline=Deadline(math.inf),
-                )
-        raise AssertionError("stamina ends with a result or an error")
-
-    def _read(self, window: Window, row_limit: int | None, answer: Answer) -> Steps[Fetched]:
-        """Take the records of an answer, and build those that were not yet.
-
-        Raises:
-            TooLargeError: There are as many as the answer may hold.
-            RecordError: One cannot be read.
-        """
-        found = rows(answer)
-        cdrs: list[CDR] = []
-        known_by: list[bytes] = []
-        if isinstance(found, Built):
-            for some_cdrs, some_known_by in cast("list[Readings]", found):
-                cdrs += some_cdrs
-                known_by += some_known_by
-        count = len(cdrs) or len(found)
-        if row_limit is not None and count >= row_limit:
-            raise TooLargeError(
-                f"the answer holds {count:,} records, and may be cut off: "
-                f"row_limit is {row_limit:,}",
-                limit=row_limit,
+    def _should_retry(self, error: Exception, request: Request) -> bool | float:
+        """Report whether a request is sent again, and call the hook if it is."""
+        policy = request.options.retry
+        wait = should_retry(policy, error)
+        if wait is not False and request.attempt < policy.attempts:
+            event = RetryEvent(
+                section=request.section,
+                action=request.action,
+                window=request.window,
+                attempt=request.attempt,
+                error=error,
             )
-        if isinstance(found, dict):
-            for number, (position, row) in enumerate(found.items()):
-                if number % _SLICE == 0:
-                    yield
-                one, one_known_by = self._build_one(row, position, window)
-                cdrs += one
-                known_by += one_known_by
-        return Fetched(window, cdrs, known_by)
+            notify(self._hooks.on_retry, event)
+        return wait
 
-    def _build(self, rows: Iterable[Any]) -> Readings:
-        return self._read_rows(rows, Readings)
+    def _failed(self, error: WindowError) -> WindowError:
+        """Call the hook for a window that failed for good, and give its error."""
+        if error.window is not None:
+            self._notify(error.window, error.tenant, error=error)
+        return error
 
-    def _build_one(self, row: object, position: str, window: Window) -> Readings:
-        try:
-            return self._build([row])
-        except RecordError as error:
-            reason, field, value = error.reason, error.field, error.value
-        # Not from there: what stands in the frames that it passed would be kept with it.
-        raise RecordError(reason, position=position, field=field, value=value, window=window)
+    def _notify(
+        self,
+        window: Window,
+        tenant: str,
+        *,
+        records: int | None = None,
+        error: WindowError | None = None,
+    ) -> None:
+        if self._hooks.on_window is not None:
+            event = WindowEvent(tenant=tenant, window=window, records=records, error=error)
+            notify(self._hooks.on_window, event)
 
 
 def _clear_frames(error: BaseException | None) -> None:
-    """Let go of what stands in the frames of tracebacks: errors are kept, answers are not."""
+    """Let go of what the frames of tracebacks refer to: errors are kept, answers are not."""
     while error is not None:
         traceback.clear_frames(error.__traceback__)
         error = error.__cause__ or error.__context__
@@ -249,35 +243,25 @@ def _clear_frames(error: BaseException | None) -> None:
 def _with_advice(failed: WindowError) -> WindowError:
     """Say of a window that can be no smaller what can be done."""
     if failed.window is not None and failed.window.start is None:
-        advice = "asking for everything is too much at once: give datefrom and dateto"
+        advice = "everything at once is too much: give datefrom and dateto"
     else:
         advice = "and no smaller window can be asked for"
-    return _again(failed, f"{failed}; {advice}")
+    return _reworded(failed, f"{failed}; {advice}")
 
 
 def _outage(failed: WindowError, probe: WindowError) -> WindowError:
     """Make one error of a window and its smallest part, which failed alike."""
-    return _again(failed, f"{failed}; its smallest part failed too, so it is not its size: {probe}")
+    message = f"{failed}; its smallest part failed too, so it is not its size: {probe}"
+    return _reworded(failed, message)
 
 
-def _again(failed: WindowError, message: str) -> WindowError:
-    told = WindowError(
+def _reworded(failed: WindowError, message: str) -> WindowError:
+    error = WindowError(
         message,
         window=failed.window,
         tenant=failed.tenant,
         attempts=failed.attempts,
         cause=failed.cause,
     )
-    told.__cause__ = failed.__cause__
-    return told
-
-
-def _as_dict(answer: Answer) -> Steps[dict[str, Any]]:
-    """Give what a function gives back as a dict; PHP writes the keys 0, 1, … as a list."""
-    found = answer.content
-    yield
-    if isinstance(found, dict):
-        return cast("dict[str, Any]", found)
-    if isinstance(found, list):
-        return {str(key): value for key, value in enumerate(cast("Sequence[Any]", found))}
-    return {"params": found}
+    error.__cause__ = failed.__cause__
+    return error

@@ -1,7 +1,9 @@
-"""A table of fingerprints that is small for its entries, and quick to be asked for many at once.
+"""What a run remembers, small: 48 bytes a record, or 32, and little more.
 
-A Python set keeps each fingerprint as an object of its own: 64 bytes for 16, and up to 53 more
-for its place; when it grows, old and new stand side by side. Here some entries share one `bytes`.
+A set keeps each fingerprint as an object of its own: 64 bytes for 16, and up to 53 more for its
+slot; while it grows, the old and the new one are there together. A million records would take 117
+bytes each. Here the entries of a bucket share one `bytes` object, which takes 53 to 83 in all
+(docs/performance.md). A window's entries are looked up in one call.
 """
 
 from __future__ import annotations
@@ -10,70 +12,69 @@ from array import array
 from struct import Struct
 from typing import TYPE_CHECKING
 
+from boxis_async._wire.records import FINGERPRINT_SIZE
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-__all__ = ["PLACE_SIZE", "Buckets"]
+__all__ = ["FingerprintTable"]
 
-PLACE_SIZE = 16
-"""Bytes of a place: a fingerprint or a digest, so that they scatter, and none meet by chance."""
-
-# Few, so that a short stream costs little; then as many as two bytes can tell apart, which is
-# enough for good. At ten million entries, what is looked through for one is some kilobytes.
-_AT_FIRST, _IN_THE_END = 1 << 12, 1 << 16
-# So many entries for each bucket are moved on to more buckets, which takes some milliseconds.
+# Few buckets, so that a short stream costs little; then as many as two bytes can tell apart, which
+# is enough for good: of ten million entries a bucket holds 150, some kilobytes to look through.
+_FEW, _MANY = 1 << 12, 1 << 16
+# At so many entries a bucket they move to more buckets, once, in some milliseconds.
 _LOAD = 4
-_AT_A_TIME = 64
+_BUCKETS_AT_A_TIME = 64
 
 
-class Buckets:
-    """Entries of one size, each begins with its place."""
+class FingerprintTable:
+    """Entries of one size; each begins with the fingerprint by which it is found."""
 
     __slots__ = ("_buckets", "_room", "_size")
 
     def __init__(self, size: int) -> None:
-        """Make a table for entries of so many bytes, an even number, their place included."""
+        """Make a table for entries of so many bytes, an even number."""
         self._size = size
-        self._buckets = [b""] * _AT_FIRST
-        self._room = _LOAD * _AT_FIRST
+        self._buckets = [b""] * _FEW
+        self._room = _LOAD * _FEW
 
-    def hold(self, entries: Sequence[bytes]) -> dict[int, bytes]:
-        """Store entries, each unless there is one with its place.
+    def add(self, entries: Sequence[bytes]) -> dict[int, bytes]:
+        """Add entries, each unless there is one that begins with the same fingerprint.
 
         Returns:
-            For each that was not stored, by its number, the entries beside which it would have
-            stood, one after the other: the one with its place, and a few others.
+            For each that was not added, by its number, the entries of its bucket, one after the
+            other: the one that begins with the same fingerprint, and a few others.
         """
-        if self._room < 0 and len(self._buckets) < _IN_THE_END:
-            self._spread()
+        if self._room < 0 and len(self._buckets) < _MANY:
+            self._grow()
         buckets = self._buckets
-        held_by: dict[int, bytes] = {}
+        neighbours: dict[int, bytes] = {}
         numbers = range(len(entries))
         for number, at, entry in zip(numbers, self._places(entries), entries, strict=True):
-            held = buckets[at]
-            # A place is found across the border of two entries as rarely as two places are equal.
-            # `in` takes three times as long, as it first asks whether it is to find a number.
-            if held and held.find(entry[:PLACE_SIZE]) >= 0:
-                held_by[number] = held
+            bucket = buckets[at]
+            # A fingerprint is found across the border of two entries as rarely as two are equal.
+            # `in` takes three times as long, as it first checks whether it is to find a number.
+            if bucket and bucket.find(entry[:FINGERPRINT_SIZE]) >= 0:
+                neighbours[number] = bucket
             else:
-                buckets[at] = held + entry
-        self._room -= len(entries) - len(held_by)
-        return held_by
+                buckets[at] = bucket + entry
+        self._room -= len(entries) - len(neighbours)
+        return neighbours
 
     def _places(self, entries: Iterable[bytes]) -> Sequence[int]:
-        """Tell in which bucket each entry belongs: what its first two bytes are as a number."""
+        """Give the bucket of each entry: its first two bytes as a number."""
         numbers = array("H", b"".join(entries))[:: self._size // 2]
-        few = len(self._buckets) < _IN_THE_END
-        return [number % _AT_FIRST for number in numbers] if few else numbers
+        is_small = len(self._buckets) < _MANY
+        return [number % _FEW for number in numbers] if is_small else numbers
 
-    def _spread(self) -> None:
+    def _grow(self) -> None:
         """Move all entries to more buckets."""
         unpack = Struct(f"{self._size}s").iter_unpack
-        few, many = self._buckets, [b""] * _IN_THE_END
+        few, many = self._buckets, [b""] * _MANY
         self._buckets = many
         while few:
-            # A few buckets at a time, that not all entries stand there twice.
-            entries = [entry for (entry,) in unpack(b"".join(few[-_AT_A_TIME:]))]
-            del few[-_AT_A_TIME:]
+            # A few buckets at a time, so that not all entries are there twice.
+            entries = [entry for (entry,) in unpack(b"".join(few[-_BUCKETS_AT_A_TIME:]))]
+            del few[-_BUCKETS_AT_A_TIME:]
             for at, entry in zip(self._places(entries), entries, strict=True):
                 many[at] += entry

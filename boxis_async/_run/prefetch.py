@@ -1,8 +1,8 @@
-"""Windows in flight: the task that fetches ahead of a stream's consumer, within bounds.
+"""Windows in flight: one task fetches ahead of a stream's consumer, within bounds.
 
-The pump is one detached task. anyio's task group lives inside it and nowhere else, and
-errors leave it as values. It shares a `Run` with the stream and knows nothing of the stream
-itself, so that a stream which is dropped is freed while its pump still runs.
+The task is detached. anyio's task group lives inside it and nowhere else, and errors leave it as
+values. It shares a `Prefetch` with the run and refers to no stream, so that a stream which is
+dropped is freed while its task still works.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
-from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import anyio
 
@@ -28,18 +28,15 @@ if TYPE_CHECKING:
 
     from anyio.abc import TaskGroup
 
+    from boxis_async._run.fetch import Piece
     from boxis_async.models import CDR, Window
-
-    from .fetch import Piece
+    from boxis_async.types import OnError, Order
 
     Fetch: TypeAlias = Callable[[Window], Awaitable[list[Piece]]]
 
-__all__ = ["OnError", "Order", "Run", "Runs", "Windows", "abandon"]
+__all__ = ["Prefetch", "Prefetches", "Windows"]
 
-Order: TypeAlias = Literal["time", "completion"]
-OnError: TypeAlias = Literal["raise", "collect"]
-
-# Windows fetched or held ahead of the consumer, for each request that may be in flight: with
+# Windows that are fetched or wait for the consumer, for each request that may be in flight: with
 # fewer a slow window stalls the rest, with more memory grows for nothing.
 _LOOK_AHEAD = 4
 
@@ -64,8 +61,8 @@ class Windows(Protocol):
         """Take note of a window that could not be had."""
 
 
-class Run:
-    """One pass over the windows of a range: what the pump fills and the stream empties."""
+class Prefetch:
+    """The windows ahead of one consumer: the task fills it, and the run empties it."""
 
     def __init__(  # noqa: PLR0913 - what the stream is asked to do meets here
         self,
@@ -77,18 +74,18 @@ class Run:
         on_error: OnError,
         concurrency: int,
     ) -> None:
-        """Start the pump on the running event loop."""
+        """Start the task on the running event loop."""
         self._windows = windows
-        self._begun = 0
+        self._started = 0
         self._tenant = tenant
         self._order: Order = order
         self._on_error: OnError = on_error
-        self._places = _LOOK_AHEAD * concurrency
+        self._room = _LOOK_AHEAD * concurrency
         self._scopes: dict[int, anyio.CancelScope] = {}
         # What each window came to, by its place in the range: pieces, or an error of our own.
         self._done: dict[int, deque[Piece] | BoxisError] = {}
         self._queue: deque[int] = deque()
-        self._in_hand: deque[Piece] | None = None
+        self._current: deque[Piece] | None = None
         self._taken = 0
         self._is_halted = False
         self._is_stopping = False
@@ -96,39 +93,41 @@ class Run:
         self._consumer = anyio.Event()
         self._workers = anyio.Event()
         self.loop = asyncio.get_running_loop()
-        # The task is held here, and the run by its client: a pump is never lost while it works.
-        self.pump = self.loop.create_task(_pump(self, fetch, concurrency), name="boxis_async pump")
-        self.pump.add_done_callback(self._pump_ended)
+        # The task is referred to here, and this by the client: asyncio itself would let go of it.
+        self.task = self.loop.create_task(
+            _prefetch(self, fetch, concurrency), name="boxis_async prefetch"
+        )
+        self.task.add_done_callback(self._task_ended)
 
     @property
     def is_complete(self) -> bool:
         """Whether each piece of each window has been taken."""
-        is_begun = not self._windows.left
-        return is_begun and self._taken == self._begun and not self._in_hand
+        all_started = not self._windows.left
+        return all_started and self._taken == self._started and not self._current
 
     async def take(self) -> Piece | None:
         """Wait for the next piece of a window, in order; None after the last.
 
-        To ask for the next window is to be done with the last one: its place in the
-        look-ahead is given back. Nothing is lost when the wait is cancelled.
+        Whoever asks for the next window is done with the last one, which makes room for another
+        one. Nothing is lost when the wait is cancelled.
 
         Raises:
-            BoxisError: A window failed for good, or the run was cut short.
+            BoxisError: A window failed for good, or the stream was cut short.
         """
         while self._end is None and not self.is_complete:
-            if self._in_hand:
-                piece = self._in_hand[0]
+            if self._current:
+                piece = self._current[0]
                 if isinstance(piece, WindowError) and self._on_error == "raise":
                     self.close(piece)
                     break
-                return self._in_hand.popleft()
-            if self._in_hand is not None:
-                self._in_hand = None
-                self._places += 1
+                return self._current.popleft()
+            if self._current is not None:
+                self._current = None
+                self._room += 1
                 self._workers.set()
             head = self._head()
             if head is None:
-                await self._outcome_due()
+                await self._wait_for_outcome()
                 continue
             outcome = self._done[head]
             if isinstance(outcome, BoxisError):
@@ -138,7 +137,7 @@ class Run:
             if self._queue:
                 self._queue.popleft()
             self._taken += 1
-            self._in_hand = outcome
+            self._current = outcome
         if not isinstance(self._end, ClosedError):
             # Nothing of a run that ended or failed is left on the loop.
             await self.stopped()
@@ -146,50 +145,59 @@ class Run:
             raise self._end
         return None
 
-    async def _outcome_due(self) -> None:
-        if self.pump.done():
-            # Whatever ended it, the outcome that is due will not come.
-            self._end = StreamClosedError("the stream's task was cancelled: iterate it anew")
-            self._end.__cause__ = None if self.pump.cancelled() else self.pump.exception()
+    async def _wait_for_outcome(self) -> None:
+        if self.task.done():
+            self._end = self._why_ended()
             return
         self._consumer = _unset(self._consumer)
         await self._consumer.wait()
 
+    def _why_ended(self) -> BoxisError:
+        """Say why the outcome that is due will not come, now that the task has ended."""
+        error = None if self.task.cancelled() else self.task.exception()
+        if error is None:
+            return StreamClosedError(
+                "the stream's task was cancelled: stream.again() gives a new one"
+            )
+        ended = BoxisError(f"unexpected {type(error).__name__}: {error}")
+        ended.__cause__ = error
+        return ended
+
     def close(self, reason: BoxisError) -> None:
-        """Cut the run short: whoever waits for an item, or asks for the next, gets the reason."""
+        """Cut it short: whoever waits for an item, or asks for the next, gets the reason."""
         if self._end is None and not self.is_complete:
             self._end = reason
             self._done.clear()
-            self._in_hand = None
+            self._current = None
         self._is_halted = True
         self._consumer.set()
-        if not self._is_stopping and not self.pump.done():
+        if not self._is_stopping and not self.task.done():
             # Once only: a second cancellation would reach into the first one's cleaning up.
             self._is_stopping = True
-            self.pump.cancel()
+            self.task.cancel()
 
     async def stop(self, reason: BoxisError) -> None:
-        """Cut the run short, and wait until its requests have ended."""
+        """Cut it short, and wait until its requests have ended."""
         self.close(reason)
         await self.stopped()
 
     async def next_job(self) -> tuple[int, Window] | None:
-        """Wait for a place in the look-ahead and give the next window to fetch, if any."""
+        """Wait for room, and give the next window to fetch, if any."""
         while not self._is_halted:
             if not self._windows.left:
                 return None
-            if self._places > 0:
+            if self._room > 0:
                 window = self._windows.next(is_busy=bool(self._scopes))
                 if window is not None:
-                    self._places -= 1
-                    self._begun += 1
-                    return self._begun - 1, window
+                    self._room -= 1
+                    self._started += 1
+                    return self._started - 1, window
             self._workers = _unset(self._workers)
             await self._workers.wait()
         return None
 
     async def work(self, index: int, window: Window, fetch: Fetch) -> None:
-        """Fetch one window, and deliver what it came to, an error too, as a value."""
+        """Fetch one window, and deliver its pieces, or its error, as a value."""
         with anyio.CancelScope() as scope:
             self._scopes[index] = scope
             try:
@@ -198,40 +206,49 @@ class Run:
                     if isinstance(piece, WindowError):
                         self._windows.fail(piece.window or window)
                     else:
-                        self._windows.learn(piece.window, piece.cdrs)
+                        self._windows.learn(piece.window, piece.records.cdrs)
                 self._deliver(index, deque(pieces))
             except BoxisError as error:
                 self._deliver(index, error)
-            except Exception as error:  # noqa: BLE001 - handed on: none may end in a silent gap
+            except Exception as error:  # noqa: BLE001 - delivered: none may end in a silent gap
                 cause = BoxisError(f"unexpected {type(error).__name__}: {error}")
                 cause.__cause__ = error
-                told = WindowError.of(cause, window=window, tenant=self._tenant, attempts=1)
-                told.__cause__ = cause
+                failed = WindowError.of(cause, window=window, tenant=self._tenant, attempts=1)
+                failed.__cause__ = cause
                 self._windows.fail(window)
-                self._deliver(index, deque([told]))
+                self._deliver(index, deque([failed]))
         del self._scopes[index]
         # What came back may let the next window be chosen.
         self._workers.set()
 
     async def stopped(self) -> None:
-        """Wait until the pump has ended, and its requests with it.
+        """Wait until the task has ended, and its requests with it.
 
         Raises:
-            WrongLoopError: The pump belongs to another event loop.
+            WrongLoopError: The task belongs to another event loop.
         """
-        if not self.pump.done():
+        if not self.task.done():
             if asyncio.get_running_loop() is not self.loop:
-                raise WrongLoopError("this stream was begun on another event loop: close it there")
-            await asyncio.wait([self.pump])
+                raise WrongLoopError("this stream belongs to another event loop: close it there")
+            await asyncio.wait([self.task])
 
-    def _pump_ended(self, pump: asyncio.Task[None]) -> None:
-        """Wake the consumer, that it may see; and keep asyncio from logging what ended the pump."""
-        if not pump.cancelled():
-            pump.exception()
+    def _task_ended(self, task: asyncio.Task[None]) -> None:
+        """Wake the consumer; and keep asyncio from logging what ended the task."""
+        if not task.cancelled():
+            task.exception()
         self._consumer.set()
 
+    def abandon(self) -> None:
+        """Cancel the task as its stream was dropped; from any thread, as gc runs in any."""
+        if not self.task.done() and not self.loop.is_closed():
+            # The loop may be closed in between, by another thread; its tasks are gone then too.
+            with contextlib.suppress(RuntimeError):
+                self.loop.call_soon_threadsafe(
+                    self.close, StreamClosedError("the stream was dropped before its end")
+                )
+
     def _head(self) -> int | None:
-        """Find the outcome that is to be handed over next, if it is there."""
+        """Find the outcome that is handed over next, if it is there."""
         if self._order == "completion":
             return self._queue[0] if self._queue else None
         return self._taken if self._taken in self._done else None
@@ -254,19 +271,19 @@ class Run:
                     scope.cancel()
 
 
-async def _pump(run: Run, fetch: Fetch, workers: int) -> None:
+async def _prefetch(prefetch: Prefetch, fetch: Fetch, workers: int) -> None:
     async with anyio.create_task_group() as group:
-        group.start_soon(_worker, run, fetch, group, workers - 1)
+        group.start_soon(_worker, prefetch, fetch, group, workers - 1)
 
 
-async def _worker(run: Run, fetch: Fetch, group: TaskGroup, further: int) -> None:
+async def _worker(prefetch: Prefetch, fetch: Fetch, group: TaskGroup, further: int) -> None:
     """Fetch one window after the other, and let a further worker begin once there is work."""
-    job = await run.next_job()
+    job = await prefetch.next_job()
     if job is not None and further:
-        group.start_soon(_worker, run, fetch, group, further - 1)
+        group.start_soon(_worker, prefetch, fetch, group, further - 1)
     while job is not None:
-        await run.work(*job, fetch)
-        job = await run.next_job()
+        await prefetch.work(*job, fetch)
+        job = await prefetch.next_job()
 
 
 def _unset(event: anyio.Event) -> anyio.Event:
@@ -274,22 +291,12 @@ def _unset(event: anyio.Event) -> anyio.Event:
     return anyio.Event() if event.is_set() else event
 
 
-def abandon(run: Run) -> None:
-    """Cancel the pump of a stream that was dropped; from any thread, as gc runs in any."""
-    if not run.pump.done() and not run.loop.is_closed():
-        # The loop may be closed in between, by another thread; its tasks are gone then too.
-        with contextlib.suppress(RuntimeError):
-            run.loop.call_soon_threadsafe(
-                run.close, StreamClosedError("the stream was dropped before its end")
-            )
-
-
-class Runs:
-    """The live runs of one client, held so that no pump is lost while it works."""
+class Prefetches:
+    """Those of one client that are at work, kept so that no task is lost."""
 
     def __init__(self, concurrency: int) -> None:
         self._concurrency = concurrency
-        self._live: set[Run] = set()
+        self._live: set[Prefetch] = set()
         self.is_closed = False
 
     def check_open(self) -> None:
@@ -302,17 +309,11 @@ class Runs:
             raise ClientClosedError("the client is closed: make a new one")
 
     def begin(
-        self,
-        windows: Windows,
-        fetch: Fetch,
-        *,
-        tenant: str,
-        order: Order,
-        on_error: OnError,
-    ) -> Run:
-        """Start a run, and hold it until its pump has ended."""
+        self, windows: Windows, fetch: Fetch, *, tenant: str, order: Order, on_error: OnError
+    ) -> Prefetch:
+        """Start to fetch windows."""
         self.check_open()
-        run = Run(
+        prefetch = Prefetch(
             windows,
             fetch,
             tenant=tenant,
@@ -320,15 +321,15 @@ class Runs:
             on_error=on_error,
             concurrency=self._concurrency,
         )
-        self._live.add(run)
-        run.pump.add_done_callback(lambda _: self._live.discard(run))
-        return run
+        self._live.add(prefetch)
+        prefetch.task.add_done_callback(lambda _: self._live.discard(prefetch))
+        return prefetch
 
     async def close(self) -> None:
-        """Cut all runs short, and let none begin."""
+        """Cut all short, and let none begin."""
         self.is_closed = True
-        runs = list(self._live)
-        for run in runs:
-            run.close(ClientClosedError("the client was closed while this stream was open"))
-        for run in runs:
-            await run.stopped()
+        prefetches = list(self._live)
+        for prefetch in prefetches:
+            prefetch.close(ClientClosedError("the client was closed while this stream was open"))
+        for prefetch in prefetches:
+            await prefetch.stopped()

@@ -12,66 +12,47 @@ and for neither of two windows that part between its end and its start.
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, TypeAlias
+from datetime import timedelta
+from typing import TYPE_CHECKING
 
 from boxis_async.models import CDR, Plan, Stretch, Window
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
+    from datetime import datetime
 
-    from boxis_async._wire.wallclock import Range
+    from boxis_async._wire.wallclock import Range, Span
 
 __all__ = [
-    "SMALLEST",
     "PlannedWindows",
-    "Span",
     "boundary",
-    "cut",
     "halve",
-    "problem_with_length",
+    "plan_of",
     "smallest",
 ]
 
-Span: TypeAlias = tuple[datetime, datetime]
-"""Wall times from the first to the last."""
-
-SMALLEST = timedelta(seconds=1)
-"""The length of the smallest window that can be asked for."""
+_SMALLEST = timedelta(seconds=1)
 
 _FIRST_GUESS = timedelta(days=1)
 
 
-def problem_with_length(window: object) -> str | None:
-    """Say what is wrong with a window's length, or None."""
-    if window is None:
-        return None
-    if not isinstance(window, timedelta):
-        return f"window must be a timedelta or None, not {window!r}"
-    if window < SMALLEST or window % SMALLEST:
-        return f"window must be whole seconds, one or more, as the API asks by them, not {window}"
-    return None
-
-
-def cut(asked: Range | None, window: timedelta | None, spans: Iterable[Span] | None = None) -> Plan:
-    """Cut a range into windows of a length counted from its start; the last may be shorter.
+def plan_of(asked: Range | None, window: timedelta | None, spans: Iterable[Span]) -> Plan:
+    """Cut parts of a range into windows of one length; the last of each part may be shorter.
 
     Args:
         asked: The range, or None for the one request for everything.
         window: The length of a window, or None for a first guess of a day.
-        spans: The parts of the range that are to be asked for, each cut from its own start;
-            None is all of it.
+        spans: The parts of the range to ask for, each cut from its own start.
     """
     length = window or _FIRST_GUESS
     if asked is None:
         return Plan((Stretch(None, None, length),))
-    parts = [(asked.start, asked.end)] if spans is None else spans
-    stretches = [part for span in parts for part in _stretches(span, length, asked.repeated)]
+    stretches = [part for span in spans for part in _stretches(span, length, asked.repeated)]
     return Plan(tuple(stretches), guess=window is None)
 
 
 def boundary(wanted: datetime, end: datetime, repeated: Iterable[Span]) -> datetime:
-    """Give the first moment from a wanted one on that may part two windows, or the range's end."""
+    """Give the first moment that may part two windows, from a wanted one on, or the range's end."""
     for first, last in repeated:
         if first < wanted < last:
             wanted = last
@@ -87,7 +68,7 @@ class PlannedWindows:
 
     @property
     def left(self) -> bool:
-        """Whether there is something left to ask for."""
+        """Whether there are windows left to ask for."""
         return self._left > 0
 
     def next(self, *, is_busy: bool) -> Window | None:  # noqa: ARG002 - nothing is waited for
@@ -99,7 +80,7 @@ class PlannedWindows:
         """Learn nothing: the windows are as long as they were asked to be."""
 
     def fail(self, window: Window) -> None:
-        """Mind no failure, likewise."""
+        """Learn nothing either."""
 
 
 def halve(window: Window, repeated: Iterable[Span]) -> tuple[Window, Window] | None:
@@ -107,7 +88,7 @@ def halve(window: Window, repeated: Iterable[Span]) -> tuple[Window, Window] | N
 
     The smallest window is a second long: with both ends included it speaks of two.
     """
-    if window.start is None or window.end is None or window.length <= SMALLEST:
+    if window.start is None or window.end is None or window.length <= _SMALLEST:
         return None
     middle = (window.start + window.length // 2).replace(microsecond=0)
     for hour in repeated:
@@ -121,7 +102,7 @@ def halve(window: Window, repeated: Iterable[Span]) -> tuple[Window, Window] | N
 
 def smallest(window: Window) -> Window:
     """Give the smallest window at the start of one that can be halved."""
-    return window if window.start is None else Window(window.start, window.start + SMALLEST)
+    return window if window.start is None else Window(window.start, window.start + _SMALLEST)
 
 
 def _stretches(span: Span, length: timedelta, hours: tuple[Span, ...]) -> Iterator[Stretch]:

@@ -1,4 +1,4 @@
-"""The provider's wall clock: what is asked for in it, and which moment a time in it means.
+"""The provider's wall clock: local time ↔ moments.
 
 The API takes and gives local times without an offset (page "Get Calls History"). Once a
 year an hour of them comes twice, and once a year an hour never comes.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import attrs
 
@@ -18,7 +18,10 @@ from boxis_async.errors import UsageError
 if TYPE_CHECKING:
     from boxis_async.models import CDR
 
-__all__ = ["Range", "WallClock", "read_wall", "write_wall"]
+__all__ = ["Range", "Span", "WallClock", "read_wall", "write_wall"]
+
+Span: TypeAlias = tuple[datetime, datetime]
+"""Two wall times, from the first to the last."""
 
 _SECOND = timedelta(seconds=1)
 _DAY = timedelta(days=1)
@@ -34,8 +37,7 @@ _FIRST = datetime.min + 2 * _MARGIN  # noqa: DTZ901 - a wall time
 _LAST = datetime.max - 2 * _MARGIN  # noqa: DTZ901 - a wall time
 
 # `sip022.voice.boxis.net-1517944376.108168`: Asterisk writes [system name-]epoch.count.
-# A text, which `re` compiles when first needed: in the hour of the year that comes twice.
-_EPOCH = r"(?:\A|-)([0-9]{9,11})\.[0-9]+\Z"
+_EPOCH = re.compile(r"(?:\A|-)([0-9]{9,11})\.[0-9]+\Z")
 
 
 def read_wall(text: str) -> datetime:
@@ -66,10 +68,10 @@ def write_wall(wall: datetime) -> str:
 class Range:
     """What the user asks for, on the provider's wall clock.
 
-    `start` and `end` are what the server is asked for: naive, in whole seconds. `clip_from`
+    `start` and `end` are what requests name: naive, in whole seconds. `clip_from`
     and `clip_to` are the user's own ends: in UTC when they were aware, else wall times.
     `not_before` and `not_after` are in UTC, and set only where that end lay in a repeated
-    hour, all of which is then asked for. `repeated` lists the wall times that come twice in
+    hour, all of which is then fetched. `repeated` lists the wall times that come twice in
     the range, from the first (in) to the last (out) of each hour.
     """
 
@@ -79,15 +81,15 @@ class Range:
     clip_to: datetime
     not_before: datetime | None = None
     not_after: datetime | None = None
-    repeated: tuple[tuple[datetime, datetime], ...] = ()
+    repeated: tuple[Span, ...] = ()
 
     @property
     def reaches_too_far(self) -> bool:
-        """Whether more is asked for than was meant, so that what comes is to be sifted."""
+        """Whether more is fetched than was meant, so that records have to be left out."""
         return self.not_before is not None or self.not_after is not None
 
-    def holds(self, cdr: CDR) -> bool:
-        """Tell whether a record's own span, told apart in the repeated hour, meets the range.
+    def contains(self, cdr: CDR) -> bool:
+        """Report whether a record's own span, told apart in the repeated hour, meets the range.
 
         A span that cannot be told apart, for want of an epoch, reaches over all the
         moments it may mean: no record is left out on a guess.
@@ -101,13 +103,13 @@ class Range:
         return self.not_after is None or min(span) <= self.not_after.timestamp()
 
     def is_trimmed(self, start: datetime, end: datetime) -> bool:
-        """Tell whether records of a part of the range may be left out for lying after its end."""
+        """Report whether records of a part of the range may be left out for lying after its end."""
         return self.not_after is not None and any(
             hour[1] == self.end and hour[0] < end and start < hour[1] for hour in self.repeated
         )
 
     def starts_within(self, start: datetime) -> bool:
-        """Tell whether a record that starts then lies in `[clip_from, clip_to)`."""
+        """Report whether a record that starts then lies in `[clip_from, clip_to)`."""
         # Two aware datetimes of different zones compare as the moments they are.
         wall = start.replace(tzinfo=None)
         return (wall if self.clip_from.tzinfo is None else start) >= self.clip_from and (
@@ -145,8 +147,8 @@ class WallClock:
         hour = self._repeated_hour(wall)
         return wall if hour is None else hour[0]
 
-    def ask(self, datefrom: date, dateto: date) -> Range:
-        """Turn the user's ends into the range to ask for.
+    def range(self, datefrom: date, dateto: date) -> Range:
+        """Turn the user's two ends into the range to ask for.
 
         Aware datetimes are converted, naive ones are taken as the provider's wall clock,
         dates as midnight. The start is floored and the end raised to the whole second.
@@ -191,7 +193,7 @@ class WallClock:
     def moments(
         self, start: datetime, answer: datetime | None, end: datetime | None, uniqueid: str
     ) -> tuple[datetime, datetime | None, datetime | None]:
-        """Tell which moments the wall times of one record mean, as aware datetimes.
+        """Determine which moments the wall times of one record mean, as aware datetimes.
 
         In the repeated hour a start is the earliest occurrence not before the epoch inside
         the `uniqueid` (without one, the first), and answer and end are the earliest not
@@ -229,7 +231,7 @@ class WallClock:
         return moment
 
     def _is_turned_back_on(self, moment: datetime) -> bool:
-        """Tell whether the clock is turned back on the day of a moment, and remember it."""
+        """Report whether the clock is turned back on the day of a moment, and remember it."""
         day = moment.toordinal()
         known = self._turned_back.get(day)
         if known is None:
@@ -244,7 +246,7 @@ class WallClock:
             self._turned_back[day] = known
         return known
 
-    def _repeated_hour(self, wall: datetime) -> tuple[datetime, datetime] | None:
+    def _repeated_hour(self, wall: datetime) -> Span | None:
         """Find the repeated wall times around one, from the first (in) to the last (out)."""
         wall = _floored(wall)
         first = wall.replace(tzinfo=self.zone, fold=0)
@@ -254,11 +256,9 @@ class WallClock:
         # The clock is turned back somewhere between the two moments that the wall time means.
         return self._hour_between(_utc(wall - before), _utc(wall - after))
 
-    def _repeated_between(
-        self, start: datetime, end: datetime
-    ) -> tuple[tuple[datetime, datetime], ...]:
+    def _repeated_between(self, start: datetime, end: datetime) -> tuple[Span, ...]:
         """List the wall times that come twice between two wall times."""
-        found: list[tuple[datetime, datetime]] = []
+        found: list[Span] = []
         low, last = (_utc(min(max(wall, _FIRST), _LAST)) for wall in (start, end))
         low, last = low - _MARGIN, last + _MARGIN
         while low < last:
@@ -268,7 +268,7 @@ class WallClock:
             low = high
         return tuple(hour for hour in found if hour[1] > start and hour[0] < end)
 
-    def _hour_between(self, low: datetime, high: datetime) -> tuple[datetime, datetime]:
+    def _hour_between(self, low: datetime, high: datetime) -> Span:
         """Find the wall times that come twice, where the clock is turned back in between."""
         before = _offset(low.astimezone(self.zone))
         after = _offset(high.astimezone(self.zone))
@@ -350,7 +350,7 @@ def _is_ambiguous(moment: datetime) -> bool:
 
 
 def _epoch(uniqueid: str) -> int | None:
-    found = re.search(_EPOCH, uniqueid)
+    found = _EPOCH.search(uniqueid)
     return None if found is None else int(found[1])
 
 

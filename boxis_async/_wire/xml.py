@@ -12,9 +12,8 @@ import re
 from typing import TYPE_CHECKING, Any
 from xml.etree.ElementTree import TreeBuilder
 
+from boxis_async._wire.cooperative import at_once
 from boxis_async.errors import MalformedAnswerError, MissingExtraError
-
-from .cooperative import at_once
 
 try:
     from defusedxml import DefusedXmlException
@@ -27,9 +26,9 @@ except ImportError as error:
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
 
-    from .cooperative import Steps
+    from boxis_async._wire.cooperative import Chunks
 
-__all__ = ["read_xml", "xml_in_steps"]
+__all__ = ["read_xml", "xml_in_chunks"]
 
 logger = logging.getLogger("boxis_async")
 
@@ -37,7 +36,7 @@ _BEGIN = re.compile(rb"<\?xml\b|<return\b")
 _ENCODING = re.compile(rb"""<\?xml[^>]*?\bencoding\s*=\s*["']([A-Za-z0-9._-]+)["']""")
 _DEEPEST = 16
 
-# A step: so many characters that are parsed, or so many elements of which dicts are made.
+# Characters that are parsed, or elements that are made into dicts, between two pauses.
 _CHARACTERS = 16 * 1024
 _ELEMENTS = 64
 # The elements in which records stand.
@@ -45,11 +44,11 @@ _HOLDERS = frozenset({"return", "params", "cdr"})
 
 
 def read_xml(body: bytes) -> dict[str, Any]:
-    """Read an XML answer at once; otherwise as `xml_in_steps`."""
-    return at_once(xml_in_steps(body))
+    """Read an XML answer at once; otherwise as `xml_in_chunks`."""
+    return at_once(xml_in_chunks(body))
 
 
-def xml_in_steps(body: bytes) -> Steps[dict[str, Any]]:
+def xml_in_chunks(body: bytes) -> Chunks[dict[str, Any]]:
     """Read an XML answer: an element with children is a dict, any other its text.
 
     Raises:
@@ -60,22 +59,22 @@ def xml_in_steps(body: bytes) -> Steps[dict[str, Any]]:
     if begin is None:
         raise MalformedAnswerError("the answer is not XML: it has no <return>")
     if body[: begin.start()].strip():
-        logger.warning("%d bytes stand before the answer; they are read past", begin.start())
+        logger.warning("%d bytes stand before the answer; they are skipped", begin.start())
     try:
         root = yield from _parsed(_decoded(body[begin.start() :]))
     except (ParseError, DefusedXmlException, ValueError, RecursionError) as error:
         raise MalformedAnswerError(f"the answer is not complete, safe XML: {error}") from None
     if root.tag != "return":
         raise MalformedAnswerError(f"the answer's root must be <return>, not <{root.tag[:80]}>")
-    answer = yield from _value_in_steps(root, _DEEPEST)
+    answer = yield from _value_in_chunks(root, _DEEPEST)
     return answer if isinstance(answer, dict) else {}
 
 
-def _parsed(text: str) -> Steps[Element]:
+def _parsed(text: str) -> Chunks[Element]:
     parser = XMLParser(target=TreeBuilder())
     for begin in range(0, len(text), _CHARACTERS):
         if begin:
-            yield
+            yield []
         parser.feed(text[begin : begin + _CHARACTERS])
     return parser.close()
 
@@ -91,17 +90,17 @@ def _decoded(body: bytes) -> str:
         return body.decode("utf-8", "replace")
 
 
-def _value_in_steps(element: Element, depth: int) -> Steps[dict[str, Any] | str]:
+def _value_in_chunks(element: Element, depth: int) -> Chunks[dict[str, Any] | str]:
     if element.tag not in _HOLDERS or not len(element):
         return _value(element, depth)
     _check_what_holds_others(element, depth)
     found: dict[str, Any] = {}
     for number, child in enumerate(element, 1):
-        found[child.tag] = yield from _value_in_steps(child, depth - 1)
-        # So that the tree is freed in steps too.
+        found[child.tag] = yield from _value_in_chunks(child, depth - 1)
+        # So that the tree is freed bit by bit too.
         child.clear()
         if not number % _ELEMENTS:
-            yield
+            yield []
     return _each_once(found, element)
 
 

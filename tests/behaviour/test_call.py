@@ -194,7 +194,7 @@ async def test_retries_end(lines: Provider, make_client: MakeClient) -> None:
     lines.faults = lambda _: Fault.status(503)
     with pytest.raises(StatusError) as caught:
         await make_client(lines).call("voip", "getLineList", retry=True)
-    assert caught.value.status == 503
+    assert caught.value.status_code == 503
     assert len(lines.requests) == 3
 
 

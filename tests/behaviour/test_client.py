@@ -588,7 +588,7 @@ async def test_a_lone_datefrom_runs_to_now(provider: Provider, client: BoxisClie
         assert stream.plan().end == DAY + timedelta(hours=10, minutes=30)
         assert len(await stream.to_list()) == 11
     with time_machine.travel(datetime(2024, 3, 5, 9, 59, 59, 5, tzinfo=UTC), tick=False):
-        await stream.to_list()
+        await stream.again().to_list()
     assert [request.dateto for request in provider.requests] == [
         "2024-03-05 10:30:00",
         "2024-03-05 11:00:00",

@@ -22,8 +22,8 @@ from boxis_async import (
     TooLargeError,
     UsageError,
 )
-from boxis_async._http.transport import Reply, Transport
-from boxis_async._wire.answers import Form
+from boxis_async._http.transport import Transport
+from boxis_async._wire.messages import Form, Reply
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -8,6 +8,7 @@ import random
 from collections import Counter
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
+from hashlib import blake2b
 from operator import attrgetter
 from typing import TYPE_CHECKING, Literal, get_args
 
@@ -28,7 +29,7 @@ from boxis_async import (
     Window,
     WindowError,
 )
-from boxis_async.coverage import Sealed
+from boxis_async.coverage import CoverageBuilder, Marks, Memory, SealedSpan, memory_of
 from boxis_async.testing import Fault, FilterMode, Provider, generate_calls
 
 if TYPE_CHECKING:
@@ -125,13 +126,11 @@ async def test_spans_are_merged(make_client: MakeClient) -> None:
 @given(order=st.permutations(range(10)), count=st.integers(0, 10))
 def test_any_order_of_spans(order: list[int], count: int) -> None:
     """In whatever order windows are handed over, the spans are the same, merged and sorted."""
-    from boxis_async.coverage import Ledger, Marks  # noqa: PLC0415 - inside the room
-
-    ledger = Ledger("x", None, carry_keys=False)
+    builder = CoverageBuilder("x", b"key", None, carry_keys=False)
     for number in order[:count]:
         marks = Marks(frozenset({b"%048d" % number}), frozenset({b"%048d" % (number + 100)}))
-        ledger.hand_over(hour(number), marks, is_sealed=True, is_empty=False)
-    coverage = ledger.coverage()
+        builder.hand_over(hour(number), marks, is_sealed=True, is_empty=False)
+    coverage = builder.coverage()
     done = set(order[:count])
     covered = {
         number
@@ -143,7 +142,7 @@ def test_any_order_of_spans(order: list[int], count: int) -> None:
     }
     assert covered == done
     assert coverage.sealed == tuple(sorted(coverage.sealed, key=lambda window: f"{window.start}"))
-    for span in coverage.sealed_spans:
+    for span in memory_of(coverage).sealed:
         first = (span.start - DAY) // HOUR
         last = (span.end - DAY) // HOUR - 1
         assert {first - 1, last + 1}.isdisjoint(done)
@@ -161,16 +160,16 @@ marks = st.frozensets(st.binary(min_size=48, max_size=48), max_size=3)
 moments = st.datetimes(datetime(1, 1, 1), datetime(9999, 12, 31)).map(  # noqa: DTZ001
     lambda moment: moment.replace(microsecond=0)
 )
-spans = st.builds(Sealed, moments, moments, marks, marks)
-windows = st.lists(st.builds(Window, moments, moments), max_size=3).map(tuple)
+ends = st.tuples(moments, moments).map(sorted)
+spans = st.builds(lambda ends, *edges: SealedSpan(*ends, *edges), ends, marks, marks)
+windows = st.lists(ends.map(lambda ends: Window(*ends)), max_size=3).map(tuple)
 coverages = st.builds(
     Coverage,
     st.text(st.characters(exclude_categories=["Cs"])),
-    st.lists(spans, max_size=3).map(tuple),
     windows,
     windows,
     windows,
-    marks,
+    memory=st.builds(Memory, st.lists(spans, max_size=3).map(tuple), st.binary(max_size=16), marks),
 )
 
 
@@ -186,7 +185,9 @@ JSON = st.recursive(
     lambda inner: (
         st.lists(inner, max_size=3)
         | st.dictionaries(
-            st.sampled_from(["version", "fingerprint", "sealed", "unsealed", "keys"])
+            st.sampled_from(
+                ["version", "fingerprint", "sealed", "unsealed", "key", "marks", "checksum"]
+            )
             | st.text(max_size=3),
             inner,
             max_size=6,
@@ -201,7 +202,7 @@ JSON = st.recursive(
 @example("null")
 @example("[" * 100_000)
 @example("9" * 5000)
-@example('{"version": 3}')
+@example('{"version": 4}')
 def test_what_is_no_coverage(text: str) -> None:
     """What to_json did not write is refused in words."""
     with pytest.raises(UsageError, match="coverage"):
@@ -209,21 +210,28 @@ def test_what_is_no_coverage(text: str) -> None:
 
 
 GOOD = {
-    "version": 3,
+    "version": 4,
     "fingerprint": "x",
     "sealed": [["2024-03-05 00:00:00", "2024-03-06 00:00:00", "", ""]],
     "unsealed": [["2024-03-05 00:00:00", "2024-03-06 00:00:00"]],
     "empty": [],
     "failed": [],
-    "keys": "",
+    "key": "00ff",
+    "marks": "",
 }
+
+
+def written(content: dict[str, object]) -> str:
+    """Write a coverage by hand, with the sum that belongs to it."""
+    text = json.dumps(content, sort_keys=True).encode()
+    return json.dumps(content | {"checksum": blake2b(text, digest_size=16).hexdigest()})
 
 
 @given(name=st.sampled_from(sorted(GOOD)), value=JSON)
 def test_a_spoiled_part(name: str, value: object) -> None:
     """A part that is something else is refused, or the whole can be written again."""
     try:
-        coverage = Coverage.from_json(json.dumps(GOOD | {name: value}))
+        coverage = Coverage.from_json(written(GOOD | {name: value}))
     except UsageError:
         return
     assert Coverage.from_json(coverage.to_json()) == coverage
@@ -233,7 +241,8 @@ def test_a_spoiled_part(name: str, value: object) -> None:
     "spoiled",
     [
         {"version": 1},
-        {"version": "3"},
+        {"version": 3},
+        {"version": "4"},
         {"version": None},
         {"sealed": [["2024-03-05 00:00:00", "2024-03-06 00:00:00", ""]]},
         {"sealed": [["2024-03-05", "2024-03-06 00:00:00", "", ""]]},
@@ -243,16 +252,38 @@ def test_a_spoiled_part(name: str, value: object) -> None:
         {"sealed": None},
         {"failed": [["2024-03-05 00:00:00"]]},
         {"failed": [[None, None]]},
-        {"keys": 5},
-        {"keys": "é"},
+        {"unsealed": [["2024-03-06 00:00:00", "2024-03-05 00:00:00"]]},
+        {"sealed": [["2024-03-06 00:00:00", "2024-03-05 00:00:00", "", ""]]},
+        {"key": 5},
+        {"key": "é"},
+        {"marks": 5},
+        {"marks": "é"},
     ],
     ids=str,
 )
 def test_a_foreign_version(spoiled: dict[str, object]) -> None:
     """Another version, a cut mark, a date that is none: each is refused."""
-    assert Coverage.from_json(json.dumps(GOOD)).sealed == (Window(DAY, NEXT_DAY),)
+    assert Coverage.from_json(written(GOOD)).sealed == (Window(DAY, NEXT_DAY),)
     with pytest.raises(UsageError, match="coverage"):
-        Coverage.from_json(json.dumps(GOOD | spoiled))
+        Coverage.from_json(written(GOOD | spoiled))
+
+
+@given(at=st.integers(min_value=0), digit=st.sampled_from("0123456789"))
+def test_a_changed_digit(at: int, digit: str) -> None:
+    """A coverage of which one character was changed is refused, or means the same."""
+    text = written(GOOD)
+    at %= len(text)
+    changed = text[:at] + digit + text[at + 1 :]
+    if changed == text:
+        return
+    with pytest.raises(UsageError, match="coverage"):
+        Coverage.from_json(changed)
+
+
+def test_an_earlier_version() -> None:
+    """A coverage of an earlier version is refused with what to do."""
+    with pytest.raises(UsageError, match=r"version 3, .* fetch the range anew"):
+        Coverage.from_json(written(GOOD | {"version": 3}))
 
 
 @pytest.mark.parametrize("text", [None, 5, ["x"]])

@@ -202,10 +202,10 @@ async def test_no_telephone_number_above_debug(
     assert (stream.stats.conflicts, stream.stats.revisions) == (1, 1)
     provider.faults = lambda _: Fault.garbage(f'{{"result": "1", "src": "{CALLER}"'.encode())
     with pytest.raises(WindowError):
-        await stream.to_list()
+        await stream.again().to_list()
     provider.faults = lambda _: Fault.refuse(f"no such number: {CALLER}")
     with pytest.raises(WindowError):
-        await stream.to_list()
+        await stream.again().to_list()
     # By whichever library: stamina tells of each retry, with its cause.
     above = "\n".join(f"{vars(r)}" for r in caplog.records if r.levelno > logging.DEBUG)
     assert "retry_scheduled" in above

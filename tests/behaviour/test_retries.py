@@ -467,4 +467,4 @@ async def test_inactive_stamina_tries_once(make_client: MakeClient) -> None:
     with pytest.raises(WindowError, match="1 attempt:"):
         await stream.to_list()
     assert len(provider.requests) == 2
-    assert ids(await stream.to_list()) == ids_of(provider.select())
+    assert ids(await stream.again().to_list()) == ids_of(provider.select())

@@ -33,7 +33,7 @@ _READ, _READ_MANY = (_CONVERTER.get_structure_hook(kind) for kind in (CDR, Readi
 @contextlib.contextmanager
 def without_orjson() -> Iterator[None]:
     """Read as where orjson is not installed."""
-    with patch.object(wire_json, "faster", lambda: None):
+    with patch.object(wire_json, "fast_reader", lambda: None):
         yield
 
 

@@ -192,13 +192,13 @@ async def test_an_outage_is_not_waited_through(
     under_way: set[object] = set()
     most = 0
 
-    async def fail(window: Window, asking: object) -> list[Piece]:
+    async def fail(window: Window, job: object) -> list[Piece]:
         nonlocal most
         under_way.add(window)
         most = max(most, len(under_way))
         await asyncio.sleep(0.01)
         under_way.remove(window)
-        raise ZeroDivisionError(f"{window} {asking}")
+        raise ZeroDivisionError(f"{window} {job}")
 
     if way == "errors":
         monkeypatch.setattr(client._fetcher, "fetch", fail)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import ast
 import importlib
 import inspect
+import pickle
 import re
 import subprocess
 import sys
+import typing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,42 +24,57 @@ if TYPE_CHECKING:
 PACKAGE = Path(boxis_async.__file__).parent
 NAME = "boxis_async"
 
-FLOORS = (
-    "errors",
-    "models",
-    "_wire",
-    "_wire.wallclock",
-    "_run",
-    "_run.windows",
-    "_run.adaptive_windows",
-    "_wire.cooperative",
-    "_wire.json_chunks",
-    "_wire.json_orjson",
-    "_wire.json",
-    "_wire.xml",
-    "_wire.answers",
-    "_wire.turns",
-    "_wire.records",
-    "retry",
-    "_http",
-    "_http.response_body",
-    "_http.connections",
-    "_http.transport",
-    "_http.rate_limiter",
-    "_http.requester",
-    "_run.fingerprint_table",
-    "_run.dedupe",
-    "_run.fetch",
-    "_run.prefetch",
-    "coverage",
-    "_run.query",
-    "stream",
-    "client",
-    "__init__",
+LAYERS = (
+    ("__init__",),
+    ("client",),
+    ("stream",),
+    (
+        "_run",
+        "_run.run",
+        "_run.sieve",
+        "_run.prefetch",
+        "_run.query",
+        "_run.fetch",
+        "_run.dedupe",
+        "_run.fingerprint_table",
+        "_run.adaptive_windows",
+        "_run.windows",
+    ),
+    (
+        "_http",
+        "_http.requester",
+        "_http.transport",
+        "_http.response_body",
+        "_http.connections",
+        "_http.rate_limiter",
+        "_http.server_clock",
+    ),
+    ("_checks",),
+    ("hooks", "retry", "coverage"),
+    (
+        "_wire",
+        "_wire.readers",
+        "_wire.records",
+        "_wire.signing",
+        "_wire.answers",
+        "_wire.xml",
+        "_wire.json",
+        "_wire.json_orjson",
+        "_wire.json_chunks",
+        "_wire.cooperative",
+        "_wire.messages",
+        "_wire.wallclock",
+    ),
+    ("errors",),
+    ("types",),
+    ("models",),
 )
-"""The rooms of the core, each importing only from those before it."""
+"""The core from top to bottom. A module imports only from layers below its own, or, within a layer,
+from modules that stand behind it."""
 
-WINGS = ("cli", "export", "testing", "sync")
+ORDER = [module for layer in LAYERS for module in layer]
+
+WINGS = ("cli", "export", "testing")
 """Folders of their own, on the public face alone."""
 
 OPTIONAL = {
@@ -144,54 +161,35 @@ IMPORTS = [found for module in MODULES for found in imports_of(module)]
 
 
 def is_in_wing(module: str) -> bool:
-    """Tell whether a module is no room of the core."""
+    """Tell whether a module is no module of the core."""
     return module.partition(".")[0] in (*WINGS, "__main__")
 
 
 def test_every_module_has_its_place() -> None:
-    """Each module is a room with a floor, or stands in a wing."""
-    assert [name for name in MODULES if name not in FLOORS and not is_in_wing(name)] == []
+    """Each module stands in a layer, once, or in a wing."""
+    assert sorted(ORDER) == sorted(name for name in MODULES if not is_in_wing(name))
     assert set(OPTIONAL.values()) <= set(MODULES)
     assert len(IMPORTS) > 100
 
 
-def test_rooms_import_only_from_below() -> None:
-    """A room imports only from the floors below it; for types alone it may look around."""
+def test_modules_import_only_from_below() -> None:
+    """No module imports from above or from itself, not even for types: so there is no circle."""
     wrong = [
-        found
+        (found.importer, target)
         for found in IMPORTS
-        if not is_in_wing(found.importer) and not found.for_types_only
+        if not is_in_wing(found.importer)
         for target in found.targets
-        if target not in FLOORS or FLOORS.index(target) >= FLOORS.index(found.importer)
+        if target not in ORDER or ORDER.index(target) <= ORDER.index(found.importer)
     ]
     assert wrong == []
 
 
-def test_the_ground_floor_imports_none() -> None:
-    """Errors and models import no room; the errors know the models as types only."""
-    ours = {
-        (found.importer, target, found.for_types_only)
-        for found in IMPORTS
-        if found.importer in ("errors", "models")
-        for target in found.targets
-    }
-    assert ours <= {("errors", "models", True)}
-
-
-def test_nothing_imports_the_client() -> None:
-    """Only the face imports the client, types included."""
-    importers = {found.importer for found in IMPORTS if "client" in found.targets}
-    assert importers == {"__init__"}
-
-
-def test_httpx_is_known_in_one_room() -> None:
-    """Only the transport knows httpx, and the stand-in's own transport for it."""
-    importers = {
-        found.importer for found in IMPORTS if found.top == "httpx" and not found.for_types_only
-    }
-    assert importers == {"_http.transport", "testing.inprocess"}
-    rooms = {found.importer for found in IMPORTS if found.top == "httpx"}
-    assert {room for room in rooms if not is_in_wing(room)} == {"_http.transport"}
+def test_httpx_is_known_in_one_module() -> None:
+    """Only the transport knows httpx, not even its types, and the stand-in's own transport."""
+    importers = {found.importer for found in IMPORTS if found.top == "httpx"}
+    core = {module for module in importers if not is_in_wing(module)}
+    assert core == {"_http.transport"}
+    assert {module for module in importers - core if not module.startswith("testing.")} == set()
 
 
 @pytest.mark.parametrize(("package", "place"), OPTIONAL.items())
@@ -293,13 +291,14 @@ def test_public_names(module: str) -> None:
 
 
 def test_the_face_only_imports() -> None:
-    """The package's own module holds a docstring, imports, a version and its public names."""
+    """The package's own module has imports, a version and its public names, and says whose."""
     docstring, *body = ast.parse(MODULES["__init__"].read_text("utf-8")).body
     assert isinstance(docstring, ast.Expr)
-    assigned = [node for node in body if not isinstance(node, ast.ImportFrom)]
-    assert [ast.unparse(node).partition(" = ")[0] for node in assigned] == [
+    others = [ast.unparse(node) for node in body if not isinstance(node, ast.ImportFrom)]
+    assert [other.partition(" = ")[0] for other in others] == [
         "__version__",
         "__all__",
+        "for _name in __all__:\n    globals()[_name].__module__",
     ]
 
 
@@ -307,6 +306,28 @@ def test_the_face_shows_all_that_it_imports() -> None:
     """Whatever the package's own module imports is public."""
     imported = {found.name for found in IMPORTS if found.importer == "__init__"}
     assert imported == set(boxis_async.__all__)
+
+
+@pytest.mark.parametrize("name", boxis_async.__all__)
+def test_public_names_are_where_users_import_them_from(name: str) -> None:
+    """A public class says that it is from the package, and pickles by that path."""
+    public = getattr(boxis_async, name)
+    assert public.__module__ == "boxis_async"
+    assert public.__qualname__ == name
+    assert pickle.loads(pickle.dumps(public)) is public
+    assert f"boxis_async {name}".encode() in pickle.dumps(public, protocol=0).replace(b"\n", b" ")
+
+
+@pytest.mark.parametrize(
+    "public",
+    [public for name in boxis_async.__all__ if attrs.has(public := getattr(boxis_async, name))],
+    ids=lambda public: public.__name__,
+)
+def test_types_of_public_values(public: type) -> None:
+    """The types of a public value's fields are known, for whoever asks at run time."""
+    hints = typing.get_type_hints(public)
+    assert {field.name for field in attrs.fields(public)} <= set(hints)
+    assert not any(isinstance(hint, str) for hint in hints.values())
 
 
 @pytest.mark.parametrize("name", boxis_async.__all__)

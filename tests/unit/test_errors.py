@@ -47,7 +47,7 @@ def classes() -> dict[str, type[BaseException]]:
         for name, one in vars(errors).items()
         if inspect.isclass(one)
         and issubclass(one, BaseException)
-        and one.__module__ == errors.__name__
+        and one.__module__ == "boxis_async"
     }
 
 
@@ -120,7 +120,8 @@ EXAMPLES: list[tuple[BoxisError, str]] = [
     (AttemptTimeoutError("no answer", was_sent=True), "no answer"),
     (errors.TooLargeError("the answer is too large", limit=5), "the answer is too large"),
     (errors.BadAnswerError("a"), "a"),
-    (StatusError("HTTP status 503", status=503, retry_after="5"), "HTTP status 503"),
+    (StatusError("HTTP status 503", status_code=503, retry_after="5"), "HTTP status 503"),
+    (errors.RateLimitError("HTTP status 429", status_code=429), "HTTP status 429"),
     (MalformedAnswerError("a"), "a"),
     (
         RecordError("not a whole number", position="call_3", field="duration", value="x"),

@@ -212,7 +212,7 @@ READ_MANY = make_converter(WallClock("Europe/Zurich")).get_structure_hook(Readin
 def outcome(body: bytes, read: Callable[[str], Any] | None) -> object:
     """Give what a stream makes of an answer: records with their fingerprints, or an error."""
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(wire_json, "faster", lambda: read)
+        patched.setattr(wire_json, "fast_reader", lambda: read)
         try:
             try:
                 answer = at_once(answer_in_steps(body, as_text=True, build=build))
@@ -258,7 +258,7 @@ async def test_long_answers(make_client: MakeClient, reader: str, result_as: str
     cdrs = await make_client(provider).cdrs(DAY, NEXT_DAY, unique_by="leg").to_list()
     wanted = {row["sequence"]: str(row["clid"]).replace("\ud83d", "\ufffd") for row in rows}
     assert {str(cdr.sequence): cdr.clid for cdr in cdrs} == wanted
-    assert (wire_json.faster() is None) == (reader == "json")
+    assert (wire_json.fast_reader() is None) == (reader == "json")
 
 
 @pytest.mark.usefixtures("reader")
@@ -280,7 +280,7 @@ def test_without_it() -> None:
     """Where orjson is not installed, the library works all the same."""
     code = (
         "import sys; sys.modules['orjson'] = None\n"
-        "from boxis_async._wire.json import faster\n"
-        "sys.exit(faster() is not None)"
+        "from boxis_async._wire.json import fast_reader\n"
+        "sys.exit(fast_reader() is not None)"
     )
     assert subprocess.run([sys.executable, "-W", "error", "-c", code], check=False).returncode == 0

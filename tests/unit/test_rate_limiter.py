@@ -1,4 +1,4 @@
-"""The pace: never more requests in any second than allowed, over all streams of a client."""
+"""The limiter: never more requests in any second than allowed, over all streams of a client."""
 
 from __future__ import annotations
 

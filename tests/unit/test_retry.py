@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from functools import partial
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -30,7 +31,13 @@ from boxis_async.errors import (
     UsageError,
     WrongLoopError,
 )
-from boxis_async.retry import RetryPolicy, is_transient, retry_after
+from boxis_async.retry import (
+    RetryPolicy,
+    attempts_on,
+    is_transient,
+    retry_after,
+    should_retry,
+)
 
 NOW = datetime(2024, 3, 5, 12, tzinfo=UTC)
 NOWHERE = RetryPolicy(wait_initial=0, wait_max=0, wait_jitter=0)
@@ -38,7 +45,7 @@ NOWHERE = RetryPolicy(wait_initial=0, wait_max=0, wait_jitter=0)
 
 def busy(told: str | None) -> StatusError:
     """Answer with a `Retry-After`."""
-    return StatusError("HTTP status 503", status=503, retry_after=told)
+    return StatusError("HTTP status 503", status_code=503, retry_after=told)
 
 
 # The policy
@@ -76,14 +83,17 @@ def test_settings() -> None:
         ConnectionFailedError("x"),
         AttemptTimeoutError("x"),
         MalformedAnswerError("x"),
-        *(StatusError("x", status=status) for status in (408, 425, 429, 500, 502, 503, 504, 599)),
+        *(
+            StatusError("x", status_code=status)
+            for status in (408, 425, 429, 500, 502, 503, 504, 599)
+        ),
     ],
     ids=str,
 )
 def test_what_may_pass(error: Exception) -> None:
     """Failed connections, time-outs, passing statuses and broken bodies deserve another try."""
     assert is_transient(error)
-    assert RetryPolicy().deserves(error) is True
+    assert should_retry(RetryPolicy(), error) is True
 
 
 @pytest.mark.parametrize(
@@ -95,7 +105,10 @@ def test_what_may_pass(error: Exception) -> None:
         RecordError("x"),
         UsageError("x"),
         WrongLoopError("x"),
-        *(StatusError("x", status=status) for status in (0, 301, 304, 400, 401, 403, 404, 410)),
+        *(
+            StatusError("x", status_code=status)
+            for status in (0, 301, 304, 400, 401, 403, 404, 410)
+        ),
         ValueError("x"),
         TimeoutError("not ours"),
     ],
@@ -104,7 +117,7 @@ def test_what_may_pass(error: Exception) -> None:
 def test_what_does_not_pass(error: Exception) -> None:
     """The API's own refusal, and whatever the same request would bring again, does not."""
     assert not is_transient(error)
-    assert RetryPolicy().deserves(error) is False
+    assert should_retry(RetryPolicy(), error) is False
 
 
 # Retry-After
@@ -152,7 +165,7 @@ def test_retry_after(told: str | None, seconds: float | None, here: str) -> None
     with time_machine.travel(NOW.astimezone(ZoneInfo(here)), tick=False):
         found = retry_after(busy(told))
         assert found == (seconds if seconds is None else pytest.approx(seconds))
-        wait = RetryPolicy(wait_max=60).deserves(busy(told))
+        wait = should_retry(RetryPolicy(wait_max=60), busy(told))
         assert wait == (True if seconds is None else pytest.approx(min(seconds, 60)))
         assert (wait is True) is (seconds is None)
 
@@ -163,7 +176,7 @@ def test_retry_after(told: str | None, seconds: float | None, here: str) -> None
 )
 def test_waits_are_capped(told: str) -> None:
     """However long the provider asks to wait, it is waited no longer than `wait_max`."""
-    assert RetryPolicy(wait_max=7).deserves(busy(told)) == 7
+    assert should_retry(RetryPolicy(wait_max=7), busy(told)) == 7
 
 
 def test_retry_after_of_other_errors() -> None:
@@ -176,7 +189,7 @@ def test_retry_after_of_other_errors() -> None:
 @example("Mon, 01 Jan 0000 00:00:00 GMT")
 def test_any_retry_after(told: str) -> None:
     """Whatever a server puts there, what comes of it is a wait within bounds, or none."""
-    wait = RetryPolicy(wait_max=7).deserves(busy(told))
+    wait = should_retry(RetryPolicy(wait_max=7), busy(told))
     assert wait is True or 0 <= wait <= 7
 
 
@@ -197,7 +210,7 @@ async def test_attempts_are_bounded() -> None:
     tried = 0
     policy = attrs.evolve(NOWHERE, attempts=4)
     with pytest.raises(ConnectionFailedError, match="4"):  # noqa: PT012 - the loop is what raises
-        async for attempt in policy.attempts_on(policy.deserves):
+        async for attempt in attempts_on(policy, partial(should_retry, policy)):
             with attempt:
                 tried += 1
                 raise ConnectionFailedError(f"{attempt.num}")
@@ -207,7 +220,7 @@ async def test_attempts_are_bounded() -> None:
 async def test_attempts_end_with_success() -> None:
     """What passes is not tried again."""
     tried = 0
-    async for attempt in NOWHERE.attempts_on(NOWHERE.deserves):
+    async for attempt in attempts_on(NOWHERE, partial(should_retry, NOWHERE)):
         with attempt:
             tried += 1
             if tried < 3:
@@ -219,7 +232,7 @@ async def test_refusals_are_not_tried_again() -> None:
     """What does not pass is tried once."""
     tried = 0
     with pytest.raises(RefusedError):  # noqa: PT012 - the loop is what raises
-        async for attempt in NOWHERE.attempts_on(NOWHERE.deserves):
+        async for attempt in attempts_on(NOWHERE, partial(should_retry, NOWHERE)):
             with attempt:
                 tried += 1
                 raise RefusedError("Error: x")
@@ -230,7 +243,7 @@ async def test_waits_between_attempts() -> None:
     """Waits double from the first, up to the longest."""
     policy = RetryPolicy(attempts=6, wait_initial=1, wait_max=5, wait_jitter=0)
     assert stamina.is_active()
-    async for attempt in policy.attempts_on(policy.deserves):
+    async for attempt in attempts_on(policy, partial(should_retry, policy)):
         with attempt:
             assert attempt.num == 1
             assert attempt.next_wait == 1

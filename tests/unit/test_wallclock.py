@@ -110,7 +110,7 @@ def test_zones_of_other_kinds() -> None:
     """A tzinfo is taken as it is."""
     plus_two = timezone(timedelta(hours=2))
     assert WallClock(plus_two).zone is plus_two
-    asked = WallClock(plus_two).ask(SUMMER, WINTER)
+    asked = WallClock(plus_two).range(SUMMER, WINTER)
     assert (asked.start, asked.end) == (
         datetime(2026, 10, 25, 2, 30),
         datetime(2026, 10, 25, 3, 30),
@@ -141,7 +141,7 @@ def test_now() -> None:
 )
 def test_ends(end: date, asked: datetime) -> None:
     """Aware ends are converted, naive ones taken as they are, dates as midnight."""
-    found = CLOCK.ask(end, end)
+    found = CLOCK.range(end, end)
     assert (found.start, found.end) == (asked, asked)
     assert found.start.tzinfo is found.end.tzinfo is None
     assert not found.reaches_too_far
@@ -160,7 +160,7 @@ def test_a_tzinfo_that_tells_nothing() -> None:
         def tzname(self, _: datetime | None) -> None:
             return None
 
-    found = CLOCK.ask(datetime(2024, 3, 5, 9, tzinfo=Nowhere()), datetime(2024, 3, 5, 10))
+    found = CLOCK.range(datetime(2024, 3, 5, 9, tzinfo=Nowhere()), datetime(2024, 3, 5, 10))
     assert found.start == datetime(2024, 3, 5, 9)
 
 
@@ -169,11 +169,11 @@ def test_whole_seconds(zone: tzinfo | None) -> None:
     """The start is floored and the end raised to the whole second; whole ones stay."""
     clock = WallClock("UTC")
     given = datetime(2024, 3, 5, 9, 0, 0, 1, tzinfo=zone)
-    found = clock.ask(given, given)
+    found = clock.range(given, given)
     assert (found.start, found.end) == (datetime(2024, 3, 5, 9), datetime(2024, 3, 5, 9, 0, 1))
     assert (found.clip_from, found.clip_to) == (given, given)
     last = datetime(2024, 3, 5, 9, 59, 59, 999_999, tzinfo=zone)
-    assert clock.ask(last, last).end == datetime(2024, 3, 5, 10)
+    assert clock.range(last, last).end == datetime(2024, 3, 5, 10)
 
 
 def order_of_ends() -> list[tuple[date, date]]:
@@ -193,12 +193,12 @@ def order_of_ends() -> list[tuple[date, date]]:
 def test_start_after_end(datefrom: date, dateto: date) -> None:
     """A start after the end is an error, not an empty range."""
     with pytest.raises(UsageError, match="after"):
-        CLOCK.ask(datefrom, dateto)
+        CLOCK.range(datefrom, dateto)
 
 
 def test_start_before_end_though_not_on_the_wall() -> None:
     """In the repeated hour a range may begin later on the wall clock than it ends."""
-    found = CLOCK.ask(SUMMER + HOUR / 3, WINTER - HOUR / 3)
+    found = CLOCK.range(SUMMER + HOUR / 3, WINTER - HOUR / 3)
     assert (found.start, found.end) == (datetime(2026, 10, 25, 2), datetime(2026, 10, 25, 3))
 
 
@@ -226,14 +226,14 @@ def test_ends_too_far(far: date, zone: str | tzinfo) -> None:
     for ends in ((far, far), (date.min, far), (far, date.max)):
         # Anything but an error of ours fails the test.
         with contextlib.suppress(UsageError):
-            found = clock.ask(*ends)
+            found = clock.range(*ends)
             assert found.start <= found.end
 
 
 def test_what_to_give_instead() -> None:
     """An end that cannot be asked for is an error that says what can be."""
     with pytest.raises(UsageError, match=r"end of time.* 2 to 9998"):
-        CLOCK.ask(date(2024, 1, 1), datetime.max.replace(tzinfo=UTC))
+        CLOCK.range(date(2024, 1, 1), datetime.max.replace(tzinfo=UTC))
 
 
 # The repeated hour: which moment a start is
@@ -459,7 +459,7 @@ def test_aware_ranges_ask_for_the_whole_hour(
 ) -> None:
     """An aware range with an end in the repeated hour asks for all of the hour."""
     for zone in (UTC, ZURICH, ZoneInfo("Asia/Kolkata")):
-        found = CLOCK.ask(datefrom.astimezone(zone), dateto.astimezone(zone))
+        found = CLOCK.range(datefrom.astimezone(zone), dateto.astimezone(zone))
         assert write_wall(found.start) == f"2026-10-25 {start}"
         assert write_wall(found.end) == f"2026-10-25 {end}"
         assert found.reaches_too_far is sifted
@@ -467,19 +467,19 @@ def test_aware_ranges_ask_for_the_whole_hour(
 
 def test_naive_ranges_ask_for_what_was_said() -> None:
     """A naive range is the wall clock's own: nothing is added, nothing left out."""
-    found = CLOCK.ask(HALF_PAST, HALF_PAST.replace(fold=1))
+    found = CLOCK.range(HALF_PAST, HALF_PAST.replace(fold=1))
     assert (found.start, found.end) == (HALF_PAST, HALF_PAST)
     assert not found.reaches_too_far
     for moment in (SUMMER - 2 * HOUR, SUMMER, WINTER, WINTER + 2 * HOUR):
-        assert found.holds(record(moment, epoch=moment.timestamp()))
+        assert found.contains(record(moment, epoch=moment.timestamp()))
 
 
 def test_mixed_ranges() -> None:
     """Of an aware and a naive end only the aware one is widened."""
-    found = CLOCK.ask(WINTER, datetime(2026, 10, 25, 2, 45))
+    found = CLOCK.range(WINTER, datetime(2026, 10, 25, 2, 45))
     assert (found.start, found.end) == (datetime(2026, 10, 25, 2), datetime(2026, 10, 25, 2, 45))
     assert (found.not_before, found.not_after) == (WINTER, None)
-    found = CLOCK.ask(datetime(2026, 10, 25, 2, 15), SUMMER)
+    found = CLOCK.range(datetime(2026, 10, 25, 2, 15), SUMMER)
     assert (found.start, found.end) == (datetime(2026, 10, 25, 2, 15), datetime(2026, 10, 25, 3))
     assert (found.not_before, found.not_after) == (None, SUMMER)
 
@@ -517,15 +517,15 @@ def test_range_in_the_repeated_hour(
     held: bool,  # noqa: FBT001
 ) -> None:
     """Of the repeated hour a record is left out only if its span, told apart, misses the range."""
-    asked = CLOCK.ask(WINTER, WINTER + 10 * MINUTE)
-    assert asked.holds(record(start, end, epoch=start.timestamp())) is held
+    asked = CLOCK.range(WINTER, WINTER + 10 * MINUTE)
+    assert asked.contains(record(start, end, epoch=start.timestamp())) is held
 
 
 def test_parts_of_a_second_in_the_repeated_hour() -> None:
     """Sifted is by whole seconds, as it is asked for: the start floored, the end raised."""
-    asked = CLOCK.ask(SUMMER + SECOND / 2, SUMMER + 2 * SECOND + SECOND / 2)
+    asked = CLOCK.range(SUMMER + SECOND / 2, SUMMER + 2 * SECOND + SECOND / 2)
     held = [
-        asked.holds(record(SUMMER + number * SECOND, epoch=SUMMER.timestamp() - 1))
+        asked.contains(record(SUMMER + number * SECOND, epoch=SUMMER.timestamp() - 1))
         for number in range(-1, 5)
     ]
     assert held == [False, True, True, True, True, False]
@@ -537,7 +537,7 @@ def test_records_without_an_epoch_are_kept(
     ends: tuple[datetime, datetime], end: datetime | None
 ) -> None:
     """A record that cannot be told apart is not left out on a guess."""
-    assert CLOCK.ask(*ends).holds(record(SUMMER, end))
+    assert CLOCK.range(*ends).contains(record(SUMMER, end))
 
 
 @back
@@ -551,7 +551,7 @@ def test_whatever_lies_in_an_aware_range_is_asked_for_and_kept(
     datefrom, dateto = sorted(data.draw(around(change, 3 * HOUR)) for _ in range(2))
     part = timedelta(microseconds=data.draw(st.integers(0, 999_999)))
     early = timedelta(microseconds=data.draw(st.integers(0, 999_999)))
-    asked = clock.ask(datefrom + early, max(datefrom + early, dateto + part))
+    asked = clock.range(datefrom + early, max(datefrom + early, dateto + part))
     start = data.draw(around(change, 3 * HOUR), label="start")
     end = data.draw(seconds_in(start, start + near), label="end")
     epoch = data.draw(seconds_in(start - near, start), label="epoch")
@@ -563,9 +563,9 @@ def test_whatever_lies_in_an_aware_range_is_asked_for_and_kept(
             assert asked.start <= wall(moment, change.zone) <= asked.end
     meets = start <= last and end >= datefrom
     if meets:
-        assert asked.holds(cdr)
+        assert asked.contains(cdr)
     elif (end < datefrom and asked.not_before) or (start > last and asked.not_after):
-        assert not asked.holds(cdr)
+        assert not asked.contains(cdr)
 
 
 # Clipping
@@ -575,8 +575,8 @@ def test_whatever_lies_in_an_aware_range_is_asked_for_and_kept(
 def test_clipping(make: Callable[[datetime], datetime]) -> None:
     """Clipped is to starts from the start on and before the end, so that neighbours share none."""
     first, last = datetime(2024, 3, 1), datetime(2024, 4, 1)
-    month = CLOCK.ask(make(first), make(last))
-    following = CLOCK.ask(make(last), make(datetime(2024, 5, 1)))
+    month = CLOCK.range(make(first), make(last))
+    following = CLOCK.range(make(last), make(datetime(2024, 5, 1)))
     for start, held in (
         (first - SECOND, False),
         (first, True),
@@ -591,7 +591,7 @@ def test_clipping(make: Callable[[datetime], datetime]) -> None:
 
 def test_clipping_to_parts_of_a_second() -> None:
     """Clipped is to the ends as given, not as rounded for asking."""
-    asked = CLOCK.ask(datetime(2024, 3, 1, 9, 0, 0, 1), datetime(2024, 3, 1, 9, 0, 2, 1))
+    asked = CLOCK.range(datetime(2024, 3, 1, 9, 0, 0, 1), datetime(2024, 3, 1, 9, 0, 2, 1))
     starts = [datetime(2024, 3, 1, 9, 0, second, tzinfo=ZURICH) for second in range(4)]
     assert [asked.starts_within(start) for start in starts] == [False, True, True, False]
 
@@ -604,7 +604,7 @@ def test_clipping_in_the_repeated_hour(
     ends: tuple[datetime, datetime], held: tuple[bool, bool]
 ) -> None:
     """Aware ends clip by moments: neighbours that meet in the repeated hour share no call."""
-    asked = CLOCK.ask(*ends)
+    asked = CLOCK.range(*ends)
     starts = [record(moment, epoch=moment.timestamp()).start for moment in (SUMMER, WINTER)]
     assert tuple(asked.starts_within(start) for start in starts) == held
 
@@ -621,9 +621,9 @@ def test_clipped_neighbours_share_no_call_and_lose_none(
     cdr = record(start, epoch=start.timestamp(), zone=change.zone)
 
     def clipped(asked: Range) -> bool:
-        fetched = asked.start <= wall(start, change.zone) <= asked.end and asked.holds(cdr)
+        fetched = asked.start <= wall(start, change.zone) <= asked.end and asked.contains(cdr)
         return fetched and asked.starts_within(cdr.start)
 
-    parts = [clock.ask(low, middle), clock.ask(middle, high)]
+    parts = [clock.range(low, middle), clock.range(middle, high)]
     assert sum(map(clipped, parts)) == (low <= start < high)
-    assert clipped(clock.ask(low, high)) == (low <= start < high)
+    assert clipped(clock.range(low, high)) == (low <= start < high)

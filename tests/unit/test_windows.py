@@ -15,9 +15,10 @@ from hypothesis import Phase, example, given, settings
 from hypothesis import strategies as st
 from strategies import SECOND, TURNED_BACK, TURNED_FORWARD, ClockChange, seconds_in
 
-from boxis_async._run.windows import cut, problem_with_length
+from boxis_async._checks import problem_with_window
+from boxis_async._run.windows import plan_of
 from boxis_async._wire.wallclock import WallClock
-from boxis_async.models import Window
+from boxis_async.models import Plan, Window
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -40,7 +41,12 @@ lengths = st.one_of(
 
 def asked(start: datetime, end: datetime, zone: str | tzinfo = UTC) -> Range:
     """Ask for a range on the wall clock."""
-    return WallClock(zone).ask(start, end)
+    return WallClock(zone).range(start, end)
+
+
+def cut(asked: Range | None, length: timedelta | None) -> Plan:
+    """Cut all of a range."""
+    return plan_of(asked, length, [] if asked is None else [(asked.start, asked.end)])
 
 
 def selects(mode: Mode, row: Row, window: Window) -> bool:
@@ -72,7 +78,7 @@ def answer(mode: Mode, rows: Iterable[Row], window: Window) -> set[Row]:
 )
 def test_lengths(window: timedelta | None) -> None:
     """A window is any number of whole seconds, or for the client to choose."""
-    assert problem_with_length(window) is None
+    assert problem_with_window(window) is None
 
 
 @pytest.mark.parametrize(
@@ -89,7 +95,7 @@ def test_lengths(window: timedelta | None) -> None:
 )
 def test_bad_lengths(window: object) -> None:
     """Anything else is told by what it is."""
-    assert "window must" in (problem_with_length(window) or "")
+    assert "window must" in (problem_with_window(window) or "")
 
 
 # The cut

@@ -1,0 +1,174 @@
+"""What is wrong with an argument: each check gives a sentence that says what to do, or None.
+
+They give sentences and raise nothing, so that one error can name everything that is wrong.
+"""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from typing import TypeGuard
+
+from boxis_async._wire.answers import xml_reader
+from boxis_async._wire.json import LONE_SURROGATE
+from boxis_async.coverage import Coverage
+from boxis_async.hooks import Hooks
+from boxis_async.retry import RetryPolicy
+
+__all__ = [
+    "problem_with_choice",
+    "problem_with_concurrency",
+    "problem_with_dates",
+    "problem_with_hooks",
+    "problem_with_max_rate",
+    "problem_with_max_response_bytes",
+    "problem_with_resume",
+    "problem_with_retry",
+    "problem_with_returntype",
+    "problem_with_row_limit",
+    "problem_with_settle",
+    "problem_with_text",
+    "problem_with_timeout",
+    "problem_with_unique_by",
+    "problem_with_window",
+]
+
+_LONGEST_TIMEOUT = 1e9
+_LOWEST_RATE, _HIGHEST_RATE = 1e-6, 1e9
+_SECOND = timedelta(seconds=1)
+
+
+def problem_with_text(value: object, name: str) -> str | None:
+    """Check a text that is sent; None is no problem here."""
+    if value is None:
+        return None
+    if not isinstance(value, str):
+        return f"{name} must be a str, not {type(value).__name__}"
+    if LONE_SURROGATE.search(value):
+        return f"{name} is not valid Unicode: it cannot be sent"
+    return None
+
+
+def problem_with_choice(value: object, name: str, choices: tuple[object, ...]) -> str | None:
+    """Check one of a few values."""
+    if value in choices:
+        return None
+    return f"{name} must be {' or '.join(map(repr, choices))}, not {value!r}"
+
+
+def problem_with_concurrency(concurrency: object) -> str | None:
+    """Check a number of requests."""
+    if _is_whole(concurrency) and concurrency > 0:
+        return None
+    return f"concurrency must be a whole number, one or more, not {concurrency!r}"
+
+
+def problem_with_timeout(timeout: object) -> str | None:
+    """Check seconds for one attempt."""
+    if _is_number(timeout) and 0 < timeout <= _LONGEST_TIMEOUT:
+        return None
+    return f"timeout must be seconds, more than zero, at most {_LONGEST_TIMEOUT:g}, not {timeout!r}"
+
+
+def problem_with_max_rate(max_rate: object) -> str | None:
+    """Check requests a second."""
+    if max_rate is None or (_is_number(max_rate) and _LOWEST_RATE <= max_rate <= _HIGHEST_RATE):
+        return None
+    return (
+        f"max_rate must be requests a second, from {_LOWEST_RATE:g} to {_HIGHEST_RATE:g}, "
+        f"or None, not {max_rate!r}"
+    )
+
+
+def problem_with_max_response_bytes(most: object) -> str | None:
+    """Check the size of the largest answer."""
+    if _is_whole(most) and most > 0:
+        return None
+    return f"max_response_bytes must be a whole number, one or more, not {most!r}"
+
+
+def problem_with_retry(retry: object) -> str | None:
+    """Check a retry policy."""
+    if retry is None or isinstance(retry, RetryPolicy):
+        return None
+    return f"retry must be a RetryPolicy, not {type(retry).__name__}"
+
+
+def problem_with_hooks(hooks: object) -> str | None:
+    """Check hooks."""
+    if hooks is None or isinstance(hooks, Hooks):
+        return None
+    return f"hooks must be Hooks(on_request=…), not {type(hooks).__name__}"
+
+
+def problem_with_returntype(returntype: object) -> str | None:
+    """Check the form of the answers.
+
+    Raises:
+        MissingExtraError: XML is requested, and the extra that reads it is not installed.
+    """
+    if returntype not in ("json", "xml"):
+        return f'returntype must be "json" or "xml", not {returntype!r}'
+    if returntype == "xml":
+        xml_reader()
+    return None
+
+
+def problem_with_dates(datefrom: object, dateto: object, clip: object) -> list[str]:
+    """Check the ends of a range, and whether there is something to clip to."""
+    problems = [
+        f"{name} must be a datetime or a date, not {value!r}"
+        for name, value in (("datefrom", datefrom), ("dateto", dateto))
+        if value is not None and not isinstance(value, date)
+    ]
+    if datefrom is None and dateto is not None:
+        problems.append("dateto without datefrom: give datefrom too")
+    if datefrom is None and clip is not None:
+        problems.append("clip without datefrom: there is nothing to clip to")
+    return problems
+
+
+def problem_with_window(window: object) -> str | None:
+    """Check the length of a window."""
+    if window is None:
+        return None
+    if not isinstance(window, timedelta):
+        return f"window must be a timedelta or None, not {window!r}"
+    if window < _SECOND or window % _SECOND:
+        return f"window must be whole seconds, one or more, as the API asks by them, not {window}"
+    return None
+
+
+def problem_with_unique_by(unique_by: object) -> str | None:
+    """Check a key rule."""
+    if unique_by in ("uniqueid", "leg") or callable(unique_by):
+        return None
+    return f'unique_by must be "uniqueid", "leg" or a function of a CDR, not {unique_by!r}'
+
+
+def problem_with_row_limit(limit: object) -> str | None:
+    """Check a number of records."""
+    if limit is None or (_is_whole(limit) and limit > 0):
+        return None
+    return f"row_limit must be a whole number, one or more, or None, not {limit!r}"
+
+
+def problem_with_resume(resume: object) -> str | None:
+    """Check a coverage."""
+    if resume is None or isinstance(resume, Coverage):
+        return None
+    return f"resume must be a Coverage, as Coverage.from_json gives, not {type(resume).__name__}"
+
+
+def problem_with_settle(settle: object) -> str | None:
+    """Check how long records may change."""
+    if isinstance(settle, timedelta) and settle >= timedelta(0):
+        return None
+    return f"settle must be a timedelta, zero or more, not {settle!r}"
+
+
+def _is_whole(value: object) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_number(value: object) -> TypeGuard[float]:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)

@@ -1,0 +1,307 @@
+"""One pass over a range: it takes the windows as they come, sifts them, and counts.
+
+A run refers to no stream. A stream is a handle on its run, and whoever keeps an error keeps the
+frames of its traceback: these are frames of the run, so a stream that was dropped is freed, and
+its requests are cancelled, however long its error is kept.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from enum import Enum
+from functools import partial
+from operator import length_hint
+from typing import TYPE_CHECKING
+
+from boxis_async._http.requester import RequestCounts
+from boxis_async._run.adaptive_windows import SizedWindows
+from boxis_async._run.dedupe import Deduplicator
+from boxis_async._run.fetch import Job
+from boxis_async._run.sieve import Sieve
+from boxis_async._run.windows import PlannedWindows, plan_of
+from boxis_async._wire.records import FINGERPRINT_SIZE, Fingerprinter, Records, make_converter
+from boxis_async.coverage import CoverageBuilder, memory_of
+from boxis_async.errors import BoxisError, StreamClosedError, WindowError
+from boxis_async.models import CDR, Batch, Stats
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from boxis_async._http.requester import Options
+    from boxis_async._run.fetch import Fetcher
+    from boxis_async._run.prefetch import Prefetch, Prefetches, Windows
+    from boxis_async._run.query import Query
+    from boxis_async._run.sieve import Sifted
+    from boxis_async._wire.wallclock import Range, Span
+    from boxis_async.coverage import Coverage
+
+__all__ = ["OnDrop", "Run", "State"]
+
+logger = logging.getLogger("boxis_async")
+
+_SHOWN = 3
+_AGAIN = "stream.again() gives a new one"
+
+
+class State(Enum):
+    """How far a run is."""
+
+    NEW = "not begun"
+    LIVE = "live"
+    ENDED = "complete"
+    BROKEN = "cut short"
+
+
+class OnDrop:
+    """What is left to do when a stream is dropped: a finalizer refers to this, not to the run.
+
+    A finalizer lives for as long as its stream. If it referred to a run, it would keep the run's
+    error, whose traceback may lead back to the stream, which then would never be freed.
+    """
+
+    def __init__(self) -> None:
+        self.prefetch: Prefetch | None = None
+        self.unread: list[WindowError] = []
+
+    def __call__(self) -> None:
+        """Cancel the requests, and warn of failures that nobody read."""
+        prefetch, self.prefetch = self.prefetch, None
+        if prefetch is not None:
+            prefetch.abandon()
+        self.warn()
+
+    def warn(self) -> None:
+        """Log the failures that nobody read, once."""
+        unread, self.unread = self.unread, []
+        if unread:
+            logger.warning(
+                "a stream was left with %d %s that failed, and nobody read stream.failures: %s",
+                len(unread),
+                "window" if len(unread) == 1 else "windows",
+                "; ".join(map(str, unread[:_SHOWN])),
+            )
+
+
+class Run:
+    """The run of one stream.
+
+    Args:
+        query: What was asked.
+        fetcher: Fetches the windows.
+        prefetches: Those of the client.
+        options: Of the client, for each request.
+    """
+
+    def __init__(
+        self, query: Query, fetcher: Fetcher, prefetches: Prefetches, options: Options
+    ) -> None:
+        self.on_drop = OnDrop()
+        self.state = State.NEW
+        self.failures: list[WindowError] = []
+        self._query = query
+        self._fetcher = fetcher
+        self._prefetches = prefetches
+        self._options = options
+        # A resumed run uses the key of the run before, so that it recognises that run's records.
+        memory = memory_of(query.resume)
+        key = memory.key or os.urandom(FINGERPRINT_SIZE)
+        self._fingerprinter = Fingerprinter(key)
+        self._deduplicator = Deduplicator(query.unique_by, self._fingerprinter, memory.every_mark())
+        self._coverage = CoverageBuilder(
+            query.fingerprint, key, query.resume, carry_keys=query.carry_keys
+        )
+        self._counts = RequestCounts()
+        # Two tasks may share a stream: one of them at a time takes the next window.
+        self._taking = asyncio.Lock()
+        self._asked: Range | None = None
+        self._missing: list[Span] = []
+        self._sieve: Sieve | None = None
+        self._prefetch: Prefetch | None = None
+        self._windows = 0
+        self._seconds = 0.0
+        self._records = 0
+        # The window whose records are being handed over, and what is left of these.
+        self._current: Sifted | None = None
+        self._rest: Iterator[CDR] = iter(())
+        self._is_untouched = False
+
+    @property
+    def stats(self) -> Stats:
+        """What it did so far."""
+        drops = self._deduplicator.counts
+        in_hand = 0 if self._current is None else len(self._current.cdrs)
+        return Stats(
+            records=self._records + in_hand - length_hint(self._rest),
+            duplicates=drops.duplicates,
+            conflicts=drops.conflicts,
+            revisions=drops.revisions,
+            requests=self._counts.requests,
+            retries=self._counts.retries,
+            splits=self._counts.splits,
+            windows=self._windows,
+            failures=len(self.failures),
+            covered=self._covered(),
+        )
+
+    @property
+    def coverage(self) -> Coverage:
+        """What it is done with so far, with what earlier runs were done with."""
+        return self._coverage.coverage()
+
+    async def next_record(self) -> CDR:
+        """Give the next record.
+
+        Raises:
+            StopAsyncIteration: There is none left.
+            BoxisError: A window failed for good, or the stream was cut short.
+        """
+        # The usual case, kept short: the next record of the current window.
+        for cdr in self._rest:
+            return cdr
+        while await self._advance():
+            self._is_untouched = False
+            for cdr in self._rest:
+                return cdr
+        raise StopAsyncIteration
+
+    async def next_batch(self) -> Batch:
+        """Give the rest of the current window, or the next window; errors as `next_record`."""
+        if not await self._advance() or self._current is None:
+            raise StopAsyncIteration
+        self._is_untouched = False
+        return Batch(self._current.window, tuple(self._rest))
+
+    async def aclose(self) -> None:
+        """Cancel what is in flight and wait for its end; a complete run stays complete."""
+        if self.state in (State.NEW, State.LIVE):
+            self._break()
+        self.on_drop.warn()
+        if self._prefetch is not None:
+            await self._prefetch.stop(StreamClosedError(f"the stream was closed: {_AGAIN}"))
+
+    async def _advance(self) -> bool:
+        """Take the next window, unless one is in hand; report whether one is now."""
+        self._fetcher.requester.bind()
+        async with self._taking:
+            # Another task that shares the stream may have taken one while this one waited.
+            if self._is_untouched or length_hint(self._rest):
+                return True
+            if self.state is State.ENDED:
+                return False
+            return await self._take()
+
+    async def _take(self) -> bool:
+        """Wait for the next piece with records, and note those that failed; False at the end."""
+        if self.state is State.BROKEN:
+            raise StreamClosedError(f"this stream was cut short: {_AGAIN}")
+        prefetch = self._prefetch or self._begin()
+        self._settle()
+        try:
+            while isinstance(piece := await prefetch.take(), WindowError):
+                self._collect(piece)
+        except BoxisError as error:
+            if self.state is State.LIVE:
+                if isinstance(error, WindowError):
+                    self._fail(error)
+                self._break()
+            raise
+        if self.state is not State.LIVE:
+            # Another task closed the stream while this one waited.
+            raise StreamClosedError(f"the stream was closed: {_AGAIN}")
+        if piece is None:
+            self.state = State.ENDED
+            self.on_drop.prefetch = None
+            return False
+        assert self._sieve is not None  # noqa: S101 - a run that has begun has one
+        try:
+            sifted = self._sieve.sift(piece.window, piece.records)
+        except BaseException:
+            # The user's key function failed, and the window is taken: to continue would leave it
+            # out.
+            self._break()
+            prefetch.close(StreamClosedError("the stream was cut short by an error"))
+            raise
+        self._current = sifted
+        self._rest = iter(sifted.cdrs)
+        self._is_untouched = True
+        return True
+
+    def _begin(self) -> Prefetch:
+        """Cut the range into windows, by the clock as it is now, and start to fetch them."""
+        query = self._query
+        self._asked = asked = query.range()
+        horizon = query.horizon()
+        self._missing = [] if asked is None else query.missing(asked, horizon)
+        repeated = () if asked is None else asked.repeated
+        windows: Windows
+        if query.window is not None or asked is None:
+            windows = PlannedWindows(plan_of(asked, query.window, self._missing))
+        else:
+            windows = SizedWindows(self._missing, repeated, query.traffic, query.row_limit)
+        converter = make_converter(query.wall_clock, self._fingerprinter)
+        job = Job(
+            tenant=query.tenant,
+            row_limit=query.row_limit,
+            repeated=repeated,
+            convert=converter.get_structure_hook(Records),
+            options=self._options,
+            counts=self._counts,
+        )
+        self._prefetch = self._prefetches.begin(
+            windows,
+            partial(self._fetcher.fetch, job=job),
+            tenant=query.tenant,
+            order=query.order,
+            on_error=query.on_error,
+        )
+        self._sieve = Sieve(query, asked, horizon, self._deduplicator)
+        self.on_drop.prefetch = self._prefetch
+        self.state = State.LIVE
+        return self._prefetch
+
+    def _settle(self) -> None:
+        """Count the current window as handed over, now that the item after it is requested."""
+        current, self._current = self._current, None
+        if current is not None:
+            self._records += len(current.cdrs)
+            self._windows += 1
+            self._seconds += current.window.length.total_seconds()
+            self._coverage.hand_over(
+                current.window,
+                current.marks,
+                is_sealed=current.is_sealed,
+                is_empty=current.is_empty,
+            )
+
+    def _collect(self, failure: WindowError) -> None:
+        """Note a window that failed, and that it is to be logged if nobody reads of it."""
+        logger.debug("a failure is collected: %s", failure)
+        self._fail(failure)
+        self.on_drop.unread.append(failure)
+
+    def _fail(self, error: WindowError) -> None:
+        self.failures.append(error)
+        self._coverage.fail(error.window)
+
+    def _break(self) -> None:
+        """Cut it short: nothing more is handed over, and the current window does not count."""
+        self.state = State.BROKEN
+        self.on_drop.prefetch = None
+        if self._current is not None:
+            self._records += len(self._current.cdrs) - length_hint(self._rest)
+        self._current = None
+        self._rest = iter(())
+        self._is_untouched = False
+
+    def _covered(self) -> float:
+        """Give the share of the range, from 0 to 1, that is handed over, by earlier runs too."""
+        asked = self._asked
+        if asked is None:
+            return float(self._windows > 0)
+        total = (asked.end - asked.start).total_seconds()
+        if not total:
+            return float(self._windows > 0 or not self._missing)
+        missing = sum((end - start).total_seconds() for start, end in self._missing)
+        return min(1.0, (total - missing + self._seconds) / total)

@@ -1,0 +1,152 @@
+"""What a run hands over of each window: in the range, in order, each key once.
+
+A window is sealed, so that it is never asked for again, only if its records are at rest and a
+resumed run can recognise all that it may get once more on the window's edges.
+"""
+
+from __future__ import annotations
+
+from itertools import compress, pairwise
+from typing import TYPE_CHECKING
+
+import attrs
+
+from boxis_async._wire.records import Records
+from boxis_async.coverage import Marks
+from boxis_async.models import CDR, Window
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import datetime
+
+    from boxis_async._run.dedupe import Deduplicator
+    from boxis_async._run.query import Query
+    from boxis_async._wire.wallclock import Range
+
+__all__ = ["Sieve", "Sifted"]
+
+
+@attrs.frozen(eq=False, repr=False)
+class Sifted:
+    """A window's records that are handed over, and what the coverage is to know of the window."""
+
+    window: Window
+    cdrs: list[CDR]
+    is_empty: bool
+    """Whether the provider had no records for it."""
+    is_sealed: bool
+    marks: Marks
+
+
+class Sieve:
+    """Sifts the windows of one run, in the order in which they are handed over.
+
+    Args:
+        query: What was asked.
+        asked: The range; None is everything.
+        horizon: The wall time up to which records are at rest.
+        deduplicator: Knows the records of the run.
+    """
+
+    def __init__(
+        self, query: Query, asked: Range | None, horizon: datetime, deduplicator: Deduplicator
+    ) -> None:
+        self._query = query
+        self._asked = asked
+        self._horizon = horizon
+        self._deduplicator = deduplicator
+        # The keys of what was handed over with a window that is not sealed, and so will come again.
+        self._unsealed: set[bytes] = set()
+
+    def sift(self, window: Window, fetched: Records) -> Sifted:
+        """Choose what is handed over of a window.
+
+        Raises:
+            UsageError: The user's key function gave something that cannot be a key.
+        """
+        deduplicator = self._deduplicator
+        records = self._in_order(self._in_range(fetched))
+        is_sealed = self._is_at_rest(window) and not (
+            # Do not seal a window that shares a record with an unsealed one: a resumed run would
+            # not recognise the record.
+            self._unsealed and not self._unsealed.isdisjoint(deduplicator.names(records))
+        )
+        # Before duplicates are dropped, as marks speak of all that the server gave for the window.
+        marks = self._marks(window, records) if is_sealed else Marks()
+        verdicts = deduplicator.compare(records)
+        if verdicts:
+            records = _only((number not in verdicts for number in range(len(records))), records)
+        if not is_sealed:
+            self._unsealed.update(deduplicator.names(records))
+        return Sifted(window, records.cdrs, not len(fetched), is_sealed, marks)
+
+    def _in_range(self, records: Records) -> Records:
+        asked = self._asked
+        if asked is not None and asked.reaches_too_far:
+            records = _only(map(asked.contains, records.cdrs), records)
+        if asked is not None and self._query.clip == "start":
+            records = _only((asked.starts_within(cdr.start) for cdr in records.cdrs), records)
+        return records
+
+    def _in_order(self, records: Records) -> Records:
+        """Sort records by the wall-clock start as sent, then by sequence.
+
+        Two datetimes of one zone compare by their wall clock, as Python defines it.
+        """
+        if self._query.order != "time":
+            return records
+        keys = [(cdr.start, -1 if cdr.sequence is None else cdr.sequence) for cdr in records.cdrs]
+        if all(one <= other for one, other in pairwise(keys)):
+            return records  # as most servers send them
+        places = sorted(range(len(keys)), key=keys.__getitem__)
+        return Records(
+            [records.cdrs[place] for place in places],
+            [records.fingerprints[place] for place in places],
+        )
+
+    def _is_at_rest(self, window: Window) -> bool:
+        """Report whether a window never needs to be asked for again."""
+        if self._asked is None or window.start is None or window.end is None:
+            return False
+        ends = (window.start, window.end)
+        if any(hour[0] < end < hour[1] for hour in self._asked.repeated for end in ends):
+            # The range's own end parts an hour that comes twice: a call that runs through the
+            # change may belong to neither side, see windows.py.
+            return False
+        # The clock may have been set back by the server's since the run began.
+        horizon = self._horizon = min(self._horizon, self._query.horizon())
+        return window.end <= horizon and not self._asked.is_trimmed(window.start, window.end)
+
+    def _marks(self, window: Window, records: Records) -> Marks:
+        """Mark the records that touch a window's two ends, and all if they are to be carried."""
+        if window.start is None or window.end is None:
+            return Marks()
+        # In the records' own zone, where Python compares the wall clocks.
+        zone = self._query.wall_clock.zone
+        first, last = window.start.replace(tzinfo=zone), window.end.replace(tzinfo=zone)
+        # Most lie between the two ends. An end that is missing, or before the start, counts too.
+        touching = _only(
+            (not first < (start := cdr.start) <= (cdr.end or start) < last for cdr in records.cdrs),
+            records,
+        )
+        marks = self._deduplicator.marks
+        return Marks(
+            frozenset(marks(_only((_first(cdr) <= first for cdr in touching.cdrs), touching))),
+            frozenset(marks(_only((_last(cdr) >= last for cdr in touching.cdrs), touching))),
+            frozenset(marks(records)) if self._query.carry_keys else frozenset(),
+        )
+
+
+def _first(cdr: CDR) -> datetime:
+    """Give the earlier of a record's start and end by the wall clock."""
+    return cdr.start if cdr.end is None else min(cdr.start, cdr.end)
+
+
+def _last(cdr: CDR) -> datetime:
+    """Give the later of a record's start and end by the wall clock."""
+    return cdr.start if cdr.end is None else max(cdr.start, cdr.end)
+
+
+def _only(which: Iterable[bool], records: Records) -> Records:
+    which = list(which)
+    return Records([*compress(records.cdrs, which)], [*compress(records.fingerprints, which)])

@@ -1,0 +1,41 @@
+"""What goes out and what comes back: plain values, so that each step can be tested by itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+
+__all__ = ["Answer", "Form", "Reply"]
+
+
+@attrs.frozen(eq=False)
+class Form:
+    """A signed request body, form-encoded. Its repr is empty, as the body holds an authcode."""
+
+    body: bytes = attrs.field(repr=False)
+
+
+@attrs.frozen(eq=False)
+class Reply:
+    """What came back over HTTP, whole and decompressed, not yet parsed."""
+
+    status_code: int
+    body: bytes = attrs.field(repr=False)
+    retry_after: str | None = None
+    """The `Retry-After` header as sent."""
+    location: str | None = None
+    """The `Location` header as sent."""
+
+
+@attrs.frozen(eq=False)
+class Answer:
+    """What the API answered: its `params`, and the members beside them that it did not document.
+
+    Some functions put their content beside `result` (page "SMS Get History").
+    """
+
+    params: Any
+    beside: dict[str, Any]
+    server_time: int | None = None
+    """The server's clock when it answered, in Unix seconds; None if it does not say."""

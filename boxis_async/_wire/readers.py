@@ -1,0 +1,165 @@
+"""A reply → what was requested: the records of one window, or the content of any function.
+
+A reader is made for one request. It owns what is read of the reply: envelope, rows and records.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from itertools import count
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar, cast
+
+from boxis_async._wire.answers import content_of, read_reply, rows_of
+from boxis_async._wire.json_chunks import Chunked
+from boxis_async._wire.records import Records
+from boxis_async.errors import RecordError, TooLargeError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence, Sized
+
+    from boxis_async._wire.cooperative import Steps
+    from boxis_async._wire.messages import Answer, Reply
+    from boxis_async.models import Window
+    from boxis_async.types import ReturnType
+
+__all__ = ["ContentReader", "Convert", "Reader", "RecordsReader"]
+
+Convert: TypeAlias = Callable[[Iterable[Any], type[Records]], Records]
+"""Converts rows, as the converter's hook for `Records` does."""
+
+T_co = TypeVar("T_co", bound="Sized", covariant=True)
+
+# A chunk of 32 kB takes half a millisecond, and so do some 30 rows that are converted later.
+_CHUNKS_PER_STEP = 2
+_ROWS_PER_STEP = 64
+
+
+class Reader(Protocol[T_co]):
+    """Reads the reply to one request."""
+
+    @property
+    def server_time(self) -> int | None:
+        """The server's clock in Unix seconds, as the latest reply gave it."""
+        ...
+
+    def read(self, reply: Reply) -> Steps[T_co]:
+        """Read a reply, in steps.
+
+        Raises:
+            BoxisError: It is not what was requested.
+        """
+        ...
+
+
+class ContentReader:
+    """Reads what a function returned, as a dict."""
+
+    def __init__(self, returntype: ReturnType) -> None:
+        self.server_time: int | None = None
+        self._returntype: ReturnType = returntype
+
+    def read(self, reply: Reply) -> Steps[dict[str, Any]]:
+        """Read a reply; PHP writes an array with the keys 0, 1, … as a list."""
+        answer = yield from read_reply(reply, self._returntype)
+        self.server_time = answer.server_time
+        content = content_of(answer)
+        if isinstance(content, dict):
+            return cast("dict[str, Any]", content)
+        if isinstance(content, list):
+            values = cast("Sequence[Any]", content)
+            return {str(key): value for key, value in enumerate(values)}
+        return {"params": content}
+
+
+class RecordsReader:
+    """Reads the records of one window.
+
+    Rows are converted as they are parsed, while they are in the processor's caches. If one cannot
+    be read, the answer is read once more as a whole: the error is to name the row's key, and an
+    answer that is not well formed is to be refused for that reason.
+    """
+
+    def __init__(
+        self,
+        convert: Convert,
+        returntype: ReturnType,
+        *,
+        window: Window,
+        row_limit: int | None = None,
+    ) -> None:
+        self.server_time: int | None = None
+        self._convert = convert
+        self._returntype: ReturnType = returntype
+        self._window = window
+        self._row_limit = row_limit
+
+    def read(self, reply: Reply) -> Steps[Records]:
+        """Read a reply.
+
+        Raises:
+            TooLargeError: It has as many records as an answer may hold (`row_limit`).
+            RecordError: A record cannot be read.
+            BoxisError: It is no answer of the API that holds records.
+        """
+        records = Records()
+        rows: dict[str, object] | Chunked | None = None
+        with suppress(RecordError):
+            rows = yield from self._read_in_chunks(reply, records)
+        if rows is None or (isinstance(rows, Chunked) and rows.count != len(records)):
+            rows = yield from self._read_whole(reply)
+        if isinstance(rows, Chunked):
+            self._check_count(rows.count)
+            return records
+        self._check_count(len(rows))
+        return (yield from self._converted(rows))
+
+    def _read_in_chunks(self, reply: Reply, records: Records) -> Steps[dict[str, object] | Chunked]:
+        chunks = read_reply(reply, self._returntype, as_text=True, chunked=True)
+        for number in count(1):
+            try:
+                rows = next(chunks)
+            except StopIteration as end:
+                return self._rows_of(end.value)
+            if rows:
+                records.extend(self._convert(rows, Records))
+            if not number % _CHUNKS_PER_STEP:
+                yield
+        raise AssertionError("an answer ends")
+
+    def _read_whole(self, reply: Reply) -> Steps[dict[str, object] | Chunked]:
+        return self._rows_of((yield from read_reply(reply, self._returntype, as_text=True)))
+
+    def _rows_of(self, answer: Answer) -> dict[str, object] | Chunked:
+        self.server_time = answer.server_time
+        return rows_of(answer)
+
+    def _check_count(self, count: int) -> None:
+        limit = self._row_limit
+        if limit is not None and count >= limit:
+            raise TooLargeError(
+                f"the answer holds {count:,} records, and may be cut off: row_limit is {limit:,}",
+                limit=limit,
+            )
+
+    def _converted(self, rows: dict[str, object]) -> Steps[Records]:
+        """Convert rows that were not converted as they were parsed."""
+        records = Records()
+        for number, (position, row) in enumerate(rows.items()):
+            if not number % _ROWS_PER_STEP:
+                yield
+            problem = None
+            try:
+                records.extend(self._convert([row], Records))
+            except RecordError as error:
+                problem = error
+            if problem is not None:
+                # A new error: the frames of the old one refer to the row, and errors are kept.
+                raise RecordError(
+                    problem.reason,
+                    position=position,
+                    field=problem.field,
+                    value=problem.value,
+                    window=self._window,
+                )
+        return records

@@ -1,0 +1,132 @@
+"""Parameters → a signed form.
+
+The provider's page "Get Calls History" is the specification: one endpoint, form-encoded POST,
+`authcode` = md5 of the timestamp and the user's key.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import date, datetime, time
+from typing import TYPE_CHECKING, NoReturn
+from urllib.parse import urlencode
+
+import attrs
+
+from boxis_async._wire.json import LONE_SURROGATE
+from boxis_async._wire.messages import Form
+from boxis_async._wire.wallclock import write_wall
+from boxis_async.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from boxis_async.types import ReturnType
+
+__all__ = ["Credentials", "Key", "sign"]
+
+_API_VERSION = "1.0"
+_SET_BY_US = frozenset(
+    {"version", "returntype", "timestamp", "username", "authcode", "section", "action"}
+)
+
+
+class Key:
+    """The user's API key: it signs, and shows itself nowhere."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def authcode(self, timestamp: str) -> str:
+        """Sign a timestamp: md5, in hex, of the timestamp followed by the key.
+
+        md5 is the API's choice (page "Get Calls History").
+        """
+        signed = f"{timestamp}{self._text}".encode()
+        return hashlib.md5(signed, usedforsecurity=False).hexdigest()
+
+    def __repr__(self) -> str:
+        return "<Key>"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("an API key is not pickled or copied: it would end up where it can be read")
+
+
+@attrs.frozen(eq=False)
+class Credentials:
+    """The username, an e-mail address, and the API key."""
+
+    username: str
+    key: Key
+
+
+def sign(  # noqa: PLR0913 - one argument for each part of the form
+    credentials: Credentials,
+    *,
+    section: str,
+    action: str,
+    parameters: Mapping[str, object],
+    timestamp: int,
+    returntype: ReturnType = "json",
+) -> Form:
+    """Build the signed form of one request, its fields in the order of the page's example.
+
+    Args:
+        credentials: Whose request it is.
+        section: The API's module, such as `voice`.
+        action: The module's function, such as `getCDR`.
+        parameters: The function's own parameters: texts, whole numbers, dates, or naive
+            datetimes on the provider's wall clock.
+        timestamp: Unix seconds; the provider refuses a clock that is far off.
+        returntype: The form of the answer.
+
+    Raises:
+        UsageError: A parameter has a name that the signature uses, or a value of another type.
+    """
+    fields = {
+        "version": _API_VERSION,
+        "returntype": returntype,
+        "timestamp": str(timestamp),
+        "username": credentials.username,
+        "authcode": credentials.key.authcode(str(timestamp)),
+        "section": section,
+        "action": action,
+    }
+    problems = [
+        f"{name} is not valid Unicode"
+        for name in ("username", "section", "action")
+        if LONE_SURROGATE.search(fields[name])
+    ]
+    for name, value in parameters.items():
+        if name in _SET_BY_US:
+            problems.append(f"parameter {name!r} is set by the client itself: leave it out")
+            continue
+        try:
+            fields[_as_text(name)] = _as_text(value)
+        except (TypeError, ValueError) as error:
+            problems.append(f"parameter {name!r}: {error}")
+    if problems:
+        # A traceback that shows locals must not show the authcode.
+        fields.clear()
+        raise UsageError(*problems)
+    return Form(urlencode(fields).encode("ascii"))
+
+
+def _as_text(value: object) -> str:
+    if isinstance(value, str):
+        # It cannot be encoded as UTF-8, and urlencode's error would not name the parameter.
+        if LONE_SURROGATE.search(value):
+            raise TypeError("the text is not valid Unicode")
+        return value
+    # A bool is an int to Python, and "True" a text to PHP: neither is what was meant.
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    if isinstance(value, datetime):
+        if value.tzinfo is not None:
+            raise TypeError("give a naive datetime, on the provider's wall clock")
+        return write_wall(value)
+    if isinstance(value, date):
+        return write_wall(datetime.combine(value, time()))
+    raise TypeError(f"give a str, an int or a date, not {type(value).__name__}")
