@@ -1,18 +1,19 @@
-"""A stand-in for the provider, for tests that want real answers and need no account.
+"""A stand-in for the provider, for tests that need real answers but no account.
 
-It is written from the provider's page alone and shares no code with the client: what the client
-gets wrong, this does not get wrong in the same way.
+We wrote it from the provider's page alone, and it shares no code with the client. A mistake in the
+client's reading of the page is therefore not repeated here, where it would hide.
 """
 
-from boxis_async.testing.faults import FAULT_KINDS, Fault, FaultKind
-from boxis_async.testing.generator import generate_calls
-from boxis_async.testing.inprocess import InProcessTransport, client_for
-from boxis_async.testing.ledger import FilterMode, Row
-from boxis_async.testing.loopback import LoopbackServer
-from boxis_async.testing.provider import Provider
-from boxis_async.testing.rules import Received
-from boxis_async.testing.served import ServedProvider
-from boxis_async.testing.wire import EmptyForm, ResultAs
+from .answers import EmptyForm, ResultAs
+from .date_filter import FilterMode
+from .faults import FAULT_KINDS, Fault, FaultKind
+from .generator import generate_calls
+from .inprocess import InProcessTransport, client_for
+from .loopback import LoopbackServer
+from .provider import Provider
+from .received import Received
+from .rows import Row
+from .served_provider import ServedProvider
 
 __all__ = [
     "FAULT_KINDS",

@@ -1,4 +1,4 @@
-"""What a server and an application say to each other, as far as the provider needs it."""
+"""The messages between an HTTP server and an ASGI application that the stand-in needs."""
 
 from __future__ import annotations
 
@@ -10,30 +10,39 @@ from attrs import frozen
 Scope: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Application: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-# PHP says so unless told otherwise, whatever it prints.
-HTML = (("content-type", "text/html; charset=UTF-8"),)
+# PHP's default content type, whatever the script prints.
+HTML_HEADERS = (("content-type", "text/html; charset=UTF-8"),)
 
 
 @frozen
-class Reply:
-    """An HTTP answer; after `sent` bytes of its body, unless None, the connection closes."""
+class Response:
+    """An HTTP response, whole or broken off.
+
+    Attributes:
+        body: The whole body, which `content-length` announces.
+        status: The HTTP status.
+        headers: The headers, without `content-length`.
+        sent_bytes: After how many bytes of the body the connection closes; None: the body is sent
+            whole.
+    """
 
     body: bytes
     status: int = 200
-    headers: tuple[tuple[str, str], ...] = HTML
-    sent: int | None = None
+    headers: tuple[tuple[str, str], ...] = HTML_HEADERS
+    sent_bytes: int | None = None
 
 
-async def live(receive: Receive, send: Send) -> None:
-    """Agree to starting up and to shutting down."""
+async def answer_lifespan(receive: Receive, send: Send) -> None:
+    """Confirm the server's start-up and shutdown messages."""
     while (message := await receive())["type"] != "lifespan.shutdown":
         await send({"type": f"{message['type']}.complete"})
     await send({"type": "lifespan.shutdown.complete"})
 
 
-async def read(receive: Receive) -> bytes | None:
-    """Return a request's whole body; None when the client went away before its end."""
+async def read_body(receive: Receive) -> bytes | None:
+    """Return a request's whole body; None when the client disconnected before its end."""
     chunks: list[bytes] = []
     while (message := await receive())["type"] == "http.request":
         chunks.append(message.get("body", b""))
@@ -42,20 +51,21 @@ async def read(receive: Receive) -> bytes | None:
     return None
 
 
-async def gone(receive: Receive) -> None:
-    """Wait until the client has gone away."""
+async def wait_for_disconnect(receive: Receive) -> None:
+    """Return once the client has disconnected."""
     while (await receive())["type"] != "http.disconnect":
         continue
 
 
-async def write(reply: Reply, send: Send) -> None:
-    """Send an answer, or as much of it as it says."""
-    headers = [(name.encode(), value.encode("latin-1")) for name, value in reply.headers]
-    headers.append((b"content-length", str(len(reply.body)).encode()))
-    await send({"type": "http.response.start", "status": reply.status, "headers": headers})
-    if reply.sent is None:
-        await send({"type": "http.response.body", "body": reply.body})
-    elif reply.sent:
-        # To leave without the rest is all that ASGI has for a broken answer: servers then close.
-        part = reply.body[: reply.sent]
+async def send_response(response: Response, send: Send) -> None:
+    """Send a response, or the part of it that `sent_bytes` allows."""
+    headers = [(name.encode(), value.encode("latin-1")) for name, value in response.headers]
+    headers.append((b"content-length", str(len(response.body)).encode()))
+    await send({"type": "http.response.start", "status": response.status, "headers": headers})
+    if response.sent_bytes is None:
+        await send({"type": "http.response.body", "body": response.body})
+    elif response.sent_bytes:
+        # ASGI has no message for a broken answer. An application that returns before the body is
+        # complete makes the server close the connection.
+        part = response.body[: response.sent_bytes]
         await send({"type": "http.response.body", "body": part, "more_body": True})

@@ -1,10 +1,13 @@
-"""What can go wrong between a request and its answer, as values that a test can list."""
+"""What can go wrong between a request and its answer, as values that a test lists."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from typing import Literal, TypeAlias, get_args
 
 from attrs import field, frozen, validators
+
+from .received import Received
 
 FaultKind: TypeAlias = Literal[
     "cut",
@@ -26,9 +29,9 @@ _HTML = (
     b"<!DOCTYPE html>\n<html><head><title>Maintenance</title></head>"
     b"<body><h1>We will be back soon</h1></body></html>\n"
 )
-_BODILESS = (204, 304)
+_STATUSES_WITHOUT_BODY = (204, 304)
 _GARBAGE = b"\x1f\x8b\x00\xff\xfe{]\x00"
-_MEMORY = (
+_OUT_OF_MEMORY = (
     b"<br />\n<b>Fatal error</b>:  Allowed memory size of 134217728 bytes exhausted "
     b"(tried to allocate 20480 bytes) in <b>/var/www/api/voice.php</b> on line <b>412</b><br />\n"
 )
@@ -38,20 +41,19 @@ _MEMORY = (
 class Fault:
     """Describe how one request goes wrong.
 
-    `Fault(kind)` is a typical fault of that kind; the constructors below say more exactly what is
-    meant.
+    `Fault(kind)` is a typical fault of that kind. The class methods below make more specific ones.
 
     Attributes:
         kind: One of `FAULT_KINDS`.
         code: The HTTP status of kind `"status"`.
         headers: Further response headers of kind `"status"`.
-        body: The bytes of the kinds that answer with a body of their own; None: a typical one.
+        body: The body, for kinds that answer with one of their own; None: a typical one.
         text: The error description of kind `"refuse"`.
         after: After how many bytes of the body kind `"cut"` closes; None: after half of them.
     """
 
     kind: FaultKind = field(validator=validators.in_(FAULT_KINDS))
-    # 1xx is no final answer, and servers know no status from 600 on.
+    # 1xx is not a final answer, and HTTP ends at 599.
     code: int = field(default=500, validator=[validators.ge(200), validators.lt(600)])
     headers: tuple[tuple[str, str], ...] = ()
     body: bytes | None = field(default=None, repr=False)
@@ -83,12 +85,12 @@ class Fault:
 
     @classmethod
     def empty(cls) -> Fault:
-        """Answer 200 with no body, as PHP does after a fatal error that it does not display."""
+        """Answer 200 without a body, as PHP does after a fatal error that it does not display."""
         return cls("empty")
 
     @classmethod
     def cut(cls, after: int | None = None) -> Fault:
-        """Announce the full length, send a part of it, and close.
+        """Announce the full length, send a part of the body, and close the connection.
 
         Args:
             after: How many bytes of the body are sent; None: half of them.
@@ -102,17 +104,17 @@ class Fault:
 
     @classmethod
     def disconnect(cls) -> Fault:
-        """Send the head of the answer and close without any of its body."""
+        """Send the headers and close the connection before the body."""
         return cls("disconnect")
 
     @classmethod
     def hang(cls) -> Fault:
-        """Never answer; the request ends when the client goes away."""
+        """Never answer; the request ends when the client disconnects."""
         return cls("hang")
 
     @classmethod
     def out_of_memory(cls) -> Fault:
-        """Answer 200 with PHP's "Allowed memory size exhausted", as a too large range may."""
+        """Answer 200 with PHP's "Allowed memory size exhausted", as for too large a range."""
         return cls("out_of_memory")
 
     @classmethod
@@ -122,10 +124,32 @@ class Fault:
 
     @property
     def page(self) -> bytes:
-        """The bytes answered by the kinds that answer with a body of their own."""
+        """The body, for kinds that answer with one of their own."""
         if self.body is not None:
             return self.body
-        if self.kind == "status" and self.code in _BODILESS:
+        if self.kind == "status" and self.code in _STATUSES_WITHOUT_BODY:
             return b""
-        typical = {"html": _HTML, "garbage": _GARBAGE, "out_of_memory": _MEMORY, "status": _HTML}
+        typical = {
+            "html": _HTML,
+            "garbage": _GARBAGE,
+            "out_of_memory": _OUT_OF_MEMORY,
+            "status": _HTML,
+        }
         return typical.get(self.kind, b"")
+
+
+FaultPlan: TypeAlias = Callable[[Received], Fault | None]
+"""Choose the fault of a request; None: there is none."""
+
+
+def no_faults(_: Received) -> Fault | None:
+    """Answer every request as it should be."""
+    return None
+
+
+def fault_plan(faults: Iterable[Fault | None] | FaultPlan) -> FaultPlan:
+    """Make a plan of a list: one entry for each request in the order of arrival, then no more."""
+    if callable(faults):
+        return faults
+    remaining = iter(faults)
+    return lambda _: next(remaining, None)

@@ -1,4 +1,8 @@
-"""Believable call records, for tests and demonstrations that need many."""
+"""Realistic call records, for tests and demonstrations that need many.
+
+We draw the start of each call from the shape of a working week, let a simulated PBX write its
+records, and sort all records by the moment at which a PBX would have written them.
+"""
 
 from __future__ import annotations
 
@@ -7,42 +11,21 @@ from datetime import timedelta
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from boxis_async.testing.clock import WallClock
-from boxis_async.testing.legs import Exchange
+from .local_clock import LocalClock
+from .pbx import PBX
 
 if TYPE_CHECKING:
     from datetime import date
 
-# Shares of a day's calls by the hour on the wall: two peaks, a lunch, a quiet night.
-_HOURS = (
-    2,
-    1,
-    1,
-    1,
-    1,
-    3,
-    12,
-    40,
-    90,
-    130,
-    135,
-    105,
-    50,
-    75,
-    125,
-    130,
-    105,
-    70,
-    30,
-    16,
-    10,
-    7,
-    5,
-    3,
+# The relative number of calls in each hour of a day: two peaks, a lunch, a quiet night.
+_CALLS_BY_HOUR = (
+    *(2, 1, 1, 1, 1, 3, 12, 40, 90, 130, 135, 105),
+    *(50, 75, 125, 130, 105, 70, 30, 16, 10, 7, 5, 3),
 )
-# And of a week's by the day, from Monday.
-_WEEKDAYS = (27, 26, 25, 26, 24, 8, 4)
-_BURST_SHARE = 0.25
+# The relative number of calls on each day of a week, from Monday.
+_CALLS_BY_WEEKDAY = (27, 26, 25, 26, 24, 8, 4)
+# On so many days, several calls arrive in one second.
+_BURST_PROBABILITY = 0.25
 
 
 def generate_calls(
@@ -53,75 +36,77 @@ def generate_calls(
     seed: int = 0,
     timezone: str = "Europe/Zurich",
 ) -> list[dict[str, str | None]]:
-    """Invent the records of a small company's telephones.
+    """Generate the records of a small company's telephones.
 
-    Working days are busy and weekends quiet; calls queue, are transferred, ring out; now and then
-    a dozen arrive in one second, and on the days on which the clock changes there are calls across
-    the change and, in autumn, in both passes of the repeated hour, at the same text on the wall.
+    Working days are busy and weekends quiet. Calls wait in queues, are transferred, or ring until
+    the caller gives up. Now and then a dozen arrive in one second. On the days on which the clock
+    changes, there are calls across the change. In autumn, there are calls in both passes of the
+    repeated hour, with the same local time.
 
     Args:
         datefrom: The first day.
-        dateto: The day after the last. A call is of the day on which its first leg begins; what
-            follows may run on past midnight.
-        calls_per_day: The mean number of calls, that is of different values of `linkedid`; over
-            the whole range it is met exactly, rounded down. Records are about two thirds more,
-            since a queue or a transfer writes several for one call.
-        seed: Other seeds give other calls; the same arguments give the same records anywhere.
+        dateto: The day after the last. A call belongs to the day on which its first leg starts; its
+            later legs can run past midnight.
+        calls_per_day: The mean number of calls, that is, of different values of `linkedid`. Over
+            the whole range it is exact, rounded down. There are about two thirds more records than
+            calls, since a queue or a transfer writes several for one call.
+        seed: Another seed gives other calls. The same arguments give the same records on every
+            machine.
         timezone: The zone of the wall clock.
 
     Returns:
-        Records under the page's 38 names, in the order in which they were written: at hang-up, and
-        so not by `start`. `(uniqueid, sequence)` is unique, and the number after the host in a
+        Records with the page's 38 fields, in the order in which a PBX writes them: at hang-up, and
+        so not by `start`. `(uniqueid, sequence)` is unique. The number after the host in a
         `linkedid` is the true Unix time of the call's start.
 
     Raises:
         zoneinfo.ZoneInfoNotFoundError: There is no such zone.
     """
     rng = random.Random(seed)  # noqa: S311, repeatable, not secret
-    clock = WallClock(timezone)
-    exchange = Exchange(rng, clock)
+    clock = LocalClock(timezone)
+    pbx = PBX(rng, clock)
     days = [datefrom + timedelta(days=n) for n in range((dateto - datefrom).days)]
     legs = [
         leg
         for day, quota in zip(days, _quotas(days, calls_per_day), strict=True)
         for start in _starts(rng, clock, day, quota)
-        for leg in exchange.call(start)
+        for leg in pbx.call(start)
     ]
-    # Asterisk writes a record when its leg ends. The sort is stable: within a second, as begun.
-    legs.sort(key=lambda leg: leg[0])
-    return [row for _, row in legs]
+    # The sort is stable: legs that end in the same second stay in the order of their start.
+    legs.sort(key=lambda leg: leg.ended_at)
+    return [leg.row for leg in legs]
 
 
 def _quotas(days: list[date], calls_per_day: float) -> list[int]:
-    """Share the calls of the whole range among its days; rounding is carried on, never lost."""
-    weights = [_WEEKDAYS[day.weekday()] for day in days]
+    """Distribute the calls of the range over its days, without loss to rounding."""
+    weights = [_CALLS_BY_WEEKDAY[day.weekday()] for day in days]
     total = int(calls_per_day * len(days))
     cumulative = [sum(weights[:at]) for at in range(len(days) + 1)]
-    reached = [total * weight // max(cumulative[-1], 1) for weight in cumulative]
-    return [after - before for before, after in pairwise(reached)]
+    running = [total * weight // max(cumulative[-1], 1) for weight in cumulative]
+    return [after - before for before, after in pairwise(running)]
 
 
-def _starts(rng: random.Random, clock: WallClock, day: date, quota: int) -> list[int]:
-    """Draw when a day's calls begin, in Unix seconds, in order."""
+def _starts(rng: random.Random, clock: LocalClock, day: date, quota: int) -> list[int]:
+    """Draw the starts of a day's calls, in Unix seconds, sorted."""
     begin, end = clock.midnight(day), clock.midnight(day + timedelta(days=1))
     starts: list[int] = []
-    for instant, forward in clock.changes(begin, end):
+    for instant, forward in clock.clock_changes(begin, end):
         starts.append(instant - 1)
         for _ in range(1 + quota // 20):
-            # The same text on the wall before and after, where the clock goes back.
+            # Where the clock goes back, both instants have the same local time.
             first = rng.randrange(instant - abs(forward), instant)
             starts += [first, first + abs(forward)]
-    if quota and rng.random() < _BURST_SHARE:
+    if quota and rng.random() < _BURST_PROBABILITY:
         starts += [_moment(rng, clock, begin, end)] * min(rng.randint(4, 13), quota // 4)
     del starts[quota:]
     starts += [_moment(rng, clock, begin, end) for _ in range(quota - len(starts))]
     return sorted(starts)
 
 
-def _moment(rng: random.Random, clock: WallClock, begin: int, end: int) -> int:
-    # By rejection: the shape is that of the hours on the wall, whatever length the day has.
-    highest = max(_HOURS)
+def _moment(rng: random.Random, clock: LocalClock, begin: int, end: int) -> int:
+    # Rejection sampling follows the hours of local time, on days of 23 and 25 hours too.
+    highest = max(_CALLS_BY_HOUR)
     while True:
         moment = rng.randrange(begin, end)
-        if rng.random() * highest < _HOURS[clock.hour(moment)]:
+        if rng.random() * highest < _CALLS_BY_HOUR[clock.hour(moment)]:
             return moment

@@ -1,4 +1,8 @@
-"""The stand-in provider as a real HTTP server on the loopback interface."""
+"""ASGI applications, such as the stand-in, behind a real HTTP server on the loopback interface.
+
+uvicorn runs in a thread with an event loop of its own, so that the server serves synchronous code
+and programs under test, whatever their loops do.
+"""
 
 from __future__ import annotations
 
@@ -18,12 +22,11 @@ if TYPE_CHECKING:
     from types import ModuleType, TracebackType
     from typing import Self
 
-    from boxis_async.testing.asgi import Receive, Scope, Send
-    from boxis_async.testing.provider import Provider
+    from .asgi import Application, Receive, Scope, Send
 
-# Longer than any pause within a test: a server that closes an idle connection just as the client
-# uses it again would be a fault that nobody asked for.
-_KEEP_ALIVE = 120
+# Longer than any pause within a test. A server that closes an idle connection just as the client
+# uses it again would add a fault that no test has set.
+_KEEP_ALIVE_SECONDS = 120
 _LOGGERS = ("uvicorn.error", "uvicorn.access")
 _LAST_PORT = 65_535
 
@@ -45,15 +48,15 @@ def _listen(port: int) -> socket.socket:
         if not port:
             raise
         taken = error.errno == errno.EADDRINUSE
-        why = "is taken" if taken else f"cannot be had ({error.strerror})"
+        why = "is taken" if taken else f"cannot be used ({error.strerror})"
         raise OSError(
             error.errno,
             f"port {port} of 127.0.0.1 {why}: choose another, or 0 for one that is free",
         ) from error
 
 
-class _Hush(logging.Filter):
-    """Drop what one thread logs, but never an exception that went wrong on its own account."""
+class _FaultFilter(logging.Filter):
+    """Drop what the current thread logs, but keep the exceptions of a test's own callables."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -67,43 +70,44 @@ class _Hush(logging.Filter):
 
 
 @contextlib.contextmanager
-def _hushed() -> Generator[None]:
-    # Broken answers are the point of a fault, and uvicorn reports each as an error. A filter by
-    # thread leaves levels and handlers alone, and another uvicorn in the process as loud as it was.
-    hush = _Hush()
+def _faults_not_logged() -> Generator[None]:
+    # A fault breaks its answer on purpose, but uvicorn logs an error. We filter by thread: levels
+    # and handlers stay as they are, and so does the log of another uvicorn in this process.
+    fault_filter = _FaultFilter()
     loggers = [logging.getLogger(name) for name in _LOGGERS]
     for logger in loggers:
-        logger.addFilter(hush)
+        logger.addFilter(fault_filter)
     try:
         yield
     finally:
         for logger in loggers:
-            logger.removeFilter(hush)
+            logger.removeFilter(fault_filter)
 
 
 class LoopbackServer:
     """Serve providers over HTTP on 127.0.0.1, from a thread with an event loop of its own.
 
-    Use it as `with` or as `async with`; on leaving, requests still under way are broken off. What
-    a provider awaits, its gate included, runs in the server's thread: hold requests with a gate
-    in-process, or release it through that thread's loop.
+    Use it in a `with` or an `async with` statement. Leaving it aborts requests that are still in
+    flight. What a provider awaits, its gate included, runs in the server's thread. So use a gate in
+    process, or release it through that thread's event loop.
 
     Args:
-        provider: Who answers at `url`; None: nobody does until `mount`.
-        port: Where it listens; 0: on a free port, which the system gives out.
+        provider: The provider that answers at `url`; None: none does until `mount`. Any ASGI
+            application will do.
+        port: The port to listen on; 0: a free one, which the system chooses.
 
     Raises:
         ImportError: uvicorn is not installed; `boxis-async[testing]` brings it.
         ValueError: There is no such port.
-        OSError: On entering: the port cannot be had. Its `strerror` says what to do.
+        OSError: On entering, the port cannot be used. Its `strerror` says what to do.
     """
 
-    def __init__(self, provider: Provider | None = None, *, port: int = 0) -> None:
+    def __init__(self, provider: Application | None = None, *, port: int = 0) -> None:
         if not 0 <= port <= _LAST_PORT:
             raise ValueError(f"port must be from 0 (a free one) to {_LAST_PORT}, not {port}")
         self._uvicorn = _import_uvicorn()
         self._port = port
-        self._mounts: dict[str, Provider] = {} if provider is None else {"/": provider}
+        self._mounts: dict[str, Application] = {} if provider is None else {"/": provider}
         self._mounted = 0
         self._socket: socket.socket | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -117,12 +121,12 @@ class LoopbackServer:
     def __enter__(self) -> Self:
         if self._thread is not None:
             raise RuntimeError("the server is running already")
-        # Listening before the thread starts: a client that is quicker than it waits in the backlog.
+        # We listen before the thread starts: a client that connects earlier waits in the backlog.
         self._socket = _listen(self._port)
-        # asyncio turns Nagle's algorithm off only on sockets that say they are TCP, and this
-        # one does not: each answer would wait 40 ms for an acknowledgement.
+        # asyncio turns Nagle's algorithm off only on sockets whose protocol number is TCP's, and
+        # this one's is 0. Otherwise each answer would wait 40 ms for an acknowledgement.
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        # Not `asyncio.new_event_loop`, which follows a policy that the host may have set.
+        # `asyncio.new_event_loop` would follow a policy that the program under test may have set.
         self._loop = asyncio.SelectorEventLoop()
         config = self._uvicorn.Config(
             self._dispatch,
@@ -130,11 +134,11 @@ class LoopbackServer:
             http="h11",
             ws="none",
             lifespan="off",
-            # Neither `access_log=False`: it would take the handlers off the host's own logger.
+            # Not `access_log=False`, which would remove the handlers from the process's own logger.
             log_config=None,
             proxy_headers=False,
             server_header=False,
-            timeout_keep_alive=_KEEP_ALIVE,
+            timeout_keep_alive=_KEEP_ALIVE_SECONDS,
             timeout_graceful_shutdown=0,
         )
         self._server = self._uvicorn.Server(config)
@@ -161,7 +165,7 @@ class LoopbackServer:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        # In a worker: the caller's loop goes on while the server's thread ends.
+        # In a worker thread, so that the caller's loop runs on while the server's thread ends.
         with anyio.CancelScope(shield=True):
             await anyio.to_thread.run_sync(self.close)
 
@@ -170,17 +174,17 @@ class LoopbackServer:
         """The address of the provider given at construction: `http://127.0.0.1:PORT/`.
 
         Raises:
-            RuntimeError: The server is not running, and has no port.
+            RuntimeError: The server is not running, so it has no port.
         """
         if self._socket is None:
             raise RuntimeError("the server is not running: use it as a context manager")
         return f"http://127.0.0.1:{self._socket.getsockname()[1]}/"
 
-    def mount(self, provider: Provider) -> str:
+    def mount(self, provider: Application) -> str:
         """Serve one more provider, and return its address: `http://127.0.0.1:PORT/p1/`.
 
         Raises:
-            RuntimeError: The server is not running, and has no port.
+            RuntimeError: The server is not running, so it has no port.
         """
         base = self.url
         self._mounted += 1
@@ -188,8 +192,8 @@ class LoopbackServer:
         self._mounts[path] = provider
         return base[:-1] + path
 
-    def unmount(self, provider: Provider) -> None:
-        """Stop serving a provider; its addresses answer 404 from now on.
+    def unmount(self, provider: Application) -> None:
+        """Stop serving a provider. Its addresses answer 404 from now on.
 
         Raises:
             LookupError: It is not mounted.
@@ -201,10 +205,10 @@ class LoopbackServer:
             del self._mounts[path]
 
     def close(self) -> None:
-        """Break off what is under way, and wait until the thread has ended; again is harmless."""
+        """Abort the requests in flight and wait until the thread has ended. Idempotent."""
         if self._thread is None or self._loop is None or self._socket is None:
             return
-        # The loop is closed already if the server failed; its thread has said why.
+        # If the server has failed, the loop is closed already, and the thread's traceback says why.
         with contextlib.suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self._stop)
         self._thread.join()
@@ -212,22 +216,22 @@ class LoopbackServer:
         self._thread = self._loop = self._socket = self._server = None
 
     def _run(self, loop: asyncio.AbstractEventLoop, sock: socket.socket) -> None:
-        with _hushed(), asyncio.Runner(loop_factory=lambda: loop) as runner:
+        with _faults_not_logged(), asyncio.Runner(loop_factory=lambda: loop) as runner:
             runner.run(self._serve(sock))
 
     async def _serve(self, sock: socket.socket) -> None:
         await self._server.serve(sockets=[sock])
-        # Whoever came in after `_stop`. Left alone, their sockets would be closed by the garbage
-        # collector, with a warning.
-        self._abort()
+        # Connections that arrived after `_stop`. Otherwise the garbage collector would close their
+        # sockets, with a warning.
+        self._abort_connections()
         await asyncio.sleep(0)
 
     def _stop(self) -> None:
-        # Requests that hang end when their connection does, so that uvicorn finds none to wait for.
-        self._abort()
+        # A request that hangs ends with its connection, so uvicorn has none to wait for.
+        self._abort_connections()
         self._server.should_exit = True
 
-    def _abort(self) -> None:
+    def _abort_connections(self) -> None:
         for connection in list(self._server.server_state.connections):
             cast("asyncio.Transport", connection.transport).abort()
 

@@ -1,4 +1,8 @@
-"""A stand-in for the provider, written from its page alone: an ASGI app that holds call records."""
+"""The stand-in provider: an ASGI application that answers `getCDR` from rows in memory.
+
+A request takes five steps: read it, check it, choose its fault, wait, answer. A fault replaces or
+breaks the answer at the end, so that even a refused request can suffer one.
+"""
 
 from __future__ import annotations
 
@@ -8,110 +12,100 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, TypeAlias
 
 import anyio
-from attrs import define, field
+from attrs import define, evolve, field
 
-from boxis_async.testing.asgi import HTML, Reply, gone, live, read, write
-from boxis_async.testing.faults import Fault
-from boxis_async.testing.ledger import FilterMode, Ledger
-from boxis_async.testing.rules import (
-    Received,
-    RefusedError,
-    check_calls_history,
-    check_envelope,
-    read_form,
+from .answers import EmptyForm, ResultAs, params_entry, write_json, write_xml
+from .asgi import (
+    HTML_HEADERS,
+    Response,
+    answer_lifespan,
+    read_body,
+    send_response,
+    wait_for_disconnect,
 )
-from boxis_async.testing.wire import EmptyForm, ResultAs, numbered, write_json, write_xml
+from .date_filter import FilterMode
+from .faults import Fault, FaultPlan, fault_plan, no_faults
+from .inprocess import HTTPClient, client_for
+from .received import Received
+from .row_store import RowStore
+from .validation import InvalidRequestError, check_envelope, check_get_cdr, parse_form
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    import httpx
-
-    from boxis_async.testing.asgi import Receive, Scope, Send
-    from boxis_async.testing.ledger import Row
+    from .asgi import Receive, Scope, Send
+    from .rows import Row
 
 Action: TypeAlias = Callable[[dict[str, str]], Mapping[str, object]]
-FaultPlan: TypeAlias = Callable[[Received], Fault | None]
 Gate: TypeAlias = Callable[[Received], Awaitable[object]]
 
 _GET_CDR = ("voice", "getCDR")
 
 
-def _healthy(_: Received) -> Fault | None:
-    return None
-
-
-def _fault_plan(faults: Iterable[Fault | None] | FaultPlan) -> FaultPlan:
-    if callable(faults):
-        return faults
-    remaining = iter(faults)
-    return lambda _: next(remaining, None)
-
-
-def _ledger(rows: Iterable[Row] | Ledger) -> Ledger:
-    if isinstance(rows, Ledger):
+def _row_store(rows: Iterable[Row] | RowStore) -> RowStore:
+    # A store passes through: for mypy, the default of a converted attribute must be one.
+    if isinstance(rows, RowStore):
         return rows
-    ledger = Ledger()
-    ledger.add(rows)
-    return ledger
+    store = RowStore()
+    store.add(rows)
+    return store
 
 
-def _ledgers(tenants: Mapping[str, Iterable[Row] | Ledger]) -> dict[str, Ledger]:
-    return {tenant: _ledger(rows) for tenant, rows in tenants.items()}
+def _row_stores(tenants: Mapping[str, Iterable[Row] | RowStore]) -> dict[str, RowStore]:
+    return {tenant: _row_store(rows) for tenant, rows in tenants.items()}
 
 
 @define(eq=False, repr=False)
 class Provider:
-    """Answer `getCDR` as the provider's page describes it, from rows held in memory.
+    """Answer `getCDR` as the provider's page describes it, from rows in memory.
 
     It is an ASGI 3 application. `client()` reaches it without a socket, `LoopbackServer` with one.
-    Its settings are attributes, and may be changed between requests.
+    Its settings are attributes, and you can change them between requests.
 
     Args:
-        rows: The default tenant's records, under the page's names. Their order is the order of
-            every answer.
+        rows: The default tenant's records, under the page's names. Every answer has their order.
         username: The user's e-mail address.
         api_key: The user's key, which signs.
         tenant: The default tenant.
         tenants: Further tenants, each with its rows.
-        timezone: The zone of the rows' wall clock. The provider itself only compares texts.
+        timezone: The zone of the rows' wall clock. The provider itself only compares text.
         filter_mode: What `datefrom` and `dateto` are compared with.
         latency: Seconds before each answer, or a callable that returns them.
-        gate: Awaited with the request before it is answered, so that a test can hold it. Over
-            `LoopbackServer` it runs in the server's thread.
-        faults: One per request in the order of arrival, None meaning healthy, healthy again when
-            they run out; or a callable that chooses by the request.
-        actions: Further functions by section and action. Each is called with the form, less
+        gate: An asynchronous callable, awaited with the request before each answer. A test can hold
+            a request with it. Over `LoopbackServer` it runs in the server's thread.
+        faults: One for each request in the order of arrival, None for none; after the last there
+            are none. Or a callable that chooses by the request.
+        actions: Further functions, by section and action. Each is called with the form, without
             `authcode`, and returns the answer's `params`.
         clock_skew: By how many seconds the provider's clock is ahead.
         clock_tolerance: By how many seconds a request's `timestamp` may differ from that clock.
-        row_limit: After how many rows an answer is cut without a word; None: never.
+        row_limit: After how many rows an answer is silently cut; None: never.
         empty: How an answer without calls looks.
         result_as: Whether `result` is text or a number.
         bom: Whether a byte order mark precedes the body.
         notice: What PHP prints before the body, such as `"<b>Notice</b>: ..."`.
-        seed: Seeds `random`, for latencies and faults that draw.
+        seed: Seeds `random`, for latencies and faults that are drawn.
 
     Attributes:
         requests: Every request since the last `reset()`, in the order of arrival.
-        refusals: What the requests that were not accepted were told, in the same order.
-        in_flight: How many requests are being worked on, from arrival until the answer is written.
-        peak_in_flight: The most that there ever were since the last `reset()`.
-        random: A source of randomness of its own.
+        refusals: Why requests were not accepted, one text for each, in the same order.
+        in_flight: How many requests are in flight, from arrival until the answer is sent.
+        peak_in_flight: The largest `in_flight` since the last `reset()`.
+        random: A source of randomness for this provider alone.
     """
 
-    _default: Ledger = field(factory=Ledger, converter=_ledger, alias="rows")
+    _default: RowStore = field(factory=RowStore, converter=_row_store, alias="rows")
     username: str = field(default="ops@example.com", kw_only=True)
     api_key: str = field(default="stand-in-key", kw_only=True)
     tenant: str = field(default="VOICE-29001-1", kw_only=True)
-    _others: dict[str, Ledger] = field(
-        factory=dict[str, Ledger], converter=_ledgers, alias="tenants", kw_only=True
+    _others: dict[str, RowStore] = field(
+        factory=dict[str, RowStore], converter=_row_stores, alias="tenants", kw_only=True
     )
     timezone: str = field(default="Europe/Zurich", kw_only=True)
     filter_mode: FilterMode = field(default="start", kw_only=True)
     latency: float | Callable[[], float] = field(default=0.0, kw_only=True)
     gate: Gate | None = field(default=None, kw_only=True)
-    _faults: FaultPlan = field(default=_healthy, converter=_fault_plan, kw_only=True)
+    _faults: FaultPlan = field(default=no_faults, converter=fault_plan, kw_only=True)
     actions: Mapping[tuple[str, str], Action] = field(
         factory=dict[tuple[str, str], Action], kw_only=True
     )
@@ -133,38 +127,39 @@ class Provider:
         self.random = random.Random(self.seed)  # noqa: S311, repeatable, not secret
 
     def __repr__(self) -> str:
-        return f"<Provider(rows={len(self._default.rows)}, requests={len(self.requests)})>"
+        return f"<Provider(rows={len(self._default)}, requests={len(self.requests)})>"
 
     @property
     def faults(self) -> FaultPlan:
-        """What chooses each request's fault; set it to whatever the argument takes."""
+        """The callable that chooses each request's fault. Set it to anything the argument takes."""
         return self._faults
 
     @faults.setter
     def faults(self, faults: Iterable[Fault | None] | FaultPlan) -> None:
-        # A property, as a converted attribute takes a list at run time but not for mypy.
-        self._faults = _fault_plan(faults)
+        # A property, because mypy lets nobody assign a list to a converted attribute.
+        self._faults = fault_plan(faults)
 
     def add(self, *rows: Row, tenant: str | None = None) -> None:
         """Append rows, as if more calls had been recorded since.
 
         Args:
-            rows: The records; copies are kept.
-            tenant: Whose they are; None: the default tenant's. A new name makes a new tenant.
+            rows: The records. The provider keeps copies.
+            tenant: Whose records they are; None: the default tenant's. A new name makes a new
+                tenant.
         """
         if tenant is None or tenant == self.tenant:
             self._default.add(rows)
         else:
-            self._others.setdefault(tenant, Ledger()).add(rows)
+            self._others.setdefault(tenant, RowStore()).add(rows)
 
     def select(
         self, datefrom: str | None = None, dateto: str | None = None, tenant: str | None = None
     ) -> list[Row]:
-        """Return exactly what one request for a range is answered with, as an oracle for tests.
+        """Return exactly the rows of the answer to one request, as an oracle for tests.
 
         Args:
-            datefrom: `yyyy-mm-dd hh:mm:ss`; empty or None, as both must be, selects every row.
-            dateto: Likewise.
+            datefrom: The first date, `yyyy-mm-dd hh:mm:ss`. Without both dates, every row.
+            dateto: The second date, `yyyy-mm-dd hh:mm:ss`.
             tenant: Whose calls; None: the default tenant's.
 
         Returns:
@@ -174,67 +169,71 @@ class Provider:
             KeyError: There is no such tenant.
             ValueError: Only one of the two dates is given.
         """
-        ledger = self._default if tenant in {None, self.tenant} else self._others[tenant or ""]
         if bool(datefrom) != bool(dateto):
             raise ValueError("datefrom and dateto come together or not at all")
+        store = self._store(tenant)
         rows = (
-            ledger.select(self.filter_mode, datefrom, dateto)
+            store.select(self.filter_mode, datefrom, dateto)
             if datefrom and dateto
-            else list(ledger.rows)
+            else store.everything()
         )
         return rows[: self.row_limit]
 
     def reset(self) -> None:
-        """Forget the requests and refusals seen, and start the peak anew."""
+        """Clear `requests` and `refusals`, and measure `peak_in_flight` anew."""
         self.requests.clear()
         self.refusals.clear()
         self.peak_in_flight = self.in_flight
 
-    def client(self) -> httpx.AsyncClient:
+    def client(self) -> HTTPClient:
         """Return an HTTP client that reaches this provider without a socket."""
-        # Here, so that the provider alone needs no HTTP library.
-        from boxis_async.testing.inprocess import client_for  # noqa: PLC0415
-
         return client_for(self)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI connection."""
         if scope["type"] == "lifespan":
-            await live(receive, send)
+            await answer_lifespan(receive, send)
             return
         if scope["type"] != "http":
             raise ValueError(f"the provider speaks HTTP, not {scope['type']}")
-        body = await read(receive)
+        body = await read_body(receive)
         if body is None:
             return
         self.in_flight += 1
         self.peak_in_flight = max(self.peak_in_flight, self.in_flight)
         try:
-            received, refused = self._receive(scope, body)
+            received, error = self._receive(scope, body)
             fault = self._faults(received)
-            if not await self._hold(received, receive):
+            if not await self._wait(received, receive):
                 return
             if fault is not None and fault.kind == "hang":
-                await gone(receive)
+                await wait_for_disconnect(receive)
                 return
-            reply = self._spoil(fault, received, self._answer(scope["method"], received, refused))
-            await write(reply, send)
+            response = self._answer(scope["method"], received, error)
+            if fault is not None:
+                response = self._apply_fault(fault, received, response)
+            await send_response(response, send)
         finally:
             self.in_flight -= 1
 
-    def _receive(self, scope: Scope, body: bytes) -> tuple[Received, RefusedError | None]:
+    def _store(self, tenant: str | None) -> RowStore:
+        if tenant is None or tenant == self.tenant:
+            return self._default
+        return self._others[tenant]
+
+    def _receive(self, scope: Scope, body: bytes) -> tuple[Received, InvalidRequestError | None]:
         headers: dict[bytes, bytes] = dict(scope["headers"])
         form: dict[str, str] = {}
-        refused = None
+        invalid = None
         try:
             if scope["method"] != "POST":
-                raise RefusedError(f"{scope['method']} is not POST")  # noqa: TRY301
+                raise InvalidRequestError(f"{scope['method']} is not POST")  # noqa: TRY301
             content_type = headers.get(b"content-type", b"").decode("latin-1")
-            pairs = read_form(content_type, scope.get("query_string", b""), body)
+            pairs = parse_form(content_type, scope.get("query_string", b""), body)
             form = dict(pairs)
             self._check(pairs, form)
-        except RefusedError as error:
-            refused = error
+        except InvalidRequestError as error:
+            invalid = error
             self.refusals.append(error.text)
         form.pop("authcode", None)
         received = Received(
@@ -242,12 +241,12 @@ class Provider:
             parameters=form,
             datefrom=form.get("datefrom") or None,
             dateto=form.get("dateto") or None,
-            accepted=refused is None,
+            accepted=invalid is None,
             arrived=time.monotonic(),
-            refusal=None if refused is None else refused.text,
+            refusal=None if invalid is None else invalid.text,
         )
         self.requests.append(received)
-        return received, refused
+        return received, invalid
 
     def _check(self, pairs: list[tuple[str, str]], form: dict[str, str]) -> None:
         check_envelope(
@@ -261,76 +260,76 @@ class Provider:
         if function in self.actions:
             return
         if function != _GET_CDR:
-            raise RefusedError("unknown section or action")
-        check_calls_history(form)
+            raise InvalidRequestError("unknown section or action")
+        check_get_cdr(form)
         if form["tenant"] != self.tenant and form["tenant"] not in self._others:
-            raise RefusedError("unknown tenant")
+            raise InvalidRequestError("unknown tenant")
 
-    async def _hold(self, received: Received, receive: Receive) -> bool:
-        """Wait as long as latency and gate ask; False when the client went away meanwhile."""
+    async def _wait(self, received: Received, receive: Receive) -> bool:
+        """Wait for the latency and the gate; False when the client disconnected meanwhile."""
         delay = self.latency() if callable(self.latency) else self.latency
         if delay <= 0 and self.gate is None:
             return True
-        waited = False
+        is_connected = False
         async with anyio.create_task_group() as group:
 
-            async def watch() -> None:
-                await gone(receive)
+            async def cancel_on_disconnect() -> None:
+                await wait_for_disconnect(receive)
                 group.cancel_scope.cancel()
 
-            group.start_soon(watch)
+            group.start_soon(cancel_on_disconnect)
             if delay > 0:
                 await anyio.sleep(delay)
             if self.gate is not None:
                 await self.gate(received)
-            waited = True
+            is_connected = True
             group.cancel_scope.cancel()
-        return waited
+        return is_connected
 
-    def _answer(self, method: str, received: Received, refused: RefusedError | None) -> Reply:
-        if refused is not None:
+    def _answer(
+        self, method: str, received: Received, invalid: InvalidRequestError | None
+    ) -> Response:
+        if invalid is not None:
             if method != "POST":
-                return Reply(b"POST only\n", status=405, headers=(("allow", "POST"),))
-            return self._refuse(received, refused.text, clock=refused.clock)
+                return Response(b"POST only\n", status=405, headers=(("allow", "POST"),))
+            return self._refuse(received, invalid.text, clock=invalid.clock)
         form = received.parameters
-        function = (form["section"], form["action"])
-        action = self.actions.get(function)
+        action = self.actions.get((form["section"], form["action"]))
         if action is not None:
             params: dict[str, object] = {"params": action(dict(form))}
         else:
             rows = self.select(received.datefrom, received.dateto, form["tenant"])
-            params = numbered(rows, self.empty)
-        return self._compose(
-            received, {"result": self._result(1), "resulttxt": "success", **params}
-        )
+            params = params_entry(rows, self.empty)
+        return self._encode(received, {"result": self._result(1), "resulttxt": "success", **params})
 
-    def _refuse(self, received: Received, text: str, *, clock: bool = False) -> Reply:
-        # The page's examples write "Error:" in JSON; its sister pages "error:" in XML.
+    def _refuse(self, received: Received, text: str, *, clock: bool = False) -> Response:
+        # The page writes "Error:" in its JSON examples; its neighbours write "error:" in XML.
         word = "error" if received.parameters.get("returntype") == "xml" else "Error"
         answer: dict[str, object] = {"result": self._result(0), "resulttxt": f"{word}: {text}"}
         if clock:
             answer["timestamperror"] = 1
-        return self._compose(received, answer)
+        return self._encode(received, answer)
 
     def _result(self, value: int) -> str | int:
         return str(value) if self.result_as == "text" else value
 
-    def _compose(self, received: Received, answer: dict[str, object]) -> Reply:
+    def _encode(self, received: Received, answer: dict[str, object]) -> Response:
         answer["timestamp"] = int(time.time() + self.clock_skew)
-        xml = received.parameters.get("returntype") == "xml"
-        body = write_xml(answer) if xml else write_json(answer)
-        mark = b"\xef\xbb\xbf" if self.bom else b""
-        return Reply(mark + (self.notice or "").encode() + body)
+        is_xml = received.parameters.get("returntype") == "xml"
+        body = write_xml(answer) if is_xml else write_json(answer)
+        byte_order_mark = b"\xef\xbb\xbf" if self.bom else b""
+        return Response(byte_order_mark + (self.notice or "").encode() + body)
 
-    def _spoil(self, fault: Fault | None, received: Received, reply: Reply) -> Reply:
-        if fault is None:
-            return reply
+    def _apply_fault(self, fault: Fault, received: Received, response: Response) -> Response:
         if fault.kind == "refuse":
             return self._refuse(received, fault.text)
-        if fault.kind in {"cut", "disconnect"}:
-            whole = len(reply.body)
-            half = whole // 2 if fault.after is None else min(fault.after, whole - 1)
-            sent = half if fault.kind == "cut" else 0
-            return Reply(reply.body, status=reply.status, headers=reply.headers, sent=sent)
+        if fault.kind == "disconnect":
+            return evolve(response, sent_bytes=0)
+        if fault.kind == "cut":
+            length = len(response.body)
+            return evolve(
+                response,
+                sent_bytes=length // 2 if fault.after is None else min(fault.after, length - 1),
+            )
         status = fault.code if fault.kind == "status" else 200
-        return Reply(fault.page, status=status, headers=(*HTML, *fault.headers))
+        return Response(fault.page, status=status, headers=(*HTML_HEADERS, *fault.headers))

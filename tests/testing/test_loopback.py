@@ -8,7 +8,7 @@ import logging
 import subprocess
 import sys
 import threading
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import anyio
 import anyio.to_thread
@@ -186,7 +186,7 @@ async def test_hang_ends_when_the_client_goes() -> None:
         finally:
             over.set()
 
-    async with LoopbackServer(cast("Provider", watched)) as server, httpx.AsyncClient() as client:
+    async with LoopbackServer(watched) as server, httpx.AsyncClient() as client:
         request = asyncio.create_task(client.post(server.url, data=form()))
         await anyio.to_thread.run_sync(arrived.wait)
         assert provider.in_flight == 1

@@ -1,31 +1,32 @@
-"""The records that one call leaves: one for each leg, queue attempts and transfers included."""
+"""A simulated PBX: the records that one call leaves, one for each leg.
+
+A queue writes a record for each agent that it rings, and a transfer writes one more, as Asterisk
+does.
+"""
 
 from __future__ import annotations
 
 from random import Random
-from typing import TypeAlias
+from typing import NamedTuple
 
 from attrs import define, field
 
-from boxis_async.testing.clock import WallClock
-from boxis_async.testing.directory import (
+from .local_clock import LocalClock
+from .phone_book import (
     EXTENSIONS,
     QUEUES,
-    caller_id,
-    outside_number,
-    own_number,
+    draw_caller_id,
+    draw_external_number,
+    draw_own_number,
 )
-
-Leg: TypeAlias = "tuple[int, dict[str, str | None]]"
-"""When its record was written, in Unix seconds, and the record."""
 
 _NEVER = "0000-00-00 00:00:00"
 _HOSTS = ("sip022.voice.boxis.net", "sip046.voice.boxis.net", "sip015.voice.boxis.net")
 _UNANSWERED = ("NO ANSWER", "BUSY", "FAILED", "CONGESTION")
-_LASTDATA_LENGTH = 80  # Asterisk's own column cuts there, in the middle of a word
+_LASTDATA_LENGTH = 80  # Asterisk cuts its column there, in the middle of a word
 
-# In the page's order, as they stand in a call that nothing was noted about.
-_BLANK: dict[str, str | None] = {
+# Every field of the page, in its order, with the value of a field that was not set.
+_BLANK_RECORD: dict[str, str | None] = {
     "uniqueid": "",
     "start": _NEVER,
     "answer": _NEVER,
@@ -67,34 +68,48 @@ _BLANK: dict[str, str | None] = {
 }
 
 
+class Leg(NamedTuple):
+    """A leg's record, and when the PBX wrote it."""
+
+    ended_at: int
+    """The end of the leg, in Unix seconds: a record is written at hang-up."""
+    row: dict[str, str | None]
+
+
+class _Outcome(NamedTuple):
+    ring_seconds: int
+    talk_seconds: int
+    disposition: str
+
+
 @define
-class Exchange:
-    """Put calls through, and write their records."""
+class PBX:
+    """Simulate calls, and write their records."""
 
     rng: Random
-    clock: WallClock
+    clock: LocalClock
     _sequence: int = field(default=15_000, init=False)
     _channel: int = field(default=0xA000, init=False)
 
     def call(self, start: int) -> list[Leg]:
-        """Return the legs of one call whose first begins at `start`, in Unix seconds."""
+        """Return the legs of one call whose first leg starts at `start`, in Unix seconds."""
         (kind,) = self.rng.choices(("queue", "inbound", "outbound", "local"), (17, 38, 33, 12))
         if kind == "queue":
             return self._queue(start)
         if kind == "local":
             return [self._local(start)]
         first = self._inbound(start) if kind == "inbound" else self._outbound(start)
-        if first[1]["disposition"] == "ANSWERED" and self._chance(0.12):
+        if first.row["disposition"] == "ANSWERED" and self._chance(0.12):
             return [first, self._transfer(first)]
         return [first]
 
     def _inbound(self, start: int) -> Leg:
-        number, *_ = outside_number(self.rng)
-        line, extension = own_number(self.rng), self.rng.choice(EXTENSIONS)
+        number, *_ = draw_external_number(self.rng)
+        line, extension = draw_own_number(self.rng), self.rng.choice(EXTENSIONS)
         return self._leg(
             start,
             self._outcome(0.78),
-            clid=caller_id(self.rng, number),
+            clid=draw_caller_id(self.rng, number),
             src=number,
             dst=line,
             dcontext="fromoutside",
@@ -108,13 +123,13 @@ class Exchange:
         )
 
     def _outbound(self, start: int) -> Leg:
-        number, country, network, price = outside_number(self.rng)
+        number, country, network, price = draw_external_number(self.rng)
         extension = self.rng.choice(EXTENSIONS)
-        ring, talk, disposition = self._outcome(0.72)
+        outcome = self._outcome(0.72)
         return self._leg(
             start,
-            (ring, talk, disposition),
-            clid=caller_id(self.rng, extension),
+            outcome,
+            clid=draw_caller_id(self.rng, extension),
             src=extension,
             dst=number,
             dcontext="authenticated",
@@ -130,7 +145,7 @@ class Exchange:
             cc_country=country,
             cc_network=network,
             cc_international="no" if country == "Switzerland" else "yes",
-            cc_cost=f"{price * talk / 60:.5f}",
+            cc_cost=f"{price * outcome.talk_seconds / 60:.5f}",
         )
 
     def _local(self, start: int) -> Leg:
@@ -139,7 +154,7 @@ class Exchange:
         return self._leg(
             start,
             self._outcome(0.7),
-            clid=caller_id(self.rng, caller),
+            clid=draw_caller_id(self.rng, caller),
             src=caller,
             dst=self.rng.choice(("*60", "*97", "i", "s")) if service else callee,
             dcontext="authenticated",
@@ -154,12 +169,15 @@ class Exchange:
         )
 
     def _queue(self, start: int) -> list[Leg]:
-        """Ring one agent after the other: records of one `uniqueid`, told apart by `sequence`."""
-        number, *_ = outside_number(self.rng)
-        line, (queue, name) = own_number(self.rng), self.rng.choice(QUEUES)
+        """Ring one agent after the other.
+
+        Their records share a `uniqueid` and differ in `sequence`.
+        """
+        number, *_ = draw_external_number(self.rng)
+        line, (queue, name) = draw_own_number(self.rng), self.rng.choice(QUEUES)
         shared = {
-            "uniqueid": self._identity(start),
-            "clid": caller_id(self.rng, number),
+            "uniqueid": self._unique_id(start),
+            "clid": draw_caller_id(self.rng, number),
             "src": number,
             "dst": line,
             "dcontext": "fromoutside",
@@ -172,39 +190,45 @@ class Exchange:
             "srcCallID": self._call_id(),
         }
         agents = self.rng.sample(EXTENSIONS, self.rng.randint(2, 5))
-        taken = self._chance(0.85)
+        is_answered = self._chance(0.85)
         legs: list[Leg] = []
-        began = start
+        leg_start = start
         for agent in agents:
-            last = agent == agents[-1]
-            outcome = self._outcome(1.0 if last and taken else 0.0)
+            answers = is_answered and agent == agents[-1]
+            outcome = self._outcome(1.0 if answers else 0.0)
             leg = self._leg(
-                began,
+                leg_start,
                 outcome,
                 **shared,
                 dstchannel=self._phone(agent),
                 lastdata=f"QUEUE-{queue},tTwWhHc,,,90,,U(destChannelActions^yes^wav^^^^),"
                 f"{name},SIP/{agent}@{self._host()}",
-                wherelanded=agent if last and taken else "N/A",
+                wherelanded=agent if answers else "N/A",
             )
             legs.append(leg)
-            # The agent's own half of the conversation: another channel of the same call.
-            if last and taken:
-                half = {**shared, "uniqueid": self._identity(began), "dcontext": "fromotherpbx"}
-                half |= {"dst": f"AG-000-NFR-{agent}", "srcCallID": "", "lastapp": "Dial"}
-                half |= {"channel": f"Local/AG-000-NFR-{agent}@fromotherpbx-{self._hex()};2"}
+            # The agent's side of the conversation: another channel of the same call.
+            if answers:
+                agent_side = {
+                    **shared,
+                    "uniqueid": self._unique_id(leg_start),
+                    "dcontext": "fromotherpbx",
+                }
+                agent_side |= {"dst": f"AG-000-NFR-{agent}", "srcCallID": "", "lastapp": "Dial"}
+                agent_side |= {"channel": f"Local/AG-000-NFR-{agent}@fromotherpbx-{self._hex()};2"}
                 phone = self._phone(agent)
                 linked = shared["uniqueid"]
-                legs.append(self._leg(began, outcome, **half, linkedid=linked, dstchannel=phone))
-            began += outcome[0] + self.rng.randint(0, 2)
+                legs.append(
+                    self._leg(leg_start, outcome, **agent_side, linkedid=linked, dstchannel=phone)
+                )
+            leg_start += outcome.ring_seconds + self.rng.randint(0, 2)
         return legs
 
     def _transfer(self, first: Leg) -> Leg:
-        ended, row = first
+        row = first.row
         extension = self.rng.choice(EXTENSIONS)
         kept = {key: row[key] for key in ("clid", "src", "firstdst", "linkedid", "userfield")}
         return self._leg(
-            ended,
+            first.ended_at,
             self._outcome(0.85),
             **kept,
             dst=extension,
@@ -218,44 +242,44 @@ class Exchange:
             wherelanded=extension,
         )
 
-    def _leg(self, start: int, outcome: tuple[int, int, str], **known: str | None) -> Leg:
+    def _leg(self, start: int, outcome: _Outcome, **fields: str | None) -> Leg:
         ring, talk, disposition = outcome
         end = start + ring + talk
         answered = disposition == "ANSWERED"
         self._sequence += 1
-        # The page's second example rings for 30 seconds and says 29: so do a few of these.
-        short = self._chance(0.02) and ring > 1
+        # The page's second example rings for 30 seconds, but its `duration` is 29. We copy that.
+        is_short = self._chance(0.02) and ring > 1
         row = {
-            **_BLANK,
-            **known,
+            **_BLANK_RECORD,
+            **fields,
             "start": self.clock.text(start),
             "answer": self.clock.text(start + ring) if answered else _NEVER,
             "end": self.clock.text(end),
-            "duration": str(end - start - short),
+            "duration": str(end - start - is_short),
             "billsec": str(talk),
             "disposition": disposition,
             "sequence": str(self._sequence),
-            "cc_date": self.clock.day(start),
-            "lastdata": (known.get("lastdata") or "")[:_LASTDATA_LENGTH],
+            "cc_date": self.clock.date_text(start),
+            "lastdata": (fields.get("lastdata") or "")[:_LASTDATA_LENGTH],
         }
-        row["uniqueid"] = row["uniqueid"] or self._identity(start)
+        row["uniqueid"] = row["uniqueid"] or self._unique_id(start)
         row["linkedid"] = row["linkedid"] or row["uniqueid"]
-        return end, row
+        return Leg(end, row)
 
-    def _outcome(self, answered: float) -> tuple[int, int, str]:
-        """Draw seconds of ringing, seconds of talk, and the disposition."""
-        if self._chance(answered):
+    def _outcome(self, answer_rate: float) -> _Outcome:
+        if self._chance(answer_rate):
             talk = min(int(self.rng.lognormvariate(4.4, 1.1)), 7_200)
-            # Picked up and put down within one second: answered, and nothing to bill.
-            return self.rng.randint(0, 25), 0 if self._chance(0.01) else talk, "ANSWERED"
+            ring = self.rng.randint(0, 25)
+            # A few hang up within a second of the answer, so that there is nothing to bill.
+            return _Outcome(ring, 0 if self._chance(0.01) else talk, "ANSWERED")
         (disposition,) = self.rng.choices(_UNANSWERED, (78, 16, 5, 1))
         longest = 60 if disposition == "NO ANSWER" else 4
-        return self.rng.randint(longest // 8, longest), 0, disposition
+        return _Outcome(self.rng.randint(longest // 8, longest), 0, disposition)
 
-    def _chance(self, share: float) -> bool:
-        return self.rng.random() < share
+    def _chance(self, probability: float) -> bool:
+        return self.rng.random() < probability
 
-    def _identity(self, start: int) -> str:
+    def _unique_id(self, start: int) -> str:
         self._channel += 1
         return f"{self._host()}-{start}.{self._channel}"
 

@@ -1,19 +1,19 @@
-"""Where a provider is served, and what a program needs to know of it."""
+"""A provider together with the address at which a server serves it."""
 
 from __future__ import annotations
 
 from attrs import frozen
 
-from boxis_async.testing.provider import Provider
+from .provider import Provider
 
 
 @frozen
 class ServedProvider:
-    """A provider that a server answers for.
+    """A provider, and where a program reaches it.
 
     Attributes:
-        url: Its address, such as `http://127.0.0.1:8000/p1/`.
-        provider: Who answers there.
+        url: The address, such as `http://127.0.0.1:8000/p1/`.
+        provider: The provider that answers there.
     """
 
     url: str

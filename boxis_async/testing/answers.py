@@ -1,4 +1,4 @@
-"""Answers as bytes: JSON as PHP's `json_encode` writes it, and the provider's XML."""
+"""The API's answers as bytes: JSON as PHP's `json_encode` writes it, and the provider's XML."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING, Literal, TypeAlias, cast
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from boxis_async.testing.ledger import Row
+    from .rows import Row
 
 EmptyForm: TypeAlias = Literal[
     "list", "cdr_list", "object", "cdr_object", "string", "null", "missing"
 ]
-"""How an answer without calls looks; the page shows none, so a client must read each of them."""
+"""How an answer without calls looks. The page shows none, so a client must read each form."""
 
 ResultAs: TypeAlias = Literal["text", "number"]
 """Whether `result` is `"1"`, as the page shows it, or `1`."""
 
-# PHP writes an empty map as `[]`: that is why the list forms come first on any client's list.
-_EMPTY: dict[EmptyForm, object] = {
+# PHP writes an empty map as `[]`, so the two list forms are the likely ones.
+_EMPTY_PARAMS: dict[EmptyForm, object] = {
     "list": [],
     "cdr_list": {"cdr": []},
     "object": {},
@@ -35,8 +35,10 @@ _CONTROL = re.compile(r"[\x00-\x1f\"\\]")
 _dump = json.JSONEncoder(separators=(",", ":")).encode
 
 
-def numbered(rows: Sequence[Row], empty: EmptyForm) -> dict[str, object]:
-    """Build the answer's `params` entry: `{"params": {"cdr": {"call_1": ...}}}`.
+def params_entry(rows: Sequence[Row], empty: EmptyForm) -> dict[str, object]:
+    """Return an answer's `params` entry with numbered records.
+
+    It is `{"params": {"cdr": {"call_1": ..., "call_2": ...}}}`.
 
     Args:
         rows: The records, in the answer's order.
@@ -44,23 +46,23 @@ def numbered(rows: Sequence[Row], empty: EmptyForm) -> dict[str, object]:
     """
     if rows:
         return {"params": {"cdr": {f"call_{at}": row for at, row in enumerate(rows, 1)}}}
-    return {} if empty == "missing" else {"params": _EMPTY[empty]}
+    return {} if empty == "missing" else {"params": _EMPTY_PARAMS[empty]}
 
 
 def write_json(value: object) -> bytes:
-    r"""Encode as PHP does: no blanks, `\/` for a slash, `\uXXXX` for all that is not ASCII.
+    r"""Encode as PHP does: no blanks, `\/` for a slash, `\uXXXX` for what is not ASCII.
 
-    A `bytes` value keeps its bytes, valid or not: only JSON's own characters are escaped in it.
+    A `bytes` value keeps its bytes, valid UTF-8 or not. We escape only JSON's own characters in it.
     """
     if isinstance(value, bytes):
-        text = _CONTROL.sub(lambda found: _dump(found[0])[1:-1], value.decode("latin-1"))
+        text = _CONTROL.sub(lambda match: _dump(match[0])[1:-1], value.decode("latin-1"))
         return b'"' + text.replace("/", "\\/").encode("latin-1") + b'"'
     if isinstance(value, Mapping):
         items = cast("Mapping[str, object]", value)
         if any(isinstance(item, (bytes, Mapping)) for item in items.values()):
             inside = b",".join(write_json(key) + b":" + write_json(items[key]) for key in items)
             return b"{" + inside + b"}"
-        # A whole record in one go: the encoder in C is what makes 100,000 rows bearable.
+        # Give a whole record to the encoder in C: an answer can have 100,000 of them.
         value = dict(items)
     return _dump(value).replace("/", "\\/").encode("ascii")
 
@@ -68,8 +70,8 @@ def write_json(value: object) -> bytes:
 def write_xml(value: Mapping[str, object]) -> bytes:
     """Encode as a UTF-8 document with the root `<return>`.
 
-    None and the empty string are both an empty element, and characters that XML 1.0 forbids are
-    dropped: what a reader gets from XML is less than what it gets from JSON.
+    XML says less than JSON: None and the empty string are both an empty element, and characters
+    that XML 1.0 forbids are dropped.
     """
     return b'<?xml version="1.0" encoding="utf-8"?>\n' + _element("return", value) + b"\n"
 
@@ -90,7 +92,7 @@ def _element(name: str, value: object) -> bytes:
 
 
 def _escape(text: str) -> str:
-    # A carriage return written plainly would come back as a line feed: XML folds line ends.
+    # XML parsers turn a plain carriage return into a line feed, so we write it as a reference.
     return (
         _FORBIDDEN_IN_XML.sub("", text)
         .replace("&", "&amp;")
