@@ -24,7 +24,7 @@ import httpx
 
 from boxis_async import BoxisClient
 from boxis_async.testing import generate_calls
-from boxis_async.testing.wire import write_json
+from boxis_async.testing.answers import write_json
 
 if TYPE_CHECKING:
     from boxis_async._run.dedupe import UniqueBy

@@ -36,7 +36,7 @@ from _bare import parse, without_orjson
 
 from boxis_async import CDR, Disposition
 from boxis_async.testing import generate_calls
-from boxis_async.testing.wire import numbered, write_json
+from boxis_async.testing.answers import params_entry, write_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -257,7 +257,7 @@ def body_of(records: int, start: date) -> bytes:
     end = date.fromordinal(start.toordinal() + 14)
     found = generate_calls(start, end, calls_per_day=records / 14)[:records]
     assert len(found) == records
-    return write_json({"result": "1", **numbered(found, "list"), "timestamp": 1_767_225_600})
+    return write_json({"result": "1", **params_entry(found, "list"), "timestamp": 1_767_225_600})
 
 
 def check(body: bytes) -> None:

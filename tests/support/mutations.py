@@ -58,16 +58,16 @@ def provider() -> Provider:
 
 def json_answer() -> bytes:
     """Write the good answer, as PHP does."""
-    from boxis_async.testing.wire import numbered, write_json  # noqa: PLC0415 - as below
+    from boxis_async.testing.answers import params_entry, write_json  # noqa: PLC0415 - as below
 
-    return write_json({"result": "1", "resulttxt": "success", **numbered(ROWS, "list")}) + b"\n"
+    return write_json({"result": "1", "resulttxt": "success", **params_entry(ROWS, "list")}) + b"\n"
 
 
 def xml_answer() -> bytes:
     """Write the same in XML."""
-    from boxis_async.testing.wire import numbered, write_xml  # noqa: PLC0415 - as above
+    from boxis_async.testing.answers import params_entry, write_xml  # noqa: PLC0415 - as above
 
-    return write_xml({"result": "1", "resulttxt": "success", **numbered(ROWS, "list")})
+    return write_xml({"result": "1", "resulttxt": "success", **params_entry(ROWS, "list")})
 
 
 # Mutations

@@ -36,7 +36,7 @@ from boxis_async.errors import (
     StatusError,
     UsageError,
 )
-from boxis_async.testing.wire import numbered, write_json, write_xml
+from boxis_async.testing.answers import params_entry, write_json, write_xml
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -92,7 +92,7 @@ def answer(records: Sequence[Row]) -> dict[str, Any]:
     return {
         "result": "1",
         "resulttxt": "success",
-        **numbered(records, "list"),
+        **params_entry(records, "list"),
         "timestamp": "1518091850",
     }
 

@@ -19,7 +19,7 @@ from boxis_async._wire.json_chunks import walk
 from boxis_async._wire.xml import read_xml, xml_in_steps
 from boxis_async.errors import MalformedAnswerError
 from boxis_async.testing import Provider
-from boxis_async.testing.wire import write_xml
+from boxis_async.testing.answers import write_xml
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

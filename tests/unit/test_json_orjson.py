@@ -23,7 +23,7 @@ from boxis_async._wire.json_orjson import read_records
 from boxis_async._wire.records import Readings, make_converter
 from boxis_async._wire.wallclock import WallClock
 from boxis_async.testing import Fault, Provider, generate_calls
-from boxis_async.testing.wire import numbered, write_json
+from boxis_async.testing.answers import params_entry, write_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -243,7 +243,7 @@ def test_the_same_of_what_is_broken(kind: str) -> None:
 
     made = generate_calls(date(2026, 10, 23), date(2026, 10, 27), calls_per_day=20)
     for _ in range(100):
-        sent = numbered(rng.sample(made, rng.choice((1, 2, 60))), "list")
+        sent = params_entry(rng.sample(made, rng.choice((1, 2, 60))), "list")
         body = MUTATIONS[kind](write_json({"result": "1", **sent}), rng)
         assert outcome(body, read) == outcome(body, None)
     assert kind in ("recode", "cut") or any(is_read)

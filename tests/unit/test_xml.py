@@ -24,7 +24,7 @@ from boxis_async.errors import (
     RefusedError,
 )
 from boxis_async.models import CDR
-from boxis_async.testing.wire import numbered, write_json, write_xml
+from boxis_async.testing.answers import params_entry, write_json, write_xml
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -72,7 +72,12 @@ def test_page_example() -> None:
 @given(st.lists(rows(xml_texts, names.filter(lambda name: name != "cdr")), max_size=4))
 def test_the_same_calls_as_json(records: list[Row]) -> None:
     """Whatever rows there are, XML gives the calls that JSON gives."""
-    whole = {"result": "1", "resulttxt": "success", **numbered(records, "list"), "timestamp": "1"}
+    whole = {
+        "result": "1",
+        "resulttxt": "success",
+        **params_entry(records, "list"),
+        "timestamp": "1",
+    }
     from_json = [*rows_in(read_answer(write_json(whole), as_text=True)).items()]
     from_xml = read(write_xml(whole))
     assert cdrs(from_xml) == cdrs(from_json)
