@@ -4,6 +4,8 @@ We wrote it from the provider's page alone, and it shares no code with the clien
 client's reading of the page is therefore not repeated here, where it would hide.
 """
 
+import inspect
+
 from .answers import EmptyForm, ResultAs
 from .date_filter import FilterMode
 from .faults import FAULT_KINDS, Fault, FaultKind
@@ -31,3 +33,10 @@ __all__ = [
     "client_for",
     "generate_calls",
 ]
+
+# Reprs, pickles and the reference show `__module__`, so we set it to the path from which users
+# import. A class can then move within the wing, and older pickles still find it. Constants and type
+# aliases are left alone: what they are made of belongs to `typing` and `builtins`.
+for _public in [globals()[_name] for _name in __all__]:
+    if inspect.isclass(_public) or inspect.isfunction(_public):
+        _public.__module__ = __name__

@@ -11,7 +11,7 @@ from .date_filter import DateIndex, FilterMode
 from .rows import Row, checked_copy
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
 
 @define(eq=False)
@@ -28,6 +28,10 @@ class RowStore:
     def __len__(self) -> int:
         return len(self._rows)
 
+    def __iter__(self) -> Iterator[Row]:
+        with self._lock:
+            return iter(self._rows.copy())
+
     def add(self, rows: Iterable[Row]) -> None:
         """Append copies of `rows`; the caller's own may change afterwards.
 
@@ -38,11 +42,6 @@ class RowStore:
         with self._lock:
             self._rows += copies
             self._index = None
-
-    def everything(self) -> list[Row]:
-        """Return all rows, in the order of insertion."""
-        with self._lock:
-            return self._rows.copy()
 
     def select(self, mode: FilterMode, datefrom: str, dateto: str) -> list[Row]:
         """Return the rows of a range, in the order of insertion.

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import ast
+import pickle
+import pickletools
 from graphlib import TopologicalSorter
+from inspect import isclass, isfunction
 from typing import TYPE_CHECKING
 
 import pytest
 from paths import ROOT
 
+from boxis_async import testing
+from boxis_async.testing import Fault, Received
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 WING = ROOT / "boxis_async" / "testing"
@@ -93,3 +99,50 @@ def test_independent_witness() -> None:
 def test_one_module_for_each_http_library(package: str, module: str) -> None:
     """Each HTTP library is imported in one module only, types included."""
     assert importers(package) == {module}
+
+
+def public(kind: Callable[[object], bool]) -> list[str]:
+    return [name for name in testing.__all__ if kind(getattr(testing, name))]
+
+
+def test_all_is_sorted() -> None:
+    """The public names stand in the order of ruff's RUF022: constants, classes, the rest."""
+    groups = [
+        [name for name in testing.__all__ if name.isupper()],
+        [name for name in testing.__all__ if name[0].isupper() and not name.isupper()],
+        [name for name in testing.__all__ if name[0].islower()],
+    ]
+    assert [name for group in groups for name in sorted(group)] == testing.__all__
+
+
+@pytest.mark.parametrize("name", public(lambda value: isclass(value) or isfunction(value)))
+def test_public_module(name: str) -> None:
+    """A public class or function says that it is where users import it from."""
+    assert getattr(testing, name).__module__ == "boxis_async.testing"
+
+
+@pytest.mark.parametrize("name", public(isclass))
+def test_classes_pickle_by_public_path(name: str) -> None:
+    """A pickle refers to a class by its public path, and finds it there."""
+    public_class = getattr(testing, name)
+    pickled = pickle.dumps(public_class)
+    assert {"boxis_async.testing", name} <= {
+        argument for _, argument, _ in pickletools.genops(pickled)
+    }
+    assert pickle.loads(pickled) is public_class
+
+
+def test_values_pickle() -> None:
+    """Values go to another process and come back equal."""
+    for value in (
+        Fault.status(429, retry_after=2),
+        Received(
+            number=1,
+            parameters={"tenant": "VOICE-29001-1"},
+            datefrom="2026-10-01 00:00:00",
+            dateto="2026-10-02 00:00:00",
+            accepted=True,
+            arrived=1.0,
+        ),
+    ):
+        assert pickle.loads(pickle.dumps(value)) == value
