@@ -7,6 +7,7 @@ from typing import cast
 
 from pygments.lexers.special import TextLexer
 from sphinx.application import Sphinx
+from sphinx.pycode import ModuleAnalyzer
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
@@ -78,8 +79,26 @@ def _shorten(*event: object) -> tuple[str, object] | None:
     return re.sub(r"NOTHING|<function [^>]*>", "...", str(signature)), returns
 
 
+def _read_sources() -> None:
+    """Show autodoc the order of members in the modules behind each face.
+
+    It reads the source of the module that a class names as its own. For a public class that is the
+    face, which only imports, and the members would be sorted by name.
+    """
+    for face in _FACES:
+        merged = ModuleAnalyzer.for_module(face.__name__)
+        merged.analyze()
+        for name in [name for name in sys.modules if name.startswith(f"{face.__name__}.")]:
+            source = ModuleAnalyzer.for_module(name)
+            source.analyze()
+            before = len(merged.tagorder)
+            merged.tagorder |= {tag: before + at for tag, at in source.tagorder.items()}
+            merged.attr_docs |= source.attr_docs
+
+
 def setup(app: Sphinx) -> None:
     """Register what the docstrings need, before napoleon and after it."""
+    _read_sources()
     # In a command line, `export` is most often a command of ours, and a date is no sum.
     app.add_lexer("sh", TextLexer)
     app.connect("autodoc-process-docstring", _drop_borrowed, priority=300)
