@@ -1,4 +1,4 @@
-"""Generated calls, held against what real ones are like."""
+"""Generated calls, compared with real ones."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_identity() -> None:
 
 
 def test_first_leg() -> None:
-    """A call's first leg gives it its `linkedid`, and the true instant at which it began."""
+    """A call's first leg gives it its `linkedid`, and the instant at which it started."""
     for linkedid, legs in by_call(MONTH).items():
         began = datetime.fromtimestamp(epoch(linkedid), ZURICH)
         first = [leg for leg in legs if leg["uniqueid"] == linkedid]
@@ -82,7 +82,7 @@ def test_first_leg() -> None:
 
 
 def test_order_is_that_of_hang_up() -> None:
-    """Rows come as they were written, at their end; not in the order of their start."""
+    """Rows are in the order in which they were written, at hang-up, not in the order of start."""
     quiet = [row for row in MONTH if not text(row, "end").startswith("2024-10-27")]
     ends = [text(row, "end") for row in quiet]
     assert ends == sorted(ends)
@@ -143,12 +143,12 @@ def test_kinds() -> None:
 
 
 def test_bursts() -> None:
-    """Now and then many calls begin in one second."""
+    """Now and then many calls start in one second."""
     assert max(Counter(map(epoch, by_call(MONTH))).values()) >= 4
 
 
 def test_numbers_are_fictional() -> None:
-    """Whoever is outside has a number from the block kept for fiction."""
+    """External numbers are from the block that is reserved for fiction."""
     for row in MONTH:
         for name in ("src", "dst"):
             if text(row, name).startswith("00"):
@@ -156,7 +156,7 @@ def test_numbers_are_fictional() -> None:
 
 
 def test_repeated_hour_of_autumn() -> None:
-    """Both passes of the repeated hour have calls, some at one and the same text."""
+    """Both passes of the repeated hour have calls, some with the same local time."""
     change = int(datetime(2024, 10, 27, 1, tzinfo=UTC).timestamp())
     begun = {epoch(linkedid) for linkedid in by_call(MONTH)}
     first = {at for at in begun if change - 3600 <= at < change}
@@ -177,7 +177,7 @@ def test_missing_hour_of_spring() -> None:
 
 
 def test_same_arguments_same_rows() -> None:
-    """The seed decides, not the process."""
+    """The same arguments give the same rows in every process."""
     arguments = (date(2024, 10, 25), date(2024, 10, 29))
     code = (
         "import datetime, hashlib; from boxis_async.testing import generate_calls;"
@@ -200,7 +200,7 @@ def test_same_arguments_same_rows() -> None:
 
 
 def test_other_zones() -> None:
-    """The wall clock may hang elsewhere, if there is such a place."""
+    """The wall clock can be another zone's; an unknown zone raises."""
     rows = generate_calls(date(2024, 1, 8), date(2024, 1, 9), timezone="Asia/Kolkata")
     kolkata = ZoneInfo("Asia/Kolkata")
     for linkedid, legs in by_call(rows).items():
@@ -210,6 +210,6 @@ def test_other_zones() -> None:
         generate_calls(date(2024, 1, 8), date(2024, 1, 9), timezone="Mars/Olympus")
 
 
-def test_provider_holds_them() -> None:
-    """Generated rows are what `Provider` takes."""
+def test_provider_takes_them() -> None:
+    """`Provider` takes generated rows."""
     assert len(Provider(MONTH).select("2024-10-01 00:00:00", "2024-10-31 23:59:59")) > 4000

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 async def test_any_address() -> None:
-    """The transport answers under whatever address the client has, with a body in chunks."""
+    """The transport answers at any address, with a body in chunks."""
     rows = [{"uniqueid": str(number), "lastdata": "x" * 60} for number in range(1000)]
     provider = Provider(rows)
     async with (
@@ -34,7 +34,7 @@ async def test_any_address() -> None:
     [(Fault.cut(), 0.5), (Fault.cut(40), None), (Fault.cut(10**9), 1), (Fault.disconnect(), 0)],
 )
 async def test_broken_answers(fault: Fault, share: float | None) -> None:
-    """A broken answer has a good head; reading its body yields what came, and then raises."""
+    """A broken answer has good headers; reading its body yields what was sent, and then raises."""
     received = bytearray()
 
     async def read(response: httpx.Response) -> None:
@@ -73,8 +73,8 @@ async def test_hang_ends_with_the_caller() -> None:
     assert provider.in_flight == 0
 
 
-async def test_held_request_ends_with_the_caller() -> None:
-    """A request held by a gate ends with its caller, too."""
+async def test_waiting_request_ends_with_the_caller() -> None:
+    """A request that waits at a gate ends with its caller, too."""
     arrived = anyio.Event()
 
     async def gate(_: Received) -> None:
@@ -90,6 +90,6 @@ async def test_held_request_ends_with_the_caller() -> None:
 
 
 def test_repr() -> None:
-    """The transport shows whose it is."""
+    """The transport shows its provider."""
     shown = repr(InProcessTransport(Provider()))
     assert shown == "<InProcessTransport(<Provider(rows=0, requests=0)>)>"

@@ -30,7 +30,7 @@ ROWS = [{"uniqueid": str(number), "clid": "Zoë"} for number in range(50)]
 
 @pytest.fixture(autouse=True)
 def _other_servers() -> Iterator[None]:
-    """Leave out of count the servers that other tests share."""
+    """Do not count the servers that other tests share."""
     _OTHERS.update(_threads())
     yield
     _OTHERS.clear()
@@ -87,7 +87,7 @@ async def test_many_providers() -> None:
 
 
 async def test_many_requests_at_once() -> None:
-    """Requests over several connections are worked on at the same time."""
+    """Requests over several connections are in flight at the same time."""
     provider = Provider(ROWS)
     everybody = asyncio.Event()
 
@@ -107,7 +107,7 @@ async def test_many_requests_at_once() -> None:
 async def test_broken_answers(
     fault: Fault, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """A broken answer breaks at the client, and the server neither logs nor prints a word."""
+    """A broken answer breaks at the client, and the server neither logs nor prints anything."""
     caplog.set_level(logging.DEBUG, "uvicorn")
     provider = Provider(ROWS, faults=[fault])
     async with LoopbackServer(provider) as server, httpx.AsyncClient() as client:
@@ -118,8 +118,8 @@ async def test_broken_answers(
     assert capfd.readouterr().err == ""
 
 
-async def test_an_error_of_a_callable_is_heard(caplog: pytest.LogCaptureFixture) -> None:
-    """Silence covers faults, not mistakes: what a test's own callable raises is logged."""
+async def test_an_error_of_a_callable_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """Faults are not logged, but what a test's own callable raises is."""
 
     def mistaken(_: Received) -> Fault:
         raise KeyError("mistake")
@@ -149,8 +149,8 @@ async def test_logging_is_left_as_it_was() -> None:
     loggers[2].removeHandler(handler)
 
 
-async def test_leaving_breaks_off_what_hangs() -> None:
-    """Requests that hang, and that a gate holds, do not keep the server from ending."""
+async def test_leaving_aborts_what_hangs() -> None:
+    """Requests that hang or wait at a gate do not keep the server from ending."""
     arrived = threading.Semaphore(0)
 
     async def gate(received: Received) -> None:
@@ -171,7 +171,7 @@ async def test_leaving_breaks_off_what_hangs() -> None:
 
 
 async def test_hang_ends_when_the_client_goes() -> None:
-    """A request that hangs is over as soon as its client is gone."""
+    """A request that hangs ends as soon as its client disconnects."""
     arrived, over = threading.Event(), threading.Event()
 
     def hang(_: Received) -> Fault:
@@ -196,7 +196,7 @@ async def test_hang_ends_when_the_client_goes() -> None:
 
 
 async def test_life_of_a_server() -> None:
-    """An address exists while it runs; it may run again, but not twice at once."""
+    """A server has an address while it runs; it can run again, but not twice at once."""
     server = LoopbackServer(Provider())
     assert repr(server) == "<LoopbackServer(closed, providers=1)>"
     with pytest.raises(RuntimeError, match="not running"):
@@ -210,7 +210,7 @@ async def test_life_of_a_server() -> None:
 
 
 def test_a_port_of_ones_own() -> None:
-    """A server listens where it is told to, again after it has ended, and says so if it cannot."""
+    """A server listens on the port that it is given, also a second time, or says that it cannot."""
     with LoopbackServer() as server:
         url = httpx.URL(server.url)
     assert url.port is not None
@@ -227,7 +227,7 @@ def test_a_port_of_ones_own() -> None:
 
 @pytest.mark.parametrize("port", [-1, 65_536])
 def test_no_such_port(port: int) -> None:
-    """A number that no port has is told at once."""
+    """A number that no port has raises at once."""
     with pytest.raises(ValueError, match=f"from 0 .* to 65535, not {port}"):
         LoopbackServer(port=port)
 
@@ -246,15 +246,15 @@ uvloop.run(main())
 
 
 async def test_host_on_uvloop() -> None:
-    """The host's loop may be uvloop's."""
+    """The event loop of the program under test can be uvloop's."""
     pytest.importorskip("uvloop")
     command = [sys.executable, "-W", "error", "-X", "dev", "-c", _UVLOOP]
     done = await anyio.run_process(command, check=False, cwd=ROOT)
     assert done.stdout.split() == [b"uvloop", b"0"], done.stderr.decode()
 
 
-def test_uvicorn_is_imported_late_and_missed_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The wing imports without uvicorn; only the server needs it, and says what to install."""
+def test_uvicorn_is_imported_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The wing imports without uvicorn; the server's error says what to install."""
     code = "import sys, boxis_async.testing; sys.exit('uvicorn' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False, cwd=ROOT).returncode == 0
     monkeypatch.setitem(sys.modules, "uvicorn", None)

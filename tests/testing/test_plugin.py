@@ -24,7 +24,7 @@ class RunPytest(Protocol):
 
 @pytest.fixture
 def run_pytest(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> RunPytest:
-    """Run a module in this process or apart, with this plugin and those that the test names."""
+    """Run a module in this process or another, with this plugin and those that the test names."""
     # Named, not found: it works the same whether the project is installed or not.
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
@@ -91,7 +91,7 @@ def test_with_any_asynchronous_plugin(
 
 
 def test_faults_are_set_where_they_are_needed(run_pytest: RunPytest) -> None:
-    """Faults and latency can be given to the provider at any time, and no retry waits."""
+    """Faults and latency can be set at any time, and no retry waits."""
     run_pytest(
         """
         import asyncio
@@ -157,7 +157,7 @@ SERVED = """
 
 
 def test_served(run_pytest: RunPytest) -> None:
-    """A program finds its provider by the environment; tests share a server, but no provider."""
+    """A program finds its provider in the environment; tests share a server, not a provider."""
     done = run_pytest(SERVED.replace("SERVERS", "1"), apart=True)
     done.assert_outcomes(passed=3)
 
@@ -177,7 +177,7 @@ def test_on_several_workers(run_pytest: RunPytest) -> None:
 
 
 def test_without_a_server(run_pytest: RunPytest) -> None:
-    """Without uvicorn only the server is missed, and the error says which extra to install."""
+    """Without uvicorn only the server is missing, and the error says which extra to install."""
     done = run_pytest(
         """
         import sys
@@ -202,7 +202,7 @@ def test_without_a_server(run_pytest: RunPytest) -> None:
 
 
 def test_a_stream_that_is_left(run_pytest: RunPytest) -> None:
-    """A test that leaves a stream open, and its client, ends without a complaint."""
+    """A test that leaves a stream open, and its client, ends without a warning."""
     source = """
         import asyncio
         import gc
@@ -232,7 +232,7 @@ def test_a_stream_that_is_left(run_pytest: RunPytest) -> None:
 
 
 def test_it_costs_nothing_unasked(run_pytest: RunPytest) -> None:
-    """Tests that do not use the plugin load neither the library nor what it leans on."""
+    """Tests that do not use the plugin load neither the library nor its dependencies."""
     source = """
         import sys
 
@@ -249,10 +249,10 @@ def test_it_says_what_it_offers(run_pytest: RunPytest) -> None:
     """`pytest --fixtures` lists each fixture with a line that says what it is for."""
     done = run_pytest("", "--fixtures")
     listed = done.stdout.str().partition(f"fixtures defined from {PLUGIN}")[2].splitlines()
-    said = {
+    descriptions = {
         line.split()[0]: following.strip()
         for line, following in pairwise(listed)
         if line.startswith("boxis_")
     }
-    assert set(said) == {"boxis_client", "boxis_provider", "boxis_server"}
-    assert all(line.endswith(".") for line in said.values())
+    assert set(descriptions) == {"boxis_client", "boxis_provider", "boxis_server"}
+    assert all(line.endswith(".") for line in descriptions.values())

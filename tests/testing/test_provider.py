@@ -1,4 +1,4 @@
-"""The stand-in provider, asked as its page says and otherwise."""
+"""The stand-in provider, with valid requests and with others."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ async def test_everything() -> None:
 
 @pytest.mark.parametrize("mode", SELECTED)
 async def test_filter_modes(mode: FilterMode) -> None:
-    """Each mode compares the two dates with what it says, and `select` says the same."""
+    """Each mode compares the two dates with its column, and `select` returns the same rows."""
     provider = Provider(calls(), filter_mode=mode)
     answer = await ask(provider, form(**RANGE))
     got = [row["uniqueid"] for row in answer["params"]["cdr"].values()]
@@ -81,7 +81,7 @@ async def test_filter_modes(mode: FilterMode) -> None:
 
 @pytest.mark.parametrize("mode", SELECTED)
 def test_index_agrees_with_a_plain_scan(mode: FilterMode) -> None:
-    """However rows lie, the index selects what comparing one after the other selects."""
+    """The index selects the same rows as a comparison of each row, for any rows."""
     draw = random.Random(7)
     rows: list[Row] = []
     for number in range(300):
@@ -124,7 +124,7 @@ def test_index_agrees_with_a_plain_scan(mode: FilterMode) -> None:
 
 @pytest.mark.parametrize("value", [90, 0.5, True])
 def test_numbers_are_refused(value: object) -> None:
-    """A row with a number is no row of the provider's, which sends texts: it is told at once."""
+    """A row with a number raises at once: the provider sends only text."""
     row: Any = {"uniqueid": "1", "start": "2026-10-01 10:00:00", "billsec": value}
     with pytest.raises(TypeError, match="billsec must be a text or None"):
         Provider().add(row)
@@ -155,8 +155,8 @@ async def test_tenants_are_apart() -> None:
     assert len((await ask(provider, form()))["params"]["cdr"]) == len(CALLS)
 
 
-async def test_row_limit_cuts_without_a_word() -> None:
-    """A limited answer looks like a whole one."""
+async def test_row_limit_cuts_silently() -> None:
+    """An answer that is cut looks like a whole one."""
     answer = await ask(Provider(calls(), row_limit=2), form())
     assert answer["result"] == "1"
     assert list(answer["params"]["cdr"]) == ["call_1", "call_2"]
@@ -185,7 +185,7 @@ async def test_row_limit_cuts_without_a_word() -> None:
     ],
 )
 async def test_refusals(changes: dict[str, str | None], text: str) -> None:
-    """What the page does not allow is refused in the page's form, and noted."""
+    """What the page does not allow is refused in the page's form, and recorded."""
     provider = Provider(calls())
     answer = await ask(provider, form(**changes))
     assert answer["result"] == "0"
@@ -208,7 +208,7 @@ async def test_refusals(changes: dict[str, str | None], text: str) -> None:
     ],
 )
 async def test_malformed_bodies(request_: dict[str, Any], text: str) -> None:
-    """A body that is no form, names a thing twice, or goes by the address is refused."""
+    """A body that is no form, a repeated name, and parameters in the address are refused."""
     provider = Provider()
     request_ = {"headers": {"content-type": "application/x-www-form-urlencoded"}} | request_
     async with provider.client() as client:
@@ -217,7 +217,7 @@ async def test_malformed_bodies(request_: dict[str, Any], text: str) -> None:
 
 
 async def test_post_only() -> None:
-    """Another method than POST is answered 405."""
+    """Any other method than POST is answered with 405."""
     provider = Provider()
     async with provider.client() as client:
         response = await client.get("/", params=form())
@@ -227,7 +227,7 @@ async def test_post_only() -> None:
 
 
 async def test_clock_out_of_step() -> None:
-    """A stale timestamp is told the provider's clock; signed with that, it is accepted."""
+    """The refusal of a stale timestamp names the provider's clock, which is then accepted."""
     provider = Provider(calls(), clock_skew=5000.0)
     answer = await ask(provider, form())
     assert answer["result"] == "0"
@@ -251,7 +251,7 @@ async def test_clock_out_of_step() -> None:
     ],
 )
 async def test_empty_forms(empty: EmptyForm, json_text: str, xml_text: str) -> None:
-    """An answer without calls has the form asked for."""
+    """An answer without calls has the form that the setting names."""
     async with Provider(empty=empty).client() as client:
         in_json = await client.post("/", data=form())
         in_xml = await client.post("/", data=form(returntype="xml"))
@@ -260,7 +260,7 @@ async def test_empty_forms(empty: EmptyForm, json_text: str, xml_text: str) -> N
 
 
 async def test_json_is_written_as_php_does() -> None:
-    """Slashes and all that is not ASCII are escaped; bytes stay as they are."""
+    """Slashes and what is not ASCII are escaped; bytes stay as they are."""
     row: Row = {"clid": 'Zoë "🦄"/', "channel": b'SIP/\xff"\n', "cc_type_id": None}
     async with Provider([row]).client() as client:
         response = await client.post("/", data=form())
@@ -275,7 +275,7 @@ async def test_json_is_written_as_php_does() -> None:
 
 
 async def test_xml() -> None:
-    """XML holds the same text, less what XML cannot hold; null and "" look alike."""
+    """XML has the same text, without what XML forbids; null and "" look alike."""
     row: Row = {"clid": 'a<b> & "c"\r\x00ü', "pincode": "", "cc_type_id": None, "src": b"x\xff"}
     async with Provider([row]).client() as client:
         response = await client.post("/", data=form(returntype="xml"))
@@ -289,7 +289,7 @@ async def test_xml() -> None:
 
 
 async def test_xml_refusal() -> None:
-    """A refusal in XML begins in lower case, as in the page's sister pages."""
+    """A refusal in XML begins in lower case, as on the neighbouring pages."""
     async with Provider().client() as client:
         response = await client.post("/", data=form(returntype="xml", tenant="x"))
     root = ET.fromstring(response.content)
@@ -298,7 +298,7 @@ async def test_xml_refusal() -> None:
 
 
 async def test_what_may_stand_around_an_answer() -> None:
-    """A byte order mark, a PHP notice and a number as result, when asked for."""
+    """A byte order mark, a PHP notice and a number as result, by setting."""
     provider = Provider(bom=True, notice="<b>Notice</b>: é\n", result_as="number")
     async with provider.client() as client:
         response = await client.post("/", data=form())
@@ -324,7 +324,7 @@ async def test_further_actions() -> None:
 
 
 async def test_observation() -> None:
-    """Requests are noted in their order, without key or signature, until `reset`."""
+    """Requests are recorded in their order, without key or signature, until `reset`."""
     provider = Provider(calls())
     secret = form()["authcode"]
     await ask(provider, form(**RANGE))
@@ -346,7 +346,7 @@ async def test_observation() -> None:
 
 
 async def test_gate_holds_requests_and_they_are_counted() -> None:
-    """A gate sees a request and holds it; what is held is in flight."""
+    """A gate gets a request and delays it; meanwhile it is in flight."""
     arrived: list[Received] = []
     all_there, release = anyio.Event(), anyio.Event()
 
@@ -368,7 +368,7 @@ async def test_gate_holds_requests_and_they_are_counted() -> None:
 
 
 async def test_latency_is_asked_for_each_request() -> None:
-    """A callable latency is called once for each request, and may draw on the seed."""
+    """A callable latency is called once for each request, and can use the seeded randomness."""
     drawn: list[float] = []
 
     def latency() -> float:
@@ -383,7 +383,7 @@ async def test_latency_is_asked_for_each_request() -> None:
 
 
 async def test_faults_are_used_up_one_for_each_request() -> None:
-    """None is healthy, and so is all that comes after the last fault."""
+    """None means no fault, and after the last fault there is none."""
     provider = Provider(faults=[Fault.refuse("busy"), None, Fault.status(503)])
     async with provider.client() as client:
         answers = [await client.post("/", data=form()) for _ in range(4)]
@@ -393,8 +393,8 @@ async def test_faults_are_used_up_one_for_each_request() -> None:
     assert all(received.accepted for received in provider.requests)
 
 
-async def test_faults_of_a_provider_that_is_there() -> None:
-    """Faults are set as they are given at first, and take the place of those before."""
+async def test_faults_are_replaced() -> None:
+    """Faults can be set as they are passed, and replace the earlier ones."""
     provider = Provider(faults=[Fault.status(503)] * 3)
     async with provider.client() as client:
         assert (await client.post("/", data=form())).status_code == 503
@@ -407,7 +407,7 @@ async def test_faults_of_a_provider_that_is_there() -> None:
 
 
 async def test_faults_by_request() -> None:
-    """A callable chooses a fault by the request, and may be exchanged between requests."""
+    """A callable chooses a fault by the request, and can be replaced between requests."""
     provider = Provider(faults=lambda received: None if received.datefrom else Fault.empty())
     async with provider.client() as client:
         assert (await client.post("/", data=form())).content == b""
@@ -429,7 +429,7 @@ async def test_faults_by_request() -> None:
     ],
 )
 async def test_fault_answers(fault: Fault, status: int, start: bytes) -> None:
-    """Faults that answer at all answer with this."""
+    """Each fault that answers has its own answer."""
     async with Provider(faults=[fault]).client() as client:
         response = await client.post("/", data=form())
     assert response.status_code == status
@@ -438,7 +438,7 @@ async def test_fault_answers(fault: Fault, status: int, start: bytes) -> None:
 
 
 async def test_fault_headers() -> None:
-    """A status may say when to come back, or where to go."""
+    """A status can carry a time to retry after, or another address."""
     faults = [Fault.status(429, retry_after=2), Fault.status(301, location="https://x.example/")]
     async with Provider(faults=faults).client() as client:
         limited = await client.post("/", data=form())
@@ -448,7 +448,7 @@ async def test_fault_headers() -> None:
 
 
 def test_fault_kinds() -> None:
-    """Each kind makes a fault; nothing else does."""
+    """Each kind makes a fault; any other kind raises."""
     assert [Fault(kind).kind for kind in FAULT_KINDS] == sorted(FAULT_KINDS)
     with pytest.raises(ValueError, match="melt"):
         Fault("melt")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
@@ -457,7 +457,7 @@ def test_fault_kinds() -> None:
 
 
 async def test_lifespan() -> None:
-    """As an ASGI application it agrees to start and to shut down, and speaks HTTP only."""
+    """As an ASGI application it confirms start-up and shutdown, and serves HTTP only."""
     said: list[str] = []
     messages = iter(["lifespan.startup", "lifespan.shutdown"])
 
@@ -474,7 +474,7 @@ async def test_lifespan() -> None:
 
 
 async def test_client_gone_before_its_request_was_whole() -> None:
-    """Half a request is none."""
+    """A request whose client disconnects early is ignored."""
 
     async def receive() -> MutableMapping[str, Any]:
         return {"type": "http.disconnect"}
