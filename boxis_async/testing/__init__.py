@@ -7,7 +7,7 @@ client's reading of the page is therefore not repeated here, where it would hide
 import inspect
 
 from .answers import EmptyForm, ResultAs
-from .date_filter import FilterMode
+from .date_filter import DATE_RULES, DateRule, FilterBy, FilterMode
 from .faults import FAULT_KINDS, Fault, FaultKind
 from .generator import generate_calls
 from .inprocess import InProcessTransport, client_for
@@ -18,10 +18,13 @@ from .rows import Row
 from .served_provider import ServedProvider
 
 __all__ = [
+    "DATE_RULES",
     "FAULT_KINDS",
+    "DateRule",
     "EmptyForm",
     "Fault",
     "FaultKind",
+    "FilterBy",
     "FilterMode",
     "InProcessTransport",
     "LoopbackServer",

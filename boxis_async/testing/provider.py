@@ -9,10 +9,10 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import anyio
-from attrs import define, evolve, field
+from attrs import define, evolve, field, validators
 
 from .answers import EmptyForm, ResultAs, params_entry, write_json, write_xml
 from .asgi import (
@@ -23,7 +23,7 @@ from .asgi import (
     send_response,
     wait_for_disconnect,
 )
-from .date_filter import FilterMode
+from .date_filter import DateRule, FilterMode, date_rule
 from .faults import Fault, FaultPlan, fault_plan, no_faults
 from .inprocess import HTTPClient, client_for
 from .received import Received
@@ -32,6 +32,8 @@ from .validation import InvalidRequestError, check_envelope, check_get_cdr, pars
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from attrs import Attribute
 
     from .asgi import Receive, Scope, Send
     from .rows import Row
@@ -52,6 +54,24 @@ def _row_stores(tenants: Mapping[str, Iterable[Row]]) -> dict[str, RowStore]:
     return {tenant: _row_store(rows) for tenant, rows in tenants.items()}
 
 
+def _check_filter_mode(
+    _provider: Provider, _: Attribute[FilterMode | DateRule], mode: FilterMode | DateRule
+) -> None:
+    date_rule(mode)
+
+
+def _check_where(where: Mapping[str, str | None]) -> None:
+    if not where:
+        raise TypeError("name at least one field by which to find the rows, such as uniqueid=...")
+
+
+def _found(number: int, where: Mapping[str, str | None]) -> int:
+    # Most often a mistake in the test, which would otherwise pass without having changed anything.
+    if not number:
+        raise LookupError(f"no row has {', '.join(f'{name}={where[name]!r}' for name in where)}")
+    return number
+
+
 @define(eq=False, repr=False)
 class Provider:
     """Answer `getCDR` as the provider's page describes it, from rows in memory.
@@ -66,7 +86,8 @@ class Provider:
         tenant: The default tenant.
         tenants: Further tenants, each with its rows.
         timezone: The zone of the rows' wall clock. The provider itself only compares text.
-        filter_mode: What `datefrom` and `dateto` are compared with.
+        filter_mode: What `datefrom` and `dateto` are compared with, by name or as a `DateRule`.
+        ignore_dates: Whether every answer has all rows, whatever the dates.
         latency: Seconds before each answer, or a callable that returns them.
         gate: An asynchronous callable, awaited with the request before each answer. A test can hold
             a request with it. Over `LoopbackServer` it runs in the server's thread.
@@ -76,7 +97,8 @@ class Provider:
             `authcode`, and returns the answer's `params`.
         clock_skew: By how many seconds the provider's clock is ahead.
         clock_tolerance: By how many seconds a request's `timestamp` may differ from that clock.
-        row_limit: After how many rows an answer is silently cut; None: never.
+        row_limit: To how many rows an answer is silently cut; None: it is never cut.
+        row_limit_keeps: Whether an answer that is cut keeps its `"first"` or its `"last"` rows.
         empty: How an answer without calls looks.
         result_as: Whether `result` is text or a number.
         bom: Whether a byte order mark precedes the body.
@@ -99,7 +121,10 @@ class Provider:
         factory=dict[str, RowStore], converter=_row_stores, alias="tenants", kw_only=True
     )
     timezone: str = field(default="Europe/Zurich", kw_only=True)
-    filter_mode: FilterMode = field(default="start", kw_only=True)
+    filter_mode: FilterMode | DateRule = field(
+        default="start", kw_only=True, validator=_check_filter_mode
+    )
+    ignore_dates: bool = field(default=False, kw_only=True)
     latency: float | Callable[[], float] = field(default=0.0, kw_only=True)
     gate: Gate | None = field(default=None, kw_only=True)
     _faults: FaultPlan = field(default=no_faults, converter=fault_plan, kw_only=True)
@@ -109,6 +134,9 @@ class Provider:
     clock_skew: float = field(default=0.0, kw_only=True)
     clock_tolerance: float = field(default=300.0, kw_only=True)
     row_limit: int | None = field(default=None, kw_only=True)
+    row_limit_keeps: Literal["first", "last"] = field(
+        default="first", kw_only=True, validator=validators.in_(("first", "last"))
+    )
     empty: EmptyForm = field(default="cdr_list", kw_only=True)
     result_as: ResultAs = field(default="text", kw_only=True)
     bom: bool = field(default=False, kw_only=True)
@@ -149,6 +177,44 @@ class Provider:
         else:
             self._others.setdefault(tenant, RowStore()).add(rows)
 
+    def change(self, changes: Row, *, tenant: str | None = None, **where: str | None) -> int:
+        """Replace fields of rows, as if the provider had corrected its records.
+
+        `provider.change({"cc_cost": "0.12000"}, uniqueid="1", sequence="2")` sets a cost. The rows
+        keep their places. An answer that is already selected keeps the old values.
+
+        Args:
+            changes: The fields to replace, with their new values.
+            tenant: Whose records they are; None: the default tenant's.
+            **where: The values by which to find the rows, under the page's names.
+
+        Returns:
+            How many rows have changed.
+
+        Raises:
+            LookupError: No row has these values, or there is no such tenant.
+            TypeError: No field is named, or a new value is a number.
+        """
+        _check_where(where)
+        return _found(self._store(tenant).change(where, changes), where)
+
+    def remove(self, *, tenant: str | None = None, **where: str | None) -> int:
+        """Remove rows, as if the provider had deleted its records.
+
+        Args:
+            tenant: Whose records they are; None: the default tenant's.
+            **where: The values by which to find the rows, under the page's names.
+
+        Returns:
+            How many rows were removed.
+
+        Raises:
+            LookupError: No row has these values, or there is no such tenant.
+            TypeError: No field is named.
+        """
+        _check_where(where)
+        return _found(self._store(tenant).remove(where), where)
+
     def select(
         self, datefrom: str | None = None, dateto: str | None = None, tenant: str | None = None
     ) -> list[Row]:
@@ -166,13 +232,38 @@ class Provider:
             KeyError: There is no such tenant.
             ValueError: Only one of the two dates is given.
         """
+        rows = self.undivided(datefrom, dateto, tenant)
+        if self.row_limit is None or len(rows) <= self.row_limit:
+            return rows
+        if self.row_limit_keeps == "first":
+            return rows[: self.row_limit]
+        return rows[len(rows) - self.row_limit :]
+
+    def undivided(
+        self, datefrom: str | None = None, dateto: str | None = None, tenant: str | None = None
+    ) -> list[Row]:
+        """Return the rows that one undivided request would give without `row_limit`.
+
+        A client that asks for the range in windows must find exactly these.
+
+        Args:
+            datefrom: The first date, `yyyy-mm-dd hh:mm:ss`. Without both dates, every row.
+            dateto: The second date, `yyyy-mm-dd hh:mm:ss`.
+            tenant: Whose calls; None: the default tenant's.
+
+        Returns:
+            The rows in the provider's own order.
+
+        Raises:
+            KeyError: There is no such tenant.
+            ValueError: Only one of the two dates is given.
+        """
         if bool(datefrom) != bool(dateto):
             raise ValueError("datefrom and dateto come together or not at all")
         store = self._store(tenant)
-        rows = (
-            store.select(self.filter_mode, datefrom, dateto) if datefrom and dateto else list(store)
-        )
-        return rows[: self.row_limit]
+        if datefrom and dateto and not self.ignore_dates:
+            return store.select(date_rule(self.filter_mode), datefrom, dateto)
+        return list(store)
 
     def reset(self) -> None:
         """Clear `requests` and `refusals`, and measure `peak_in_flight` anew."""
