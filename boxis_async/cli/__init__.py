@@ -1,1 +1,18 @@
-"""The command line: `boxis`, and `python -m boxis_async`."""
+"""The command line: `boxis`, and `python -m boxis_async`.
+
+A module imports only from the layers below its own, for types too:
+
+    entry                                  where the process starts
+    main                                   the group of the commands
+    export stats plan check                one command each
+      serve demo completion
+    export_to_file export_to_output        the two ways to write an export
+    options export_options                 the options that commands share, and those of an export
+    settings                               option, else environment, else profile, else default
+    profiles stand_in                      the profile file; the stand-in's account
+    errors                                 how a command ends when something is wrong
+    messages tables progress exit_codes    what a command shows
+    signals logs program dates secret      what needs nothing else of the command line
+      call_stats zone_check
+      option_groups
+"""

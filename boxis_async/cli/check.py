@@ -1,4 +1,4 @@
-"""`boxis check`: step by step whether all is well, and what to do where it is not."""
+"""`boxis check`: check each step from the profile to the time zone, and say what to do."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import stat
 import sys
 import time
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Unpack
 
 import attrs
 import click
@@ -24,186 +24,211 @@ from boxis_async import (
     WindowError,
 )
 
-from .options import Screen, connected, connection_options
-from .outcome import DONE, UNUSABLE, USAGE, Failure, code_of, cure_of
-from .profile import profile_path
-from .run import run
-from .tell import flowing
-from .zone import observe
+from .errors import CredentialsError, ProfileError, advice_for
+from .exit_codes import ExitCode, exit_code_of
+from .messages import wrap
+from .option_groups import GroupedCommand
+from .options import connection_options, verbose_option
+from .profiles import DEFAULT_PROFILE, profile_path
+from .settings import ConnectionValues, read_settings
+from .signals import run_until_signal
+from .zone_check import check_zone
 
 if TYPE_CHECKING:
     from boxis_async import CDR, BoxisClient
 
-    from .connection import Connection
+    from .settings import Settings
 
 __all__ = ["check"]
 
 _LATELY: Final = timedelta(hours=12)
-_APART: Final = 60
+# The provider refuses what was signed much earlier or later; a minute is still safe.
+_CLOCK_SECONDS: Final = 60
 _TIMEOUT: Final = 10.0
 
 
 @attrs.define
-class _Steps:
-    """What was found, told as it is found; the first thing wrong decides the exit code."""
+class _Report:
+    """Prints each step as it is checked; the first problem decides the exit code."""
 
-    code: int = DONE
+    exit_code: int = ExitCode.DONE
 
-    def well(self, name: str, text: str) -> None:
-        """Tell that a step is as it should be."""
-        _say(_glyph("✓", "ok"), name, text)
+    def ok(self, step: str, text: str) -> None:
+        """Print that a step is in order."""
+        _print_step(_symbol("✓", "ok"), step, text)
 
-    def unknown(self, name: str, text: str) -> None:
-        """Tell that a step can be judged neither way."""
-        _say(_glyph("·", "??"), name, text)
+    def unknown(self, step: str, text: str) -> None:
+        """Print that a step cannot be judged."""
+        _print_step(_symbol("·", "??"), step, text)
 
-    def wrong(self, name: str, text: str, *, code: int, cure: str | None) -> None:
-        """Tell what is wrong, and what to do."""
-        _say(_glyph("✗", "!!"), name, text)
-        if cure:
-            arrow = f"  {_glyph('→', '->')} "
-            click.echo(flowing(f"{arrow}{cure}", onto=sys.stdout, indent=len(arrow)))
-        self.code = self.code or code
+    def problem(self, step: str, text: str, *, exit_code: int, advice: str | None) -> None:
+        """Print what is wrong, and what to do."""
+        _print_step(_symbol("✗", "!!"), step, text)
+        if advice:
+            arrow = f"  {_symbol('→', '->')} "
+            click.echo(wrap(f"{arrow}{advice}", stream=sys.stdout, indent=len(arrow)))
+        self.exit_code = self.exit_code or exit_code
 
 
-@click.command(cls=Screen, short_help="Check configuration, server, credentials, clock and zone.")
-@connection_options(shown=True)
+class CheckCommand(GroupedCommand):
+    """Reports a profile that cannot be used as a step, where other commands fail."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the options, and with them the profile."""
+        report = _Report()
+        try:
+            return super().parse_args(ctx, args)
+        except CredentialsError as error:
+            report.problem("profile", error.message, exit_code=error.code, advice=error.advice)
+        except ProfileError as error:
+            report.problem("profile", error.message, exit_code=error.exit_code, advice=None)
+        raise click.exceptions.Exit(report.exit_code)
+
+
+@click.command(cls=CheckCommand, short_help="Check settings, server, credentials, clock and zone.")
+@connection_options
+@verbose_option
 @click.pass_context
-def check(ctx: click.Context) -> None:
-    """Check that all is well: configuration, server, credentials, clock, time zone.
+def check(ctx: click.Context, *, verbose: bool, **connection: Unpack[ConnectionValues]) -> None:
+    """Check the settings, the server, the credentials, the clock and the time zone.
 
-    It asks the provider once, for the last 12 hours. An option goes before the environment
-    (BOXIS_USERNAME, BOXIS_API_KEY, BOXIS_TENANT, BOXIS_BASE_URL, BOXIS_PROFILE), and that
-    before the profile file: profiles.toml, with a table such as [default] of username, api_key,
-    tenant, base_url, timezone, concurrency. boxis check names its place.
+    The command sends one request, for the last 12 hours. It shows each setting and where it comes
+    from: an option counts before an environment variable, and that before the profile file, a
+    TOML file with a table for each profile. Its keys are username, api_key, tenant, base_url,
+    timezone and concurrency.
 
     \b
     Example: boxis check --profile office -v
-    """  # noqa: D301 - the sign keeps click from wrapping
-    steps = _Steps()
-    path = profile_path()
-    try:
-        connection = connected(ctx)
-    except Failure as error:
-        steps.wrong("profile", error.message, code=error.code, cure=error.cure)
-        ctx.exit(steps.code)
-    except click.ClickException as error:
-        steps.wrong("profile", error.message, code=error.exit_code, cure=None)
-        ctx.exit(steps.code)
-    if path.exists():
-        mode = stat.S_IMODE(path.stat().st_mode)
-        steps.well("profile", f"{connection.origins['profile']}, in {path} (mode {mode:04o})")
-    else:
-        steps.well("profile", f"none; it would be {path}")
-    client = _client(steps, connection)
+    """  # noqa: D301 - \b keeps click from wrapping
+    del verbose  # its own callback has turned the log on
+    report = _Report()
+    settings = read_settings(ctx, connection)
+    _report_profile(report, settings)
+    client = _make_client(report, settings)
     if client is not None:
-        run(_ask(steps, client, connection))
-    ctx.exit(steps.code)
+        run_until_signal(_send_request(report, client, settings))
+    ctx.exit(report.exit_code)
 
 
-def _client(steps: _Steps, connection: Connection) -> BoxisClient | None:
-    """Tell the configuration, and make the client; None where it cannot be made."""
-    for name, value in (
-        ("username", connection.username),
-        ("API key", "set" if connection.api_key else None),
-        ("tenant", connection.tenant),
-        ("base URL", connection.base_url or "https://api.boxis.net/"),
-        ("time zone", connection.timezone),
+def _report_profile(report: _Report, settings: Settings) -> None:
+    path = profile_path()
+    if path.exists():
+        name = settings.profile or DEFAULT_PROFILE
+        mode = stat.S_IMODE(path.stat().st_mode)
+        report.ok("profile", f"{name}, in {path} (mode {mode:04o})")
+    else:
+        report.ok("profile", f"none; it would be {path}")
+
+
+def _make_client(report: _Report, settings: Settings) -> BoxisClient | None:
+    """Report each setting, and make the client; None where it cannot be made."""
+    for step, field, value in (
+        ("username", "username", settings.username),
+        ("API key", "api_key", "set" if settings.api_key else None),
+        ("tenant", "tenant", settings.tenant),
+        ("base URL", "base_url", settings.base_url or "https://api.boxis.net/"),
+        ("time zone", "timezone", settings.timezone),
     ):
-        origin = connection.origins.get(name) or "default"
         if value:
-            steps.well(name, f"{value} ({origin})")
-        elif name == "tenant":
-            steps.wrong(name, "none", code=USAGE, cure="set BOXIS_TENANT, or give --tenant")
+            report.ok(step, f"{value} ({settings.sources[field]})")
+        elif field == "tenant":
+            advice = "set BOXIS_TENANT, or give --tenant"
+            report.problem(step, "none", exit_code=ExitCode.USAGE, advice=advice)
     try:
-        client = connection.client(
+        client = settings.client(
             retry=RetryPolicy(attempts=1, timeout=2 * _TIMEOUT), timeout=_TIMEOUT
         )
-    except Failure as error:
-        steps.wrong("credentials", error.message, code=error.code, cure=error.cure)
+    except CredentialsError as error:
+        report.problem("credentials", error.message, exit_code=error.code, advice=error.advice)
     except BoxisError as error:
-        steps.wrong("client", str(error), code=code_of(error), cure=cure_of(error))
+        report.problem(
+            "client", str(error), exit_code=exit_code_of(error), advice=advice_for(error)
+        )
     else:
-        return client if connection.tenant else None
+        return client if settings.tenant else None
     return None
 
 
-async def _ask(steps: _Steps, client: BoxisClient, connection: Connection) -> None:
+async def _send_request(report: _Report, client: BoxisClient, settings: Settings) -> None:
     """Ask for the last hours, and judge the answer."""
-    now = datetime.now(UTC).replace(microsecond=0)  # so that it is one window
+    now = datetime.now(UTC).replace(microsecond=0)  # so that the range is exactly one window
     async with client:
-        began = time.perf_counter()
+        started = time.perf_counter()
         try:
             calls = client.cdrs(now - _LATELY, now, window=_LATELY, unique_by="leg")
             cdrs = await calls.to_list()
         except WindowError as error:
-            took = time.perf_counter() - began
-            _judge(steps, error, error.cause or error, took)
+            seconds = time.perf_counter() - started
+            _report_failure(report, error, error.cause or error, seconds)
             if not isinstance(error.cause, ClockError):
-                _judge_clock(steps, client.clock_offset)
+                _report_clock(report, client.clock_offset)
             return
-        took = time.perf_counter() - began
-    steps.well("server", f"answers, in {1000 * took:,.0f} ms")
-    steps.well("credentials", f"accepted; {len(cdrs):,} records in the last 12 hours")
-    _judge_clock(steps, client.clock_offset)
-    _judge_zone(steps, cdrs, connection)
+        seconds = time.perf_counter() - started
+    report.ok("server", f"answers, in {1000 * seconds:,.0f} ms")
+    report.ok("credentials", f"accepted; {len(cdrs):,} records in the last 12 hours")
+    _report_clock(report, client.clock_offset)
+    _report_zone(report, cdrs, settings)
 
 
-def _judge(steps: _Steps, error: WindowError, cause: Exception, took: float) -> None:
-    """Tell at which step the request failed."""
-    text = str(cause)
+def _report_failure(report: _Report, error: WindowError, cause: Exception, seconds: float) -> None:
+    """Report at which step the request failed."""
+    text, exit_code, advice = str(cause), exit_code_of(error), advice_for(error)
     if isinstance(cause, (NoAnswerError, StatusError)):
-        cure = "check the network and the base URL, or try again later"
-        steps.wrong("server", text, code=code_of(error), cure=cure)
+        advice = "check the network and the base URL, or try again later"
+        report.problem("server", text, exit_code=exit_code, advice=advice)
         return
-    steps.well("server", f"answers, in {1000 * took:,.0f} ms")
+    report.ok("server", f"answers, in {1000 * seconds:,.0f} ms")
+    step = "request"
     if isinstance(cause, BadAnswerError):
-        steps.wrong("answer", text, code=code_of(error), cure=cure_of(error))
+        step = "answer"
     elif isinstance(cause, ClockError):
-        steps.wrong("clock", text, code=code_of(error), cure=cure_of(error))
+        step = "clock"
     elif isinstance(cause, AuthenticationError):
-        cure = "the username, or the key, is not what the provider has: correct it"
-        steps.wrong("credentials", text, code=code_of(error), cure=cure)
+        step = "credentials"
+        advice = "the provider does not know this username with this key: correct them"
     elif isinstance(cause, RefusedError):
-        cure = "the text is the provider's own; a wrong username, key or tenant may be meant"
-        steps.wrong("credentials", text, code=code_of(error), cure=cure)
-    else:
-        steps.wrong("request", text, code=code_of(error), cure=cure_of(error))
+        step = "credentials"
+        advice = "the text is the provider's; the username, key or tenant may be wrong"
+    report.problem(step, text, exit_code=exit_code, advice=advice)
 
 
-def _judge_clock(steps: _Steps, offset: float | None) -> None:
+def _report_clock(report: _Report, offset: float | None) -> None:
     if offset is None:
         return
-    if abs(offset) <= _APART:
-        steps.well("clock", f"within {max(1, math.ceil(abs(offset)))} s of the provider's")
+    if abs(offset) <= _CLOCK_SECONDS:
+        report.ok("clock", f"within {max(1, math.ceil(abs(offset)))} s of the provider's")
         return
-    way = "ahead of" if offset > 0 else "behind"
-    text = f"the provider's is {abs(offset):,.0f} s {way} this computer's"
-    steps.wrong("clock", text, code=UNUSABLE, cure="set this computer's clock")
+    relation = "ahead of" if offset > 0 else "behind"
+    report.problem(
+        "clock",
+        f"the provider's is {abs(offset):,.0f} s {relation} this computer's",
+        exit_code=ExitCode.UNUSABLE_ANSWER,
+        advice="set this computer's clock",
+    )
 
 
-def _judge_zone(steps: _Steps, cdrs: list[CDR], connection: Connection) -> None:
-    finding = observe(cdrs, connection.zone)
-    if finding is None:
-        why = "none of the records tells its moment" if cdrs else "no calls"
-        steps.unknown("time zone", f"cannot tell: {why} in the last 12 hours")
-    elif finding.fits:
-        steps.well("time zone", f"{connection.timezone} fits {finding.records:,} records")
+def _report_zone(report: _Report, cdrs: list[CDR], settings: Settings) -> None:
+    found = check_zone(cdrs, settings.zone)
+    if found is None:
+        reason = "none of the records has an epoch" if cdrs else "no calls"
+        report.unknown("time zone", f"cannot be checked: {reason} in the last 12 hours")
+    elif found.fits:
+        report.ok("time zone", f"{settings.timezone} fits {found.records:,} records")
     else:
-        steps.wrong(
+        report.problem(
             "time zone",
-            f"the records look like UTC{finding.offset}, but {connection.timezone} "
-            f"is UTC{finding.expected}",
-            code=USAGE,
-            cure="give the provider's zone: --timezone, or timezone in the profile",
+            f"the records look like UTC{found.offset}, but {settings.timezone} "
+            f"is UTC{found.expected}",
+            exit_code=ExitCode.USAGE,
+            advice="give the provider's zone: --timezone, or timezone in the profile",
         )
 
 
-def _say(sign: str, name: str, text: str) -> None:
-    begin = f"{sign} {name:<11} "
-    click.echo(flowing(f"{begin}{text}", onto=sys.stdout, indent=len(begin)))
+def _print_step(symbol: str, step: str, text: str) -> None:
+    start = f"{symbol} {step:<11} "
+    click.echo(wrap(f"{start}{text}", stream=sys.stdout, indent=len(start)))
 
 
-def _glyph(sign: str, plain: str) -> str:
-    """Give the sign, or letters where standard output cannot carry it."""
-    return sign if (sys.stdout.encoding or "").lower().startswith("utf") else plain
+def _symbol(symbol: str, letters: str) -> str:
+    """Return the symbol, or letters where standard output cannot carry it."""
+    return symbol if (sys.stdout.encoding or "").lower().startswith("utf") else letters

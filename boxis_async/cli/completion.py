@@ -1,22 +1,20 @@
-"""`boxis completion`: the script that lets a shell complete the commands and options."""
+"""`boxis completion`: print the script with which a shell completes commands and options."""
 
 from __future__ import annotations
 
 import click
 from click.shell_completion import get_completion_class
 
-from .options import Screen
-
 __all__ = ["completion"]
 
 
-@click.command(cls=Screen, short_help="Print the completion script of a shell.")
+@click.command(short_help="Print the completion script of a shell.")
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 @click.pass_context
 def completion(ctx: click.Context, shell: str) -> None:
-    """Print the script that lets a shell complete `boxis`, its options and values.
+    """Print a script with which a shell completes boxis, its options and values.
 
-    Put one line into the file that your shell starts with, then open a new shell:
+    Add one line to the file that your shell reads when it starts, then open a new shell:
 
     \b
     bash, ~/.bashrc:                   eval "$(boxis completion bash)"
@@ -24,8 +22,8 @@ def completion(ctx: click.Context, shell: str) -> None:
     fish, ~/.config/fish/config.fish:  boxis completion fish | source
 
     \b
-    It completes the installed command boxis, and in bash needs 4.4 or later.
-    """  # noqa: D301 - the sign keeps click from wrapping
+    It completes the installed command boxis. Bash must be 4.4 or later.
+    """  # noqa: D301 - \b keeps click from wrapping
     kind = get_completion_class(shell)
     if kind is None:
         raise click.UsageError(f"click knows no completion for {shell}")

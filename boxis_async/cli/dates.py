@@ -1,6 +1,6 @@
-"""Dates as people write them, read by one rule: a word or a date is the moment it begins.
+"""Read dates as people write them. One rule: a word or a date is the moment at which it begins.
 
-Nothing here looks at a clock: what "now" is comes as an argument, aware, in the provider's zone.
+Nothing here looks at a clock: the present is an argument, aware, in the provider's zone.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ __all__ = [
     "FORMS",
     "LENGTH_FORMS",
     "MONTH_FORMS",
-    "Span",
+    "DateRange",
     "parse_length",
     "parse_moment",
     "parse_month",
-    "span_of",
+    "parse_range",
     "write_length",
     "write_moment",
 ]
 
 FORMS: Final = (
     "2026-10-01, 2026-10-01 08:00[:00][+02:00], 01.10.2026 [08:00], 2026-10, 2026, now, "
-    "today, yesterday, tomorrow, this|last week|month|year, or so long ago: 30m, 12h, 7d, 2w"
+    "today, yesterday, tomorrow, this|last week|month|year, or how long ago: 30m, 12h, 7d, 2w"
 )
 MONTH_FORMS: Final = '2026-10, 10.2026, "this month" or "last month"'
 LENGTH_FORMS: Final = "90s, 30m, 6h, 1d or 1w"
@@ -49,7 +49,7 @@ _MOMENT = re.compile(
 )
 _DAY = timedelta(days=1)
 _DAYS = {"yesterday": -1, "today": 0, "tomorrow": 1}
-_BEGINNINGS: Final[dict[str, Callable[[datetime], datetime]]] = {
+_PERIOD_STARTS: Final[dict[str, Callable[[datetime], datetime]]] = {
     "week": lambda day: day - day.weekday() * _DAY,
     "month": lambda day: day.replace(day=1),
     "year": lambda day: day.replace(month=1, day=1),
@@ -57,47 +57,47 @@ _BEGINNINGS: Final[dict[str, Callable[[datetime], datetime]]] = {
 
 
 @attrs.frozen
-class Span:
-    """What a command line asks for: two moments, and whether a month of its own is meant.
+class DateRange:
+    """The range that a command line gives.
 
-    The moments are wall times of the provider's, or aware where an offset was given or the
-    end is now.
+    Its moments are readings of the provider's clock, without a zone; or aware, where an offset was
+    given, or where the end is now.
     """
 
     datefrom: datetime
     dateto: datetime
     is_month: bool = False
+    """Whether it was given as a month, so that only the calls that start in it are meant."""
 
 
-def span_of(
+def parse_range(
     datefrom: str | None, dateto: str | None, month: str | None, *, now: datetime
-) -> Span | None:
+) -> DateRange | None:
     """Read the range options; None when there are none.
 
     Raises:
-        ValueError: One cannot be read, they contradict each other, or they stand the wrong
-            way round.
+        ValueError: One cannot be read, they contradict each other, or the end comes first.
     """
     if month is not None:
         if datefrom is not None or dateto is not None:
-            raise ValueError("--month stands alone: leave out --from and --to")
-        return Span(*parse_month(month, now=now), is_month=True)
+            raise ValueError("--month is a whole range: leave out --from and --to")
+        return DateRange(*parse_month(month, now=now), is_month=True)
     if datefrom is None:
         if dateto is None:
             return None
-        raise ValueError("--to without --from: say where to begin")
-    # Aware, so that in the autumn's repeated hour "now" is the moment that it is.
+        raise ValueError("--to needs --from: give the start too")
+    # Aware, as "now" in the autumn's repeated hour could be two moments otherwise.
     end = now.replace(microsecond=0) if dateto is None else parse_moment(dateto, now=now)
-    span = Span(parse_moment(datefrom, now=now), end)
-    first, last = (write_moment(moment, now.tzinfo) for moment in (span.datefrom, span.dateto))
-    if _is_after(span.datefrom, span.dateto, now.tzinfo):
-        told = "now, as --to is left out" if dateto is None else f"--to ({last})"
-        raise ValueError(f"--from ({first}) lies after {told}: give the earlier one first")
-    return span
+    found = DateRange(parse_moment(datefrom, now=now), end)
+    first, last = (write_moment(moment, now.tzinfo) for moment in (found.datefrom, found.dateto))
+    if _is_after(found.datefrom, found.dateto, now.tzinfo):
+        end_text = "now, as --to is left out" if dateto is None else f"--to ({last})"
+        raise ValueError(f"--from ({first}) is after {end_text}: give the earlier one first")
+    return found
 
 
 def parse_moment(text: str, *, now: datetime) -> datetime:
-    """Read one date: a wall time, or aware where it has an offset or is now.
+    """Read one date: a reading of the provider's clock, or aware where it has an offset or is now.
 
     Args:
         text: In one of `FORMS`; upper and lower case are the same.
@@ -108,29 +108,29 @@ def parse_moment(text: str, *, now: datetime) -> datetime:
     """
     words = " ".join(text.lower().split())
     try:
-        moment = _word(words, now)
-        moment = _written(words) if moment is None else moment
+        moment = _parse_relative(words, now)
+        moment = _parse_absolute(words) if moment is None else moment
     except (ValueError, OverflowError) as error:
         raise ValueError(f"there is no such date as {text!r}: {error}") from error
     if moment is None:
-        raise ValueError(f"{text!r} is no date; write {FORMS}")
+        raise ValueError(f"{text!r} is not a date; write {FORMS}")
     return moment
 
 
 def parse_month(text: str, *, now: datetime) -> tuple[datetime, datetime]:
-    """Read a month, and give its first moment and the next month's.
+    """Read a month; return its first moment, and that of the next month.
 
     Raises:
         ValueError: It is none of `MONTH_FORMS`.
     """
     words = " ".join(text.lower().split())
     try:
-        first = _month(words, now)
-        after = None if first is None else _month_after(first)
+        first = _parse_month(words, now)
+        after = None if first is None else _next_month(first)
     except (ValueError, OverflowError) as error:
         raise ValueError(f"there is no such month as {text!r}: {error}") from error
     if first is None or after is None:
-        raise ValueError(f"{text!r} is no month; write {MONTH_FORMS}")
+        raise ValueError(f"{text!r} is not a month; write {MONTH_FORMS}")
     return first, after
 
 
@@ -146,12 +146,12 @@ def parse_length(text: str) -> timedelta:
     except OverflowError:
         length = None
     if not length:
-        raise ValueError(f"{text!r} is no length of time; write {LENGTH_FORMS}")
+        raise ValueError(f"{text!r} is not a length of time; write {LENGTH_FORMS}")
     return length
 
 
 def write_length(length: timedelta) -> str:
-    """Write a length of whole seconds as `parse_length` reads it, in the largest unit that does."""
+    """Write a length of whole seconds as `parse_length` reads it, in the largest unit that fits."""
     for unit, name in reversed(_UNITS.items()):
         count, rest = divmod(length, timedelta(**{name: 1}))
         if count and not rest:
@@ -160,14 +160,14 @@ def write_length(length: timedelta) -> str:
 
 
 def write_moment(moment: date, zone: tzinfo | None) -> str:
-    """Write a moment as its wall time in a zone, `yyyy-mm-dd hh:mm:ss`."""
+    """Write a moment as the clock of a zone shows it, `yyyy-mm-dd hh:mm:ss`."""
     if not isinstance(moment, datetime):
         moment = datetime.combine(moment, time())
-    return _wall(moment, zone).isoformat(" ", "seconds")
+    return _wall_clock(moment, zone).isoformat(" ", "seconds")
 
 
-def _word(words: str, now: datetime) -> datetime | None:
-    """Read what is counted from now; None for anything else."""
+def _parse_relative(words: str, now: datetime) -> datetime | None:
+    """Read a word or a length that counts from now; None for anything else."""
     if words == "now":
         return now.replace(microsecond=0)
     wall = now.replace(tzinfo=None, microsecond=0, fold=0)
@@ -177,61 +177,61 @@ def _word(words: str, now: datetime) -> datetime | None:
     if words in _DAYS:
         return today + _DAYS[words] * _DAY
     which, _, period = words.partition(" ")
-    begin = _BEGINNINGS.get(period)
-    if begin is None or which not in ("this", "last"):
+    start_of = _PERIOD_STARTS.get(period)
+    if start_of is None or which not in ("this", "last"):
         return None
-    first = begin(today)
-    # The last one is that of the moment before this one.
-    return first if which == "this" else begin(first - _DAY)
+    first = start_of(today)
+    # The day before this week (month, year) is in the last one.
+    return first if which == "this" else start_of(first - _DAY)
 
 
-def _written(words: str) -> datetime | None:
-    """Read a date that is written in figures; None where it is not."""
+def _parse_absolute(words: str) -> datetime | None:
+    """Read a date in figures; None for anything else."""
     if found := _YEAR.fullmatch(words):
-        return _first_of(int(found[1]), 1)
+        return _first_day(int(found[1]), 1)
     if found := _MONTH.fullmatch(words):
-        return _first_of(int(found[1]), int(found[2]))
+        return _first_day(int(found[1]), int(found[2]))
     found = _MOMENT.fullmatch(words)
     if found is None:
         return None
     year, month, day = (found[name] or found[f"swiss_{name}"] for name in ("year", "month", "day"))
     clock = (found[name] or "0" for name in ("hour", "minute", "second"))
     numbers = (f"{int(number):02}" for number in (month, day, *clock))
-    # `fromisoformat` reads the offset too, and says what is wrong with a date.
+    # `fromisoformat` also reads the offset, and says what is wrong with a date.
     text = "{}-{}-{}T{}:{}:{}".format(year, *numbers) + (found["offset"] or "").upper()
     return datetime.fromisoformat(text)
 
 
-def _month(words: str, now: datetime) -> datetime | None:
+def _parse_month(words: str, now: datetime) -> datetime | None:
     if words in ("this month", "last month"):
-        return _word(words, now)
+        return _parse_relative(words, now)
     if found := _MONTH.fullmatch(words):
-        return _first_of(int(found[1]), int(found[2]))
+        return _first_day(int(found[1]), int(found[2]))
     if found := _SWISS_MONTH.fullmatch(words):
-        return _first_of(int(found[2]), int(found[1]))
+        return _first_day(int(found[2]), int(found[1]))
     return None
 
 
-def _first_of(year: int, month: int) -> datetime:
+def _first_day(year: int, month: int) -> datetime:
     return datetime(year, month, 1)  # noqa: DTZ001 - the provider's wall clock
 
 
-def _month_after(first: datetime) -> datetime:
+def _next_month(first: datetime) -> datetime:
     over, month = divmod(first.month, 12)
     return first.replace(year=first.year + over, month=month + 1)
 
 
 def _is_after(datefrom: datetime, dateto: datetime, zone: tzinfo | None) -> bool:
     if datefrom.tzinfo is not None and dateto.tzinfo is not None:
-        # In the autumn's repeated hour only the moments tell which is earlier.
+        # In the autumn's repeated hour only the moments show which is earlier.
         return datefrom.astimezone(UTC) > dateto.astimezone(UTC)
-    return _wall(datefrom, zone) > _wall(dateto, zone)
+    return _wall_clock(datefrom, zone) > _wall_clock(dateto, zone)
 
 
-def _wall(moment: datetime, zone: tzinfo | None) -> datetime:
+def _wall_clock(moment: datetime, zone: tzinfo | None) -> datetime:
     if moment.tzinfo is None:
         return moment
     try:
         return moment.astimezone(zone).replace(tzinfo=None)
     except OverflowError as error:
-        raise ValueError(f"{moment} lies too near to the end of time") from error
+        raise ValueError(f"{moment} is too near to the end of time") from error

@@ -1,4 +1,4 @@
-"""`boxis demo`: a stand-in provider on loopback, the real client, a quarter of made-up calls."""
+"""`boxis demo`: fetch a quarter of made-up calls from a stand-in, with the real client."""
 
 from __future__ import annotations
 
@@ -12,10 +12,9 @@ import click
 
 from boxis_async import CDR, BoxisClient
 
-from .options import Screen
-from .progress import Bar
-from .run import run
-from .serve import API_KEY, TENANT, USERNAME, need_server
+from .progress import ProgressBar
+from .signals import run_until_signal
+from .stand_in import API_KEY, TENANT, USERNAME, require_server
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -28,28 +27,28 @@ __all__ = ["demo"]
 _START: Final = date(2025, 10, 1)
 _END: Final = date(2026, 1, 1)
 _SHOWN: Final = 8
-_NUMBER: Final = 13
+_NUMBER_WIDTH: Final = 13
 
 
-@click.command(cls=Screen, short_help="Fetch made-up calls from a stand-in on this machine.")
+@click.command(short_help="Fetch made-up calls from a stand-in on this machine.")
 @click.option("--calls-per-day", type=click.IntRange(min=1), default=150, metavar="N",
-              show_default=True, help="calls to make up for each day")  # fmt: skip
+              show_default=True, help="Calls to make up for each day.")  # fmt: skip
 def demo(*, calls_per_day: int) -> None:
     """Fetch a quarter of made-up calls, without an account.
 
-    Starts a stand-in provider on 127.0.0.1, fetches the calls through the real client over real
-    HTTP, and shows the first of them, the totals, and what the client did.
+    The command starts a stand-in provider on 127.0.0.1 and fetches the calls over real HTTP. It
+    shows the first calls, the totals, and what the client did.
 
     \b
     Example: boxis demo --calls-per-day 500
-    """  # noqa: D301 - the sign keeps click from wrapping
-    need_server()
+    """  # noqa: D301 - \b keeps click from wrapping
+    require_server()
     # Here, so that the other commands start without them.
     from boxis_async.testing import LoopbackServer, Provider, generate_calls  # noqa: PLC0415
 
-    from .tables import screen  # noqa: PLC0415
+    from .tables import stdout_console  # noqa: PLC0415
 
-    console = screen()
+    console = stdout_console()
     rows = generate_calls(_START, _END, calls_per_day=calls_per_day)
     provider = Provider(rows, username=USERNAME, api_key=API_KEY, tenant=TENANT)
     with LoopbackServer(provider) as server:
@@ -57,7 +56,7 @@ def demo(*, calls_per_day: int) -> None:
             f"A stand-in provider serves {len(rows):,} made-up records at {server.url}",
             soft_wrap=True,
         )
-        run(_fetch(console, server.url))
+        run_until_signal(_fetch(console, server.url))
 
 
 async def _fetch(console: Console, url: str) -> None:
@@ -66,7 +65,7 @@ async def _fetch(console: Console, url: str) -> None:
     async with BoxisClient(USERNAME, API_KEY, tenant=TENANT, base_url=url) as client:
         calls = client.cdrs(_START, _END, unique_by="leg")
         console.print(f"Fetching {_START} to {_END} over real HTTP, 8 requests at a time")
-        with Bar(calls.plan()) as bar:
+        with ProgressBar(calls.plan()) as bar:
             async for batch in calls.batches():
                 cdrs += batch.cdrs
                 bar.update(calls.stats)
@@ -87,8 +86,8 @@ def _show_first(console: Console, cdrs: list[CDR]) -> None:
         table.add_row(
             f"  {cdr.start:%Y-%m-%d %H:%M:%S} ",
             cdr.direction or "-",
-            cdr.src[:_NUMBER],
-            cdr.dst[:_NUMBER],
+            cdr.src[:_NUMBER_WIDTH],
+            cdr.dst[:_NUMBER_WIDTH],
             f"{timedelta(seconds=cdr.billsec or 0)}",
             cdr.disposition or "-",
         )
@@ -99,13 +98,13 @@ def _show_totals(console: Console, cdrs: list[CDR]) -> None:
     legs = Counter(cdr.direction for cdr in cdrs)
     talk = sum(cdr.billsec or 0 for cdr in cdrs)
     cost = sum((cdr.cc_cost for cdr in cdrs if cdr.cc_cost is not None), Decimal(0))
-    ways = ", ".join(f"{number:,} {way or 'unmarked'}" for way, number in legs.most_common())
+    directions = ", ".join(f"{count:,} {name or 'unmarked'}" for name, count in legs.most_common())
     answered, missed = sum(cdr.answered for cdr in cdrs), sum(cdr.missed for cdr in cdrs)
     calls = len({cdr.linkedid for cdr in cdrs})
     _section(
         console,
         "Totals",
-        ("calls", f"{calls:,} in {len(cdrs):,} legs ({ways})"),
+        ("calls", f"{calls:,} in {len(cdrs):,} legs ({directions})"),
         ("answered", f"{answered:,} legs; {missed:,} inbound legs missed"),
         ("talk time", f"{talk // 3600:,} h {talk % 3600 // 60:02} min"),
         ("cost", f"{cost:,.2f}"),

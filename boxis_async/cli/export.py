@@ -1,27 +1,28 @@
-"""`boxis export`: the calls of a range into a file, whole or absent, or to standard output."""
+"""`boxis export`: write the calls of a range to a file, whole or absent, or to standard output."""
 
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Unpack
 
 import click
 
-from .job import Wanted
+from .export_options import ExportOptions
+from .export_to_file import export_to_file
+from .export_to_output import export_to_output
+from .option_groups import GroupedCommand, option
 from .options import (
     DATES,
-    Screen,
-    connected,
+    OUTPUT,
+    REQUESTS,
     connection_options,
-    given_of,
-    may_draw,
+    quiet_option,
     range_options,
     read_range,
-    trust_options,
-    window_option,
+    request_options,
+    verbose_option,
 )
-from .tofile import to_file
-from .tooutput import to_output
+from .settings import FROM_OPTION, ConnectionValues, read_settings
 
 if TYPE_CHECKING:
     from datetime import timedelta
@@ -30,35 +31,28 @@ if TYPE_CHECKING:
 
 __all__ = ["export"]
 
-_EXAMPLE = 'Example: boxis export --month "last month" --unique-by leg -o calls.csv'
-
 
 @click.command(
-    cls=Screen,
-    epilog=f"{DATES}\n{_EXAMPLE}",
-    short_help="Write calls to a CSV, JSON Lines or Parquet file.",
+    cls=GroupedCommand, epilog=DATES, short_help="Write calls to a CSV, JSON Lines or Parquet file."
 )
 @range_options
-@click.option(
-    "-o",
-    "--output",
-    metavar="FILE",
-    type=click.Path(),
-    help="where to; - is standard output, as in a pipe",
-)
-@click.option("--format", "form", metavar="FORMAT",
-              type=click.Choice(["csv", "jsonl", "parquet"]),
-              help="csv|jsonl|parquet; else by FILE's suffix")  # fmt: skip
-@click.option("--unique-by", metavar="KEY", type=click.Choice(["uniqueid", "leg"]),
-              help="uniqueid (default: each once) | leg: every leg")  # fmt: skip
-@window_option
-@trust_options
-@click.option("--formula-safe", is_flag=True, help="CSV: no cell is run as a formula")
-@click.option("--resume", is_flag=True, help="go on with what is unfinished beside FILE")
-@click.option("--overwrite", is_flag=True, help="replace FILE, or begin it anew")
-@click.option("--keep-going", is_flag=True, help="when a window fails, fetch the others first")
-@click.option("-q", "--quiet", is_flag=True, help="no progress, no summary")
-@connection_options()
+@request_options
+@option("-o", "--output", heading=OUTPUT, metavar="FILE", type=click.Path(),
+        help="Where to write; - is standard output.")  # fmt: skip
+@option("--format", "form", heading=OUTPUT, type=click.Choice(["csv", "jsonl", "parquet"]),
+        help="Else the suffix of FILE decides.")  # fmt: skip
+@option("--unique-by", heading=OUTPUT, type=click.Choice(["uniqueid", "leg"]),
+        help="One record for each uniqueid (the default), or every leg.")  # fmt: skip
+@option("--formula-safe", heading=OUTPUT, is_flag=True,
+        help="CSV: no spreadsheet runs a cell as a formula.")  # fmt: skip
+@option("--resume", heading=OUTPUT, is_flag=True,
+        help="Complete the unfinished export beside FILE.")  # fmt: skip
+@option("--overwrite", heading=OUTPUT, is_flag=True, help="Replace FILE, or start it again.")
+@option("--keep-going", heading=REQUESTS, is_flag=True,
+        help="When a window fails, fetch the others first.")  # fmt: skip
+@connection_options
+@quiet_option("progress and no summary")
+@verbose_option
 @click.pass_context
 def export(  # noqa: PLR0913 - each is one option
     ctx: click.Context,
@@ -77,26 +71,44 @@ def export(  # noqa: PLR0913 - each is one option
     overwrite: bool,
     keep_going: bool,
     quiet: bool,
+    verbose: bool,
+    **connection: Unpack[ConnectionValues],
 ) -> None:
-    """Write the calls of a range to FILE, which is whole in the end or absent."""
+    """Write the calls of a range to FILE.
+
+    FILE appears when it is complete, and not before. What an interrupted export has fetched is
+    kept beside FILE, and --resume completes it.
+
+    \b
+    Example: boxis export --month "last month" --unique-by leg -o calls.csv
+    """  # noqa: D301 - \b keeps click from wrapping
     if output is None and sys.stdout.isatty():
         raise click.UsageError("where to? give -o FILE, or -o - for this terminal")
-    connection = connected(ctx)
-    wanted = Wanted(
-        span=read_range(connection, datefrom, dateto, month),
-        tenant=given_of(ctx).tenant,
+    settings = read_settings(ctx, connection)
+    options = ExportOptions(
+        range=read_range(settings, datefrom, dateto, month),
+        tenant=settings.tenant if settings.sources["tenant"] == FROM_OPTION else None,
         format=form,
         formula_safe=formula_safe,
         unique_by=unique_by,
         clip=clip,
-        is_open_end=month is None and dateto is None,
+        has_open_end=month is None and dateto is None,
         window=window,
         row_limit=row_limit,
         keep_going=keep_going,
     )
+    draw_bar = not (quiet or verbose)  # the lines of --verbose would tear the bar
     if output is None or output == "-":
         if resume or overwrite:
             raise click.UsageError("--resume and --overwrite need a file: give -o FILE")
-        to_output(connection, wanted, quiet=quiet, draws=may_draw(ctx, quiet=quiet))
+        export_to_output(settings, options, quiet=quiet, draw_bar=draw_bar)
     else:
-        to_file(ctx, connection, wanted, output, resume=resume, overwrite=overwrite, quiet=quiet)
+        export_to_file(
+            settings,
+            options,
+            output,
+            resume=resume,
+            overwrite=overwrite,
+            quiet=quiet,
+            draw_bar=draw_bar,
+        )

@@ -1,4 +1,4 @@
-"""What the library logs: nothing on the screen, unless `--verbose` asks for it."""
+"""What the library logs: nothing on the screen, unless `--verbose` is given."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ import click
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-__all__ = ["hushed", "told"]
+__all__ = ["logs_on_stderr", "without_logs"]
 
-# What these warn of is told by the commands themselves, in their own words.
-_NAMES = ("boxis_async", "stamina")
+# The commands report in their own words what these loggers warn about.
+_LOGGERS = ("boxis_async", "stamina")
 
 
 @contextmanager
-def hushed() -> Generator[None]:
-    """Keep the library's warnings, and stamina's, off the screen."""
-    loggers = [logging.getLogger(name) for name in _NAMES]
+def without_logs() -> Generator[None]:
+    """Keep the warnings of the library, and of stamina, off the screen."""
+    loggers = [logging.getLogger(name) for name in _LOGGERS]
     before = [(logger, logger.propagate) for logger in loggers]
     handler = logging.NullHandler()
     for logger in loggers:
@@ -35,10 +35,10 @@ def hushed() -> Generator[None]:
 
 
 @contextmanager
-def told() -> Generator[None]:
+def logs_on_stderr() -> Generator[None]:
     """Write what the library logs to standard error, each request included."""
     logger = logging.getLogger("boxis_async")
-    handler, level = _Screen(), logger.level
+    handler, level = _StderrHandler(), logger.level
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
     logger.addHandler(handler)
     logger.setLevel(logging.DEBUG)
@@ -49,6 +49,8 @@ def told() -> Generator[None]:
         logger.removeHandler(handler)
 
 
-class _Screen(logging.Handler):
+class _StderrHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
+        # Not `StreamHandler(sys.stderr)`: click finds the standard error of this moment, also
+        # under a test runner.
         click.echo(self.format(record), err=True)

@@ -1,4 +1,4 @@
-"""The command `boxis`: the group of its commands, and how each of them ends."""
+"""The command `boxis`: the group of its commands, and the exit code with which each ends."""
 
 from __future__ import annotations
 
@@ -14,69 +14,74 @@ from boxis_async import BoxisError, __version__
 from .check import check
 from .completion import completion
 from .demo import demo
+from .errors import CommandError
+from .exit_codes import SUMMARY, ExitCode
 from .export import export
-from .logs import hushed
-from .outcome import CODES, DONE, ELSE, INTERRUPTED, Failure, code_of, failure_of
+from .logs import without_logs
+from .messages import wrap
 from .plan import plan
-from .run import StoppedError
 from .serve import serve
+from .signals import SignalError
 from .stats import stats
-from .tell import flowing
 
 __all__ = ["boxis"]
 
 
-class _Boxis(click.Group):
-    """Ends every command by an exit code, and by a few lines where something went wrong."""
+class BoxisGroup(click.Group):
+    """Turns what a command raises into an exit code, and into a few lines where it failed."""
 
     def main(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - as click has it
+        """Run a command; a reader that goes away, as of `--help | head`, is not a failure."""
         try:
             return super().main(*args, **kwargs)
-        except BrokenPipeError:  # by the text of `--help`, say
-            _leave_the_pipe()
-            sys.exit(DONE)
+        except BrokenPipeError:
+            _close_stdout()
+            sys.exit(ExitCode.DONE)
 
     def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 - as click has it
+        """Run a command, and end the process with its exit code."""
         try:
             return super().invoke(ctx)
         except BoxisError as error:
-            failure_of(error).show()
-            ctx.exit(code_of(error))
-        except Failure as failure:
-            failure.show()
-            ctx.exit(failure.code)
+            _fail(ctx, CommandError.from_library(error))
+        except CommandError as error:
+            _fail(ctx, error)
         except click.UsageError as error:
-            text = flowing(f"Error: {error.format_message()}").removeprefix("Error: ")
+            text = wrap(f"Error: {error.format_message()}").removeprefix("Error: ")
             raise click.UsageError(text, ctx=error.ctx) from None
-        except StoppedError as stopped:
-            ctx.exit(stopped.exit_code)
+        except SignalError as error:
+            ctx.exit(error.exit_code)
         except (KeyboardInterrupt, click.Abort):
-            ctx.exit(INTERRUPTED)
+            ctx.exit(ExitCode.INTERRUPTED)
         except BrokenPipeError:
-            _leave_the_pipe()
-            ctx.exit(DONE)
+            _close_stdout()
+            ctx.exit(ExitCode.DONE)
         except OSError as error:
-            where = f"{error.filename}: " if error.filename else ""
-            Failure(f"{where}{error.strerror or error}").show()
-            ctx.exit(ELSE)
+            place = f"{error.filename}: " if error.filename else ""
+            _fail(ctx, CommandError(f"{place}{error.strerror or error}"))
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Give the commands in the order in which one meets them."""
+        """List the commands in the order in which a user meets them, not by the alphabet."""
         del ctx
         return list(self.commands)
 
 
-def _leave_the_pipe() -> None:
-    """Whoever read the output has seen enough; nothing more is to be flushed to them."""
-    # Where standard output is no file, as under a test runner, there is nothing to leave.
+def _fail(ctx: click.Context, error: CommandError) -> None:
+    error.show()
+    ctx.exit(error.code)
+
+
+def _close_stdout() -> None:
+    """Point standard output at nothing, so that flushing it at the end does not fail again."""
+    # Under a test runner standard output is not a file, and nothing has to be done.
     with suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 @click.group(
-    cls=_Boxis,
+    cls=BoxisGroup,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80},
-    epilog=CODES,
+    epilog=SUMMARY,
 )
 @click.version_option(__version__, message="boxis_async %(version)s")
 @click.pass_context
@@ -84,11 +89,11 @@ def boxis(ctx: click.Context) -> None:
     """Call detail records of the Boxis telephony API.
 
     \b
-    See it work, without an account:  boxis demo
-    With one, see that all is well:   boxis check
+    Try it without an account:  boxis demo
+    Check your account:         boxis check
     Then:  boxis export --month 2026-10 --unique-by leg -o october.csv
-    """  # noqa: D301 - the sign keeps click from wrapping
-    ctx.with_resource(hushed())
+    """  # noqa: D301 - \b keeps click from wrapping
+    ctx.with_resource(without_logs())
 
 
 for _command in (export, stats, plan, check, serve, demo, completion):

@@ -1,47 +1,59 @@
-"""The options that several commands share."""
+"""The options that several commands share; the help of each command lists them."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from inspect import cleandoc
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
-from .connection import Connection, Given, connect
-from .dates import Span, parse_length, span_of
-from .logs import told
-from .profile import profile_names
+from .dates import DateRange, parse_length, parse_range
+from .logs import logs_on_stderr
+from .option_groups import GroupedOption, option
+from .profiles import load_profile, profile_names
 from .secret import Secret
+from .settings import DEFAULT_CONCURRENCY, DEFAULT_TIMEZONE, VARIABLES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from click.shell_completion import CompletionItem
 
+    from .settings import Settings
+
 __all__ = [
     "DATES",
-    "Screen",
-    "connected",
+    "OUTPUT",
+    "RANGE",
+    "REQUESTS",
     "connection_options",
-    "given_of",
-    "may_draw",
-    "need_range",
+    "quiet_option",
     "range_options",
     "read_range",
-    "trust_options",
+    "request_options",
+    "require_range",
+    "verbose_option",
     "window_option",
 ]
 
-Command = TypeVar("Command", bound="Callable[..., Any]")
+Function = TypeVar("Function", bound="Callable[..., Any]")
+
+RANGE: Final = "Range"
+OUTPUT: Final = "Output"
+REQUESTS: Final = "Requests"
+_CONNECTION: Final = "Connection"
 
 DATES: Final = """\b
-Connection: --profile, --username, --key, --tenant, ...: boxis check --help.
-DATE: 2026-10-01, "2026-10-01 08:00+02:00", 01.10.2026, 2026-10, now, today,
-yesterday, "last week", 7d (ago): when that begins, on the provider's clock."""
+A DATE is on the provider's clock, and means the moment at which it begins:
+  2026-10-01  01.10.2026  "2026-10-01 08:00"  2026-10  2026
+  now  today  yesterday  tomorrow  "this week"  "last month"  "last year"
+  30m  12h  7d  2w                  so long ago
+  "2026-10-01 08:00+02:00"          a moment with its offset from UTC"""
 
 
 def _length(ctx: click.Context, param: click.Parameter, value: str | None) -> timedelta | None:
+    """Read a length of time, such as `6h`."""
     del ctx, param
     try:
         return None if value is None else parse_length(value)
@@ -49,32 +61,28 @@ def _length(ctx: click.Context, param: click.Parameter, value: str | None) -> ti
         raise click.BadParameter(str(error)) from None
 
 
-class Screen(click.Command):
-    """A command whose help fits a screen: it does not list the option that shows it."""
-
-    def get_help_option(self, ctx: click.Context) -> click.Option | None:
-        """Give `--help`, left out of the list."""
-        option = super().get_help_option(ctx)
-        if option is not None:
-            option.hidden = True
-        return option
-
-    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the epilog right below the options, without the empty line."""
-        del ctx
-        if self.epilog:
-            with formatter.indentation():
-                formatter.write_text(cleandoc(self.epilog))
+def _secret(value: str | Secret) -> Secret:
+    """Hide a text; as this takes every text, no error message of click's can show it."""
+    return value if isinstance(value, Secret) else Secret(value)
 
 
-def given_of(ctx: click.Context) -> Given:
-    """Give the connection options of the command that runs."""
-    return ctx.ensure_object(Given)
+class ConnectionOption(GroupedOption):
+    """An option that counts as left out where its text is empty, as click treats a variable.
+
+    So `--tenant "$TENANT"`, with a variable that is not set, does not hide the profile's tenant.
+    """
+
+    def consume_value(self, ctx: click.Context, opts: Mapping[str, Any]) -> tuple[Any, Any]:
+        """Take the value from the command line, else from where click looks next."""
+        return super().consume_value(ctx, {k: v for k, v in opts.items() if v != ""})
 
 
-def _keep(ctx: click.Context, param: click.Parameter, value: object) -> None:
-    if value is not None and value is not False:
-        setattr(given_of(ctx), str(param.name), value)
+def _use_profile(ctx: click.Context, param: click.Parameter, name: str | None) -> str | None:
+    """Let the profile's values be the defaults of the options that are read after this one."""
+    del param
+    if not ctx.resilient_parsing:  # while a shell completes, nothing is read
+        ctx.default_map = load_profile(name)
+    return name
 
 
 def _complete_profile(
@@ -84,107 +92,149 @@ def _complete_profile(
     return [name for name in profile_names() if name.startswith(incomplete)]
 
 
-def connection_options(*, shown: bool = False) -> Callable[[Command], Command]:
-    """Add the connection options, shown in the help or not."""
-    made: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
-        (("--profile",), {"metavar": "NAME", "shell_complete": _complete_profile,
-            "help": "table of the profile file; else default"}),
-        (("--username",), {"metavar": "EMAIL", "help": "the user's e-mail address"}),
-        (("--key",), {"metavar": "KEY", "type": Secret,
-            "help": "- asks for it, or reads a line of a pipe"}),
-        (("--tenant",), {"metavar": "NAME", "help": "such as VOICE-29001-1"}),
-        (("--base-url",), {"metavar": "URL", "help": "where the API is"}),
-        (("--timezone",), {"metavar": "ZONE", "help": "of the provider's wall clock"}),
-        (("--concurrency",), {"metavar": "N", "type": click.IntRange(min=1),
-            "help": "requests in flight at most; else 8"}),
-        (("-v", "--verbose"), {"is_flag": True, "help": "tell of each request on stderr"}),
+def connection_options(function: Function) -> Function:
+    """Add the connection options; they reach the command as `ConnectionValues`.
+
+    Option before environment before profile before default: the order is click's own.
+    """
+    add = partial(option, heading=_CONNECTION, cls=ConnectionOption)
+    return _add(
+        function,
+        add(
+            "--profile",
+            metavar="NAME",
+            envvar=VARIABLES["profile"],
+            show_envvar=True,
+            is_eager=True,  # its values must be there before the other options are read
+            callback=_use_profile,
+            shell_complete=_complete_profile,
+            help="Table of the profile file.",
+        ),
+        add(
+            "--username",
+            metavar="EMAIL",
+            envvar=VARIABLES["username"],
+            show_envvar=True,
+            help="The user's e-mail address.",
+        ),
+        add(
+            "--key",
+            "api_key",
+            metavar="KEY",
+            type=_secret,
+            envvar=VARIABLES["api_key"],
+            show_envvar=True,
+            help="API key; - prompts for it, or reads a line of a pipe.",
+        ),
+        add(
+            "--tenant",
+            metavar="NAME",
+            envvar=VARIABLES["tenant"],
+            show_envvar=True,
+            help="Such as VOICE-29001-1.",
+        ),
+        add(
+            "--base-url",
+            metavar="URL",
+            envvar=VARIABLES["base_url"],
+            show_envvar=True,
+            help="Where the API is.",
+        ),
+        add(
+            "--timezone",
+            metavar="ZONE",
+            default=DEFAULT_TIMEZONE,
+            help=f"Zone of the provider's clock; else {DEFAULT_TIMEZONE}.",
+        ),
+        add(
+            "--concurrency",
+            metavar="N",
+            type=click.IntRange(min=1),
+            default=DEFAULT_CONCURRENCY,
+            help=f"Requests in flight at most; else {DEFAULT_CONCURRENCY}.",
+        ),
+    )
+
+
+def verbose_option(function: Function) -> Function:
+    """Add `-v`, which logs each request."""
+
+    def log(ctx: click.Context, param: click.Parameter, value: bool) -> bool:  # noqa: FBT001 - click's
+        del param
+        if value and not ctx.resilient_parsing:
+            ctx.with_resource(logs_on_stderr())
+        return value
+
+    return click.option(
+        "-v", "--verbose", is_flag=True, callback=log, help="Log each request to stderr."
+    )(function)
+
+
+def quiet_option(what: str) -> Callable[[Function], Function]:
+    """Add `-q`; its help says what it leaves out."""
+    return click.option("-q", "--quiet", is_flag=True, help=f"Show no {what}.")
+
+
+def range_options(function: Function) -> Function:
+    """Add `--from`, `--to` and `--month`."""
+    add = partial(option, heading=RANGE)
+    return _add(
+        function,
+        add("--from", "datefrom", metavar="DATE", help="Start of the range."),
+        add("--to", "dateto", metavar="DATE", help="End of the range; else now."),
+        add("--month", metavar="MONTH",
+            help='The calls that start in a month: 2026-10, "last month".'),
     )  # fmt: skip
 
-    def add(command: Command) -> Command:
-        for names, settings in reversed(made):
-            option = click.option(
-                *names, **settings, hidden=not shown, expose_value=False, callback=_keep
-            )
-            command = option(command)
-        return command
 
-    return add
-
-
-def may_draw(ctx: click.Context, *, quiet: bool) -> bool:
-    """Tell whether a bar may be drawn: lines of `--verbose` would tear it."""
-    return not quiet and not given_of(ctx).verbose
-
-
-def range_options(command: Command) -> Command:
-    """Add `--from`, `--to` and `--month`."""
-    for option in (
-        click.option("--month", metavar="MONTH", help='2026-10, "last month": its own calls'),
-        click.option("--to", "dateto", metavar="DATE", help="end of the range; else now"),
-        click.option("--from", "datefrom", metavar="DATE", help="start of the range"),
-    ):
-        command = option(command)
-    return command
-
-
-def window_option(command: Command) -> Command:
+def window_option(function: Function) -> Function:
     """Add `--window`."""
-    return click.option(
-        "--window", callback=_length, metavar="LENGTH", help="what one request asks for: 6h, 1d"
-    )(command)
+    return option("--window", heading=REQUESTS, callback=_length, metavar="LENGTH",
+                  help="Time that one request asks for: 30m, 6h, 1d.")(function)  # fmt: skip
 
 
-def trust_options(command: Command) -> Command:
-    """Add `--row-limit` and `--clip`."""
-    for option in (
-        click.option(
-            "--clip",
-            type=click.Choice(["start"]),
-            metavar="start",
-            help="keep only records that start in the range",
-        ),
-        click.option(
-            "--row-limit",
-            type=click.IntRange(min=1),
-            metavar="N",
-            help="do not trust an answer of N records or more",
-        ),
-    ):
-        command = option(command)
-    return command
+def request_options(function: Function) -> Function:
+    """Add `--clip`, `--window` and `--row-limit`."""
+    return _add(
+        function,
+        option("--clip", heading=RANGE, type=click.Choice(["start"]), metavar="start",
+               help="Keep only the records that start in the range."),
+        window_option,
+        option("--row-limit", heading=REQUESTS, type=click.IntRange(min=1), metavar="N",
+               help="Do not trust an answer of N records or more."),
+    )  # fmt: skip
 
 
-def connected(ctx: click.Context, *, asks_key: bool = True) -> Connection:
-    """Put the connection together from the command's options, and begin to log if asked."""
-    given = given_of(ctx)
-    if given.verbose:
-        ctx.with_resource(told())
-    return connect(given, asks_key=asks_key)
+def _add(function: Function, *options: Callable[[Function], Function]) -> Function:
+    """Decorate a function with options, so that the help has them in the order given here."""
+    for add in reversed(options):
+        function = add(function)
+    return function
 
 
 def read_range(
-    connection: Connection, datefrom: str | None, dateto: str | None, month: str | None
-) -> Span | None:
-    """Read the range options on the provider's wall clock; None where there are none.
+    settings: Settings, datefrom: str | None, dateto: str | None, month: str | None
+) -> DateRange | None:
+    """Read the range options on the provider's clock; None where there are none.
 
     Raises:
         click.UsageError: They cannot be read, or contradict each other.
     """
     try:
-        return span_of(datefrom, dateto, month, now=datetime.now(UTC).astimezone(connection.zone))
+        return parse_range(datefrom, dateto, month, now=datetime.now(UTC).astimezone(settings.zone))
     except ValueError as error:
         raise click.UsageError(str(error)) from None
 
 
-def need_range(
-    connection: Connection, datefrom: str | None, dateto: str | None, month: str | None
-) -> Span:
+def require_range(
+    settings: Settings, datefrom: str | None, dateto: str | None, month: str | None
+) -> DateRange:
     """Read the range options.
 
     Raises:
         click.UsageError: There are none, or they cannot be read.
     """
-    span = read_range(connection, datefrom, dateto, month)
-    if span is None:
+    found = read_range(settings, datefrom, dateto, month)
+    if found is None:
         raise click.UsageError("which range? give --from, or --month")
-    return span
+    return found

@@ -1,23 +1,26 @@
-"""`boxis plan`: the windows that would be asked for, without a request and without a key."""
+"""`boxis plan`: show the windows of a range, without a request and without a key."""
 
 from __future__ import annotations
 
 import json
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
 import click
 
+from .messages import show_range
+from .option_groups import GroupedCommand, option
 from .options import (
     DATES,
-    Screen,
-    connected,
+    OUTPUT,
     connection_options,
-    need_range,
+    quiet_option,
     range_options,
+    require_range,
+    verbose_option,
     window_option,
 )
-from .tell import tell_range
+from .settings import ConnectionValues, read_settings
 
 if TYPE_CHECKING:
     from datetime import timedelta
@@ -26,16 +29,21 @@ if TYPE_CHECKING:
 
 __all__ = ["plan"]
 
+# How many of the first and of the last windows a terminal shows.
 _ENDS = 5
 
 
-@click.command(cls=Screen, epilog=DATES, short_help="Show the requests that a range would take.")
+@click.command(
+    cls=GroupedCommand, epilog=DATES, short_help="Show the requests that a range would take."
+)
 @range_options
 @window_option
-@click.option("--all", "all_of_them", is_flag=True, help="every window, not the ends alone")
-@click.option("--json", "as_json", is_flag=True, help="one JSON object")
-@click.option("-q", "--quiet", is_flag=True, help="do not tell the range on stderr")
-@connection_options()
+@option("--all", "show_all", heading=OUTPUT, is_flag=True,
+        help="At a terminal, show every window.")  # fmt: skip
+@option("--json", "as_json", heading=OUTPUT, is_flag=True, help="Print one JSON object.")
+@connection_options
+@quiet_option("range")
+@verbose_option
 @click.pass_context
 def plan(  # noqa: PLR0913 - each is one option
     ctx: click.Context,
@@ -44,27 +52,30 @@ def plan(  # noqa: PLR0913 - each is one option
     dateto: str | None,
     month: str | None,
     window: timedelta | None,
-    all_of_them: bool,
+    show_all: bool,
     as_json: bool,
     quiet: bool,
+    verbose: bool,
+    **connection: Unpack[ConnectionValues],
 ) -> None:
-    """Show the windows that a range is cut into, one request each.
+    """Show the windows that a range is divided into; each is one request.
 
-    Sends nothing, and needs no key. In a pipe it prints every window on a line of its own, start
-    and end with a tab between them. Without --window the lengths are a first guess.
+    The command sends nothing and needs no key. In a pipe it prints each window on a line, its
+    start and its end with a tab between them. Without --window the lengths are a first guess.
 
     \b
     Example: boxis plan --from 2026-10-01 --to 2026-10-08 --window 6h
-    """  # noqa: D301 - the sign keeps click from wrapping
-    connection = connected(ctx, asks_key=False)
-    span = need_range(connection, datefrom, dateto, month)
+    """  # noqa: D301 - \b keeps click from wrapping
+    del verbose  # there is no request to log
+    settings = read_settings(ctx, connection, prompt_for_key=False)
+    dates = require_range(settings, datefrom, dateto, month)
     if not quiet:
-        tell_range(connection, span.datefrom, span.dateto)
-    windows = connection.planner().cdrs(span.datefrom, span.dateto, window=window).plan()
+        show_range(dates.datefrom, dates.dateto, settings.zone)
+    windows = settings.planning_client().cdrs(dates.datefrom, dates.dateto, window=window).plan()
     if as_json:
-        click.echo(_json(windows, connection.timezone))
+        click.echo(_json(windows, settings.timezone))
     elif sys.stdout.isatty():
-        _show(windows, all_of_them=all_of_them)
+        _print_table(windows, show_all=show_all)
     else:
         for one in windows:
             click.echo(f"{one.start}\t{one.end}")
@@ -85,11 +96,11 @@ def _json(windows: Plan, timezone: str) -> str:
     )
 
 
-def _show(windows: Plan, *, all_of_them: bool) -> None:
-    # Here and below: rich is loaded by what draws with it, and by nothing else.
+def _print_table(windows: Plan, *, show_all: bool) -> None:
+    # rich is loaded only where something is drawn, so that the other commands start sooner.
     from rich.table import Table  # noqa: PLC0415
 
-    from .tables import screen  # noqa: PLC0415
+    from .tables import stdout_console  # noqa: PLC0415
 
     count = len(windows)
     table = Table(box=None, pad_edge=False, header_style="bold")
@@ -97,16 +108,16 @@ def _show(windows: Plan, *, all_of_them: bool) -> None:
     for name in ("start", "end"):
         table.add_column(name)
     table.add_column("length", justify="right")
-    whole = all_of_them or count <= 2 * _ENDS + 1
+    whole = show_all or count <= 2 * _ENDS + 1
     for number in range(count):
         if whole or number < _ENDS or number >= count - _ENDS:
             one = windows[number]
             table.add_row(f"{number + 1:,}", f"{one.start}", f"{one.end}", _length(one))
         elif number == _ENDS:
             table.add_row("…", f"{count - 2 * _ENDS:,} more, --all", "", "")
-    console = screen()
+    console = stdout_console()
     console.print(table)
-    guess = ", a first guess: they follow what comes back" if windows.guess else ""
+    guess = ", a first guess: a run adapts them to the answers" if windows.guess else ""
     console.print(f"\n{count:,} {'window' if count == 1 else 'windows'}{guess}")
 
 

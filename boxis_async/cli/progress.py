@@ -13,26 +13,27 @@ if TYPE_CHECKING:
 
     from boxis_async import Plan, Stats
 
-__all__ = ["Bar"]
+__all__ = ["ProgressBar"]
 
+# The bar counts in ten-thousandths of the range.
 _WHOLE = 10_000
-_CAUSE = 36
-# Where the library that waits between attempts logs that it does.
-_RETRIES = "stamina"
+_CAUSE_WIDTH = 36
+# The library that waits between attempts logs each retry here.
+_RETRY_LOGGER = "stamina"
 
 
-class Bar:
-    """Shows how far a run is; in a pipe, or when told to be quiet, it shows nothing.
+class ProgressBar:
+    """Shows how far a run is; in a pipe, or where it is not enabled, it shows nothing.
 
     Args:
-        plan: The windows of the whole range, of which a first guess says nothing.
-        covered: The share of the range that earlier runs have done.
-        shown: Whether it may be shown.
+        plan: The windows of the whole range; how many there are is shown unless it is a guess.
+        covered: The share of the range that earlier runs have fetched.
+        enabled: Whether it may be shown.
     """
 
-    def __init__(self, plan: Plan, *, covered: float = 0.0, shown: bool = True) -> None:
+    def __init__(self, plan: Plan, *, covered: float = 0.0, enabled: bool = True) -> None:
         self._windows = None if plan.guess else max(1, round(len(plan) * (1 - covered)))
-        self._progress = _progress() if shown and sys.stderr.isatty() else None
+        self._progress = _progress() if enabled and sys.stderr.isatty() else None
         if self._progress is not None:
             self._task = self._progress.add_task(
                 "",
@@ -41,10 +42,10 @@ class Bar:
                 windows=self._of_all(0),
                 records="0 records",
             )
-            self._retries = _Retries(self._progress, self._task)
+            self._retries = _RetryHandler(self._progress, self._task)
 
     def update(self, stats: Stats) -> None:
-        """Show what a run did so far."""
+        """Show what a run has done so far."""
         if self._progress is not None:
             task = self._progress.tasks[0]
             rate = stats.records / task.elapsed if task.elapsed else 0
@@ -56,12 +57,12 @@ class Bar:
             )
 
     def _of_all(self, done: int) -> str:
-        # More than were planned, where some were cut in halves.
+        # There are more than planned where some were halved.
         return f"{done:,}" if self._windows is None else f"{done:,}/{max(self._windows, done):,}"
 
     def __enter__(self) -> Self:
         if self._progress is not None:
-            logging.getLogger(_RETRIES).addHandler(self._retries)
+            logging.getLogger(_RETRY_LOGGER).addHandler(self._retries)
             self._progress.start()
         return self
 
@@ -73,13 +74,13 @@ class Bar:
     ) -> None:
         if self._progress is not None:
             self._progress.stop()
-            logging.getLogger(_RETRIES).removeHandler(self._retries)
+            logging.getLogger(_RETRY_LOGGER).removeHandler(self._retries)
 
 
-class _Retries(logging.Handler):
-    """Shows how many requests are sent again, as soon as they wait for it.
+class _RetryHandler(logging.Handler):
+    """Shows each retry as soon as it is planned.
 
-    A provider that does not answer can hold up a run for minutes, in which no window is done.
+    While a provider does not answer, no window is done for minutes, and the bar would not move.
     """
 
     def __init__(self, progress: Progress, task: TaskID) -> None:
@@ -90,7 +91,7 @@ class _Retries(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         self._count += 1
-        cause = str(getattr(record, "stamina.caused_by", ""))[:_CAUSE]
+        cause = str(getattr(record, "stamina.caused_by", ""))[:_CAUSE_WIDTH]
         self._progress.update(self._task, records=f"{self._count:,} sent again: {cause}")
 
 
@@ -99,7 +100,7 @@ def _share(covered: float) -> int:
 
 
 def _progress() -> Progress | None:
-    # Here, so that a run in a pipe starts without it.
+    # Here, so that a run in a pipe starts without rich.
     from rich.console import Console  # noqa: PLC0415
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn  # noqa: PLC0415
 
@@ -114,7 +115,7 @@ def _progress() -> Progress | None:
         TimeRemainingColumn(compact=True),
         console=console,
         transient=True,
-        # Standard output may be the data; nothing else is written while the bar stands.
+        # Standard output may be the data; nothing else is written while the bar is shown.
         redirect_stdout=False,
         redirect_stderr=False,
         refresh_per_second=5,

@@ -1,4 +1,4 @@
-"""A text that shows itself nowhere: the API key on its way to the client."""
+"""A text that never shows itself: the API key on its way to the client."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Secret:
         self._text = text
 
     def reveal(self) -> str:
-        """Give the text itself, for the one place that needs it."""
+        """Return the text itself, for the one place that needs it."""
         return self._text
 
     def __bool__(self) -> bool:

@@ -1,55 +1,59 @@
-"""`boxis stats`: what a range of calls amounts to."""
+"""`boxis stats`: count the calls of a range, and add up their talk time and cost."""
 
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import click
 
+from .call_stats import DIMENSIONS, CallStats, Dimension, Totals
 from .dates import write_moment
+from .messages import show_range
+from .option_groups import GroupedCommand, option
 from .options import (
     DATES,
-    Screen,
-    connected,
+    OUTPUT,
     connection_options,
-    may_draw,
-    need_range,
+    quiet_option,
     range_options,
-    trust_options,
-    window_option,
+    request_options,
+    require_range,
+    verbose_option,
 )
-from .progress import Bar
-from .run import run
-from .tally import DIMENSIONS, Dimension, Figures, Tally
-from .tell import tell_range
+from .progress import ProgressBar
+from .settings import ConnectionValues, read_settings
+from .signals import run_until_signal
 
 if TYPE_CHECKING:
     from datetime import timedelta
 
     from boxis_async import BoxisClient, CDRStream
 
-    from .connection import Connection
-    from .dates import Span
+    from .dates import DateRange
+    from .settings import Settings
 
 __all__ = ["stats"]
 
+# A longer range has no line for each day, unless `--by day` is given.
 _MOST_DAYS = 31
 
 
 @click.command(
-    cls=Screen, epilog=DATES, short_help="Count calls, missed calls, talk time and cost."
+    cls=GroupedCommand, epilog=DATES, short_help="Count calls, missed calls, talk time and cost."
 )
 @range_options
-@click.option("--by", "dimensions", multiple=True, metavar="GROUP", type=click.Choice(DIMENSIONS),
-              help="day|hour|direction|disposition|number; again for more")  # fmt: skip
-@click.option("--top", type=click.IntRange(min=1), default=15, metavar="N", show_default=True,
-              help="how many numbers")  # fmt: skip
-@click.option("--json", "as_json", is_flag=True, help="one JSON object, with every group")
-@window_option
-@trust_options
-@click.option("-q", "--quiet", is_flag=True, help="no progress, no range on stderr")
-@connection_options()
+@request_options
+@option("--by", "dimensions", heading=OUTPUT, multiple=True, metavar="GROUP",
+        type=click.Choice(DIMENSIONS),
+        help="Group by day, hour, direction, disposition or number; may be repeated.")  # fmt: skip
+@option("--top", heading=OUTPUT, type=click.IntRange(min=1), default=15, metavar="N",
+        show_default=True, help="How many numbers to show.")  # fmt: skip
+@option("--json", "as_json", heading=OUTPUT, is_flag=True,
+        help="Print one JSON object, with every group.")  # fmt: skip
+@connection_options
+@quiet_option("progress and no range")
+@verbose_option
 @click.pass_context
 def stats(  # noqa: PLR0913 - each is one option
     ctx: click.Context,
@@ -64,91 +68,99 @@ def stats(  # noqa: PLR0913 - each is one option
     row_limit: int | None,
     clip: str | None,
     quiet: bool,
+    verbose: bool,
+    **connection: Unpack[ConnectionValues],
 ) -> None:
-    """Count the calls of a range, each by all of its legs, as --unique-by leg does.
+    """Count the calls of a range, each with all of its legs.
+
+    A call was missed if it came in and none of its legs was answered. It counts for the day and
+    the hour at which its first leg began. Its number is that of the outside party.
 
     \b
-    A call was missed if it came in and none of its legs was answered. By day and
-    hour it counts where its first leg began; a number is the party outside.
     Example: boxis stats --month "last month" --by day --by number
-    """  # noqa: D301 - the sign keeps click from wrapping
-    connection = connected(ctx)
-    connection.need_tenant()
-    span = need_range(connection, datefrom, dateto, month)
-    client = connection.client()
+    """  # noqa: D301 - \b keeps click from wrapping
+    settings = read_settings(ctx, connection)
+    settings.require_tenant()
+    dates = require_range(settings, datefrom, dateto, month)
+    client = settings.client()
     if not quiet:
-        tell_range(connection, span.datefrom, span.dateto)
+        show_range(dates.datefrom, dates.dateto, settings.zone)
     calls = client.cdrs(
-        span.datefrom,
-        span.dateto,
+        dates.datefrom,
+        dates.dateto,
         window=window,
         unique_by="leg",
-        clip="start" if clip or span.is_month else None,
+        clip="start" if clip or dates.is_month else None,
         row_limit=row_limit,
     )
-    tally = run(_count(client, calls, shown=may_draw(ctx, quiet=quiet)))
+    # The lines of --verbose would tear the bar.
+    count = _count(client, calls, draw_bar=not (quiet or verbose))
+    call_stats = run_until_signal(count)
     if as_json:
-        click.echo(json.dumps(_object(tally, connection, span, dimensions, top), indent=2))
+        click.echo(json.dumps(_to_json(call_stats, settings, dates, dimensions, top), indent=2))
         return
     # Here, as it loads rich.
-    from .tables import draw, screen  # noqa: PLC0415
+    from .tables import print_stats, stdout_console  # noqa: PLC0415
 
-    draw(screen(), tally, dimensions or _overview(tally), top=top)
+    print_stats(stdout_console(), call_stats, dimensions or _overview(call_stats), top=top)
 
 
-async def _count(client: BoxisClient, calls: CDRStream, *, shown: bool) -> Tally:
-    tally = Tally()
+async def _count(client: BoxisClient, calls: CDRStream, *, draw_bar: bool) -> CallStats:
+    call_stats = CallStats()
     async with client, calls:
-        with Bar(calls.plan(), shown=shown) as bar:
+        with ProgressBar(calls.plan(), enabled=draw_bar) as bar:
             async for batch in calls.batches():
-                tally.add(batch.cdrs)
+                call_stats.add(batch.cdrs)
                 bar.update(calls.stats)
-    return tally
+    return call_stats
 
 
-def _overview(tally: Tally) -> tuple[Dimension, ...]:
-    """Choose what to show when nothing is asked for; a line for each day only of a month."""
-    days = tally.by_day()
+def _overview(call_stats: CallStats) -> tuple[Dimension, ...]:
+    """Choose the groups where `--by` is not given: days, or of a long range the hours."""
+    days = call_stats.by_day()
     few = not days or (max(days) - min(days)).days < _MOST_DAYS
     return ("direction", "disposition", "day" if few else "hour", "number")
 
 
-def _object(
-    tally: Tally,
-    connection: Connection,
-    span: Span,
+def _to_json(
+    call_stats: CallStats,
+    settings: Settings,
+    dates: DateRange,
     dimensions: tuple[Dimension, ...],
     top: int,
 ) -> dict[str, Any]:
-    """Make the object for machines: names that stay, costs as texts, times in seconds."""
+    """Make the object that `--json` prints; costs are texts, so that no digit is lost."""
     groups: dict[Dimension, list[dict[str, Any]]] = {
-        "day": [{"day": f"{day}"} | _figures(found) for day, found in tally.by_day().items()],
-        "hour": [{"hour": hour} | _figures(found) for hour, found in tally.by_hour().items()],
+        "day": [{"day": f"{day}"} | _totals(totals) for day, totals in call_stats.by_day().items()],
+        "hour": [{"hour": hour} | _totals(totals) for hour, totals in call_stats.by_hour().items()],
         "direction": [
-            {"direction": way} | _figures(found) for way, found in tally.by_direction().items()
+            {"direction": way} | _totals(totals)
+            for way, totals in call_stats.by_direction().items()
         ],
         "disposition": [
-            {"disposition": name, "legs": legs} for name, legs in tally.dispositions.most_common()
+            {"disposition": name, "legs": legs}
+            for name, legs in call_stats.dispositions.most_common()
         ],
         "number": [
-            {"number": number} | _figures(found) for number, found in tally.by_number(top).items()
+            {"number": number} | _totals(totals)
+            for number, totals in call_stats.by_number(top).items()
         ],
     }
     return {
-        "from": write_moment(span.datefrom, connection.zone),
-        "to": write_moment(span.dateto, connection.zone),
-        "timezone": connection.timezone,
-        "tenant": connection.tenant,
-        "total": _figures(tally.total()),
+        "from": write_moment(dates.datefrom, settings.zone),
+        "to": write_moment(dates.dateto, settings.zone),
+        "timezone": settings.timezone,
+        "tenant": settings.tenant,
+        "total": _totals(call_stats.total()),
     } | {f"by_{name}": groups[name] for name in dimensions or DIMENSIONS}
 
 
-def _figures(figures: Figures) -> dict[str, Any]:
+def _totals(totals: Totals) -> dict[str, Any]:
     return {
-        "calls": figures.calls,
-        "legs": figures.legs,
-        "answered_calls": figures.answered,
-        "missed_calls": figures.missed,
-        "talk_seconds": figures.talk,
-        "cost": f"{figures.cost:f}",
+        "calls": totals.calls,
+        "legs": totals.legs,
+        "answered_calls": totals.answered,
+        "missed_calls": totals.missed,
+        "talk_seconds": totals.talk,
+        "cost": f"{totals.cost:f}",
     }

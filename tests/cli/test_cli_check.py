@@ -1,4 +1,4 @@
-"""`boxis check`: each step, what is wrong with it, and the exit code that says so."""
+"""`boxis check`: each step, what is wrong with it, and the exit code."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from commands import invoke
 
 from boxis_async import CDR
-from boxis_async.cli.zone import observe
+from boxis_async.cli.zone_check import check_zone
 from boxis_async.testing import Fault, Provider
 
 if TYPE_CHECKING:
@@ -32,13 +32,13 @@ def lately(zone: ZoneInfo, *, late: int = 0) -> Row:
 
 
 def test_all_is_well(served: Provider) -> None:
-    """Each step is told with what was found, and the key only as set; one request is sent."""
+    """Each step says what was found, and of the key only that it is set; one request is sent."""
     served.add(*(lately(ZURICH, late=late) for late in (0, 1, 2, 1800)))
     result = invoke("check")
     assert result.exit_code == 0, result.output
     lines = [line.split(maxsplit=1) for line in result.stdout.splitlines()]
     assert [sign for sign, _ in lines] == ["✓"] * 10
-    for told in (
+    for text in (
         f"username    {served.username} (BOXIS_USERNAME)",
         "API key     set (BOXIS_API_KEY)",
         "Europe/Zurich (default)",
@@ -46,13 +46,13 @@ def test_all_is_well(served: Provider) -> None:
         "Europe/Zurich fits 4 records",
         "clock       within",
     ):
-        assert told in result.stdout
+        assert text in result.stdout
     assert served.api_key not in result.output
     assert len(served.requests) == 1
 
 
 def test_the_zone(served: Provider) -> None:
-    """The records tell when another zone is set than theirs, and which offset they look like."""
+    """The records show that another zone is set than theirs, and which offset they look like."""
     served.add(*(lately(ZoneInfo("Asia/Kolkata"), late=late) for late in range(3)))
     # In India it is later than here: their last hours lie in our future.
     result = invoke("check", "--timezone", "UTC")
@@ -63,17 +63,17 @@ def test_the_zone(served: Provider) -> None:
     assert invoke("check", "--timezone", "Asia/Kolkata").exit_code == 0
 
 
-def test_no_calls_tell_nothing(served: Provider) -> None:
-    """Without calls the zone cannot be told, and that is no fault."""
+def test_the_zone_without_calls(served: Provider) -> None:
+    """Without calls the zone cannot be checked, and that is not an error."""
     result = invoke("check")
     assert result.exit_code == 0
-    assert "cannot tell: no calls" in result.stdout
+    assert "cannot be checked: no calls" in result.stdout
     served.add(lately(ZURICH) | {"uniqueid": "none"})
-    assert "cannot tell: none of the records" in invoke("check").stdout
+    assert "cannot be checked: none of the records" in invoke("check").stdout
 
 
 def test_the_clock(served: Provider) -> None:
-    """A clock that is more than a minute apart is told, with the way."""
+    """A clock that is more than a minute off is reported, and in which direction."""
     served.clock_skew = -200
     result = invoke("check")
     assert result.exit_code == 5
@@ -84,7 +84,7 @@ def test_the_clock(served: Provider) -> None:
 
 
 @pytest.mark.parametrize(
-    ("fault", "code", "told"),
+    ("fault", "code", "text"),
     [
         (Fault.status(404), 4, "✗ server      HTTP status 404"),
         (Fault.refuse("authentication failed"), 3, "✗ credentials Error: authentication failed"),
@@ -93,12 +93,12 @@ def test_the_clock(served: Provider) -> None:
         (Fault.disconnect(), 4, "✗ server"),
     ],
 )
-def test_what_is_wrong(served: Provider, fault: Fault, code: int, told: str) -> None:
-    """What fails is told at its step, with what to do, and the code of what is wrong."""
+def test_what_is_wrong(served: Provider, fault: Fault, code: int, text: str) -> None:
+    """A failure is reported at its step, with what to do, and decides the exit code."""
     served.faults = lambda _: fault
     result = invoke("check")
     assert result.exit_code == code
-    assert told in result.stdout
+    assert text in result.stdout
     assert "  → " in result.stdout
 
 
@@ -118,7 +118,7 @@ def test_nobody_listens() -> None:
 
 
 def test_what_is_missing(served: Provider) -> None:
-    """All that is missing is told at once; the first of it decides the exit code."""
+    """All that is missing is reported at once; the first of it decides the exit code."""
     result = invoke("check", env={"BOXIS_API_KEY": None, "BOXIS_TENANT": None})
     assert result.exit_code == 2
     assert "✗ tenant      none" in result.stdout
@@ -128,7 +128,7 @@ def test_what_is_missing(served: Provider) -> None:
 
 
 def test_wrong_credentials(server: LoopbackServer, served: Provider) -> None:
-    """A wrong key is refused, and told as such."""
+    """A wrong key is refused, and reported as wrong credentials."""
     result = invoke("check", "--key", "-", input="nonsense\n", env={"BOXIS_API_KEY": None})
     assert result.exit_code in (3, 5)
     assert "✗ credentials" in result.stdout
@@ -137,8 +137,8 @@ def test_wrong_credentials(server: LoopbackServer, served: Provider) -> None:
     assert served.refusals
 
 
-def test_verbose_tells_of_each_request(served: Provider) -> None:
-    """`--verbose` tells of each request on standard error, and of no secret."""
+def test_verbose_logs_each_request(served: Provider) -> None:
+    """`--verbose` logs each request to standard error, and no secret."""
     result = invoke("check", "-v")
     assert "attempt 1: status 200" in result.stderr
     assert "attempt 1" not in invoke("check").stderr
@@ -153,13 +153,13 @@ def test_most_records_decide() -> None:
         CDR(uniqueid=f"sip01-{epoch}.{late}", start=began + timedelta(minutes=late))
         for late in (0, 1, 2, 90, 180)
     ]
-    finding = observe(cdrs, ZURICH)
+    finding = check_zone(cdrs, ZURICH)
     assert finding is not None
     assert (finding.fits, finding.offset, finding.records) == (True, "+02:00", 5)
-    elsewhere = observe(cdrs, ZoneInfo("America/St_Johns"))
+    elsewhere = check_zone(cdrs, ZoneInfo("America/St_Johns"))
     assert elsewhere is not None
     assert (elsewhere.fits, elsewhere.offset, elsewhere.expected) == (False, "+02:00", "-02:30")
-    assert observe([CDR(uniqueid="a-1.2", start=began)], ZURICH) is None
-    long_ago = observe([CDR(uniqueid="1000000000.1", start=began)], ZURICH)
+    assert check_zone([CDR(uniqueid="a-1.2", start=began)], ZURICH) is None
+    long_ago = check_zone([CDR(uniqueid="1000000000.1", start=began)], ZURICH)
     assert long_ago is not None
     assert long_ago.offset == "more than a day"

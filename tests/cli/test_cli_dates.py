@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 
 from boxis_async.cli.dates import (
     FORMS,
-    Span,
+    DateRange,
     parse_length,
     parse_moment,
     parse_month,
-    span_of,
+    parse_range,
     write_length,
     write_moment,
 )
@@ -74,8 +74,8 @@ def test_forms(text: str, moment: datetime) -> None:
      "26-10-01", "01/10/2026", "7", "7y", "-7d", "2026-10-01 08", "999999w", "0000", "٢٠٢٦",
      "2026-10-01+02:00"],
 )  # fmt: skip
-def test_what_is_no_date(text: str) -> None:
-    """Anything else is refused, by its own words, and shown what would do or what is wrong."""
+def test_not_a_date(text: str) -> None:
+    """Anything else is refused; the message repeats it and says what would be right."""
     with pytest.raises(ValueError, match=re.escape(repr(text))) as caught:
         parse_moment(text, now=NOW)
     assert FORMS in str(caught.value) or "there is no such date" in str(caught.value)
@@ -102,7 +102,7 @@ def test_offsets_are_kept(moment: datetime, minutes: int, now: datetime) -> None
 
 @given(now=nows)
 def test_words_begin_what_they_name(now: datetime) -> None:
-    """Days, weeks, months and years touch each other, and now lies in this one."""
+    """Days, weeks, months and years touch each other, and now is in this one."""
     at = now.replace(tzinfo=None)
 
     def read(text: str) -> datetime:
@@ -119,8 +119,8 @@ def test_words_begin_what_they_name(now: datetime) -> None:
 
 
 @given(now=nows, count=st.integers(0, 5000), unit=st.sampled_from("mhdw"))
-def test_so_long_ago(now: datetime, count: int, unit: str) -> None:
-    """So long ago is counted on the wall clock, to the whole second."""
+def test_how_long_ago(now: datetime, count: int, unit: str) -> None:
+    """A length counts back from now on the wall clock, to the whole second."""
     lengths = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
     at = now.replace(tzinfo=None, microsecond=0, fold=0)
     assert parse_moment(f"{count}{unit}", now=now) == at - timedelta(**{lengths[unit]: count})
@@ -138,49 +138,49 @@ def test_months(now: datetime) -> None:
 
 
 @pytest.mark.parametrize("text", ["2026", "2026-13", "today", "last week", "2026-10-01", "9999-12"])
-def test_what_is_no_month(text: str) -> None:
-    """Anything else is no month."""
+def test_not_a_month(text: str) -> None:
+    """Anything else is not a month."""
     with pytest.raises(ValueError, match=re.escape(repr(text))):
         parse_month(text, now=NOW)
 
 
-def test_spans() -> None:
-    """A range needs its start; its end is now; a month stands alone."""
-    assert span_of(None, None, None, now=NOW) is None
+def test_ranges() -> None:
+    """A range needs its start; without an end it ends now; a month is a whole range."""
+    assert parse_range(None, None, None, now=NOW) is None
     now = NOW.replace(microsecond=0)
-    assert span_of("2026-10", None, None, now=NOW) == Span(wall(2026, 10, 1), now)
-    assert span_of("7d", "today", None, now=NOW) == Span(
+    assert parse_range("2026-10", None, None, now=NOW) == DateRange(wall(2026, 10, 1), now)
+    assert parse_range("7d", "today", None, now=NOW) == DateRange(
         wall(2026, 11, 18, 14, 30, 15), wall(2026, 11, 25)
     )
-    month = span_of(None, None, "2026-12", now=NOW)
-    assert month == Span(wall(2026, 12, 1), wall(2027, 1, 1), is_month=True)
+    month = parse_range(None, None, "2026-12", now=NOW)
+    assert month == DateRange(wall(2026, 12, 1), wall(2027, 1, 1), is_month=True)
 
 
 @pytest.mark.parametrize(
-    ("given", "told"),
+    ("given", "message"),
     [
-        (("today", "yesterday", None), "lies after --to"),
-        (("tomorrow", None, None), "lies after now"),
-        ((None, "today", None), "--to without --from"),
-        (("today", None, "2026-10"), "--month stands alone"),
-        ((None, "today", "2026-10"), "--month stands alone"),
-        (("2026-10-25 02:10+01:00", "2026-10-25 02:50+02:00", None), "lies after --to"),
+        (("today", "yesterday", None), "is after --to"),
+        (("tomorrow", None, None), "is after now"),
+        ((None, "today", None), "--to needs --from"),
+        (("today", None, "2026-10"), "--month is a whole range"),
+        ((None, "today", "2026-10"), "--month is a whole range"),
+        (("2026-10-25 02:10+01:00", "2026-10-25 02:50+02:00", None), "is after --to"),
         (("0001-01-01 00:00+14:00", None, None), "too near to the end of time"),
     ],
 )
-def test_spans_that_cannot_be(given: tuple[str | None, ...], told: str) -> None:
+def test_ranges_that_contradict_themselves(given: tuple[str | None, ...], message: str) -> None:
     """Ranges that contradict themselves are refused."""
-    with pytest.raises(ValueError, match=told):
-        span_of(*given, now=NOW)
+    with pytest.raises(ValueError, match=message):
+        parse_range(*given, now=NOW)
 
 
 def test_the_repeated_hour() -> None:
-    """In autumn's repeated hour offsets tell which of two moments is earlier, and now is one."""
-    span = span_of("2026-10-25 02:50+02:00", "2026-10-25 02:10+01:00", None, now=NOW)
-    assert span is not None
-    assert span.datefrom < span.dateto
+    """In autumn's repeated hour offsets decide which moment is earlier; now is one moment."""
+    found = parse_range("2026-10-25 02:50+02:00", "2026-10-25 02:10+01:00", None, now=NOW)
+    assert found is not None
+    assert found.datefrom < found.dateto
     second = datetime(2026, 10, 25, 2, 30, tzinfo=ZURICH, fold=1)
-    until_now = span_of("1h", None, None, now=second)
+    until_now = parse_range("1h", None, None, now=second)
     assert until_now is not None
     assert until_now.dateto.timestamp() == second.timestamp()
 
@@ -196,7 +196,7 @@ def test_lengths(text: str, length: timedelta) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "6", "h", "0h", "-1h", "1.5h", "1y", "999999999w"])
-def test_what_is_no_length(text: str) -> None:
-    """Anything else, and nothing at all, is none."""
-    with pytest.raises(ValueError, match="is no length of time"):
+def test_not_a_length(text: str) -> None:
+    """Anything else, and an empty text, is not a length."""
+    with pytest.raises(ValueError, match="is not a length of time"):
         parse_length(text)

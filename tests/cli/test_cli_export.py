@@ -1,4 +1,4 @@
-"""`boxis export`: into files and pipes, in each format, complete and told."""
+"""`boxis export`: to files and pipes, in each format, complete and with a summary."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def read(path: Path) -> list[dict[str, str]]:
 
 @pytest.mark.parametrize("name", ["calls.csv", "calls.jsonl", "calls.parquet"])
 def test_every_leg_in_each_format(served: Provider, tmp_path: Path, name: str) -> None:
-    """The suffix tells the format, and the file holds what one request would have brought."""
+    """The suffix decides the format, and the file holds what one request would have brought."""
     result = invoke("export", *LEGS, "-o", name)
     expected = served.select("2025-10-01 00:00:00", "2025-10-08 00:00:00")
     assert result.exit_code == 0
@@ -65,7 +65,7 @@ def test_standard_output(served: Provider, tmp_path: Path, form: str) -> None:
 
 @pytest.mark.usefixtures("served")
 def test_a_range_that_is_not_over() -> None:
-    """A file whose range ends in the future looks whole, so it is told that it cannot be."""
+    """A file whose range ends in the future looks complete, so a warning says that it is not."""
     assert "ends in the future" in invoke("export", "--from", "today", "--to", "tomorrow").stderr
     assert "future" not in invoke("export", "--from", "yesterday", "--to", "today").stderr
     assert "future" not in invoke("export", "--from", "yesterday").stderr
@@ -83,7 +83,7 @@ def test_parquet_into_a_pipe(served: Provider, tmp_path: Path) -> None:
 
 
 def test_parquet_without_its_extra(served: Provider, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without Arrow the extra to install is told, before anything is sent."""
+    """Without Arrow the message names the extra, before anything is sent."""
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
     for output in ("calls.parquet", "-"):
@@ -93,8 +93,8 @@ def test_parquet_without_its_extra(served: Provider, monkeypatch: pytest.MonkeyP
     assert not served.requests
 
 
-def test_conflicts_are_told_with_the_cure(served: Provider) -> None:
-    """By default a uniqueid comes once; that records were left out is told, even when quiet."""
+def test_conflicts_are_reported_with_what_to_do(served: Provider) -> None:
+    """By default a uniqueid comes once; a warning counts what was left out, with --quiet too."""
     result = invoke("export", *WEEK, "--quiet")
     left_out = len(served.select()) - len({row["uniqueid"] for row in served.select()})
     assert result.exit_code == 0
@@ -133,8 +133,8 @@ def test_windows_and_row_limits(served: Provider) -> None:
     assert len(served.requests) > 21
 
 
-def test_what_is_there_already(served: Provider, tmp_path: Path) -> None:
-    """A file is replaced only when told to."""
+def test_a_file_that_exists_already(served: Provider, tmp_path: Path) -> None:
+    """A file is replaced only with --overwrite."""
     path = tmp_path / "calls.csv"
     path.write_text("mine")
     result = invoke("export", *WEEK, "-o", "calls.csv")
@@ -147,24 +147,24 @@ def test_what_is_there_already(served: Provider, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         ([], "give --from, or --month"),
         (["-o", "calls.xls", *WEEK], "name the format"),
         (["--resume", *WEEK], "need a file: give -o FILE"),
         (["--resume", "-o", "-", *WEEK], "need a file: give -o FILE"),
-        (["--resume", "-o", "calls.csv"], "there is nothing to go on with"),
+        (["--resume", "-o", "calls.csv"], "there is nothing to resume"),
         (["-o", "nowhere/calls.csv", *WEEK], "does not exist"),
         (["--format", "xml", *WEEK], "'xml' is not one of"),
-        (["--from", "soon"], "is no date"),
+        (["--from", "soon"], "is not a date"),
         (["more", *WEEK], "unexpected extra argument"),
     ],
 )
-def test_usage(served: Provider, tmp_path: Path, arguments: list[str], told: str) -> None:
-    """What cannot be done is told before anything is sent or written."""
+def test_usage(served: Provider, tmp_path: Path, arguments: list[str], message: str) -> None:
+    """What cannot be done is an error before anything is sent or written."""
     result = invoke("export", *arguments)
     assert result.exit_code == 2
-    assert told in " ".join(result.stderr.split())
+    assert message in " ".join(result.stderr.split())
     assert not result.stdout
     assert not served.requests
     assert [path.name for path in tmp_path.iterdir()] == ["home"]
@@ -217,7 +217,7 @@ def test_a_pipe_that_breaks_off_is_a_part(served: Provider) -> None:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a POSIX device")
 def test_a_full_disk(served: Provider) -> None:
-    """Where nothing can be written, that is told in a line."""
+    """Where nothing can be written, one line says so."""
     with open("/dev/full", "wb") as full:  # noqa: PTH123 - a device
         done = subprocess.run(
             [sys.executable, "-W", "error", "-m", "boxis_async", "export", *LEGS, "--quiet"],

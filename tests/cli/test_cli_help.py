@@ -1,54 +1,87 @@
-"""The help fits a screen, is quick, and every command has an example."""
+"""The help: an example in every command, every option under a heading, quick to load."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
 
+import click
 import pytest
+from click.shell_completion import ShellComplete
 from commands import ROOT, environment, invoke
 
 from boxis_async import __version__
+from boxis_async.cli.exit_codes import ExitCode
 from boxis_async.cli.main import boxis as group
 
 COMMANDS = ["export", "stats", "plan", "check", "serve", "demo", "completion"]
 
 
 def test_commands() -> None:
-    """The group lists its commands, in the order in which one meets them."""
+    """The group lists its commands, in the order in which a user meets them."""
     assert list(group.commands) == COMMANDS
     listed = [line.split()[0] for line in invoke("--help").stdout.splitlines() if line[:2] == "  "]
     assert [word for word in listed if word in COMMANDS] == COMMANDS
 
 
 @pytest.mark.parametrize("arguments", [[], *([command] for command in COMMANDS)])
-def test_help_fits_a_screen(arguments: list[str]) -> None:
-    """Each help has at most 24 lines of 80 columns, the next prompt's included, and an example."""
+def test_help_fits_the_width_of_a_screen(arguments: list[str]) -> None:
+    """Each help has lines of at most 80 columns, and an example."""
     result = invoke(*arguments, "--help", terminal_width=80)
     lines = result.stdout.splitlines()
     assert result.exit_code == 0
-    assert len(lines) <= 23  # the prompt has one
     assert max(map(len, lines)) <= 80
     assert any("boxis " in line for line in lines[1:])
     assert "\b" not in result.stdout
     assert "\\b" not in result.stdout
 
 
-@pytest.mark.parametrize("command", ["export", "stats", "plan"])
-def test_connection_options_are_pointed_to(command: str) -> None:
-    """Where they are not listed, the help says where they are; they work there all the same."""
+@pytest.mark.parametrize("arguments", [[], ["serve"], ["demo"], ["completion"]])
+def test_short_help_fits_a_screen(arguments: list[str]) -> None:
+    """Without the shared options a help fits 24 lines, the next prompt's included."""
+    assert len(invoke(*arguments, "--help", terminal_width=80).stdout.splitlines()) <= 23
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_no_option_is_hidden(command: str) -> None:
+    """Each option of a command is in its help, `--help` itself included."""
     shown = invoke(command, "--help").stdout
-    assert "boxis check --help" in shown
-    assert "--concurrency" not in shown
-    assert "--concurrency" in invoke("check", "--help").stdout
+    ctx = click.Context(group.commands[command], info_name=command)
+    for option in group.commands[command].get_params(ctx):
+        assert not getattr(option, "hidden", False)
+        assert not isinstance(option, click.Option) or option.opts[-1] in shown
+
+
+@pytest.mark.parametrize("command", ["export", "stats", "plan", "check"])
+def test_shared_options_are_in_every_help(command: str) -> None:
+    """A command that needs an account lists the connection options under a heading of their own."""
+    shown = invoke(command, "--help", terminal_width=80).stdout
+    _, _, section = shown.partition("\nConnection:\n")
+    section, _, rest = section.partition("\n\n")
+    options = [line.split()[0] for line in section.splitlines() if line.startswith("  --")]
+    assert options == [
+        "--profile", "--username", "--key", "--tenant", "--base-url", "--timezone", "--concurrency",
+    ]  # fmt: skip
+    for variable in ("PROFILE", "USERNAME", "API_KEY", "TENANT", "BASE_URL"):
+        assert f"BOXIS_{variable}]" in section
+    assert "-v, --verbose" in rest
     assert invoke(command, "--concurrency", "0").exit_code == 2
 
 
-def test_exit_codes_are_told() -> None:
-    """The help of the group tells what each exit code means."""
+@pytest.mark.parametrize("command", ["export", "stats", "plan", "check"])
+def test_shared_options_are_completed(command: str) -> None:
+    """A shell completes the connection options of each command."""
+    complete = ShellComplete(group, {}, "boxis", "_BOXIS_COMPLETE")
+    found = {item.value for item in complete.get_completions([command], "--")}
+    assert {"--profile", "--key", "--tenant", "--concurrency", "--verbose"} <= found
+
+
+def test_exit_codes_are_in_the_help() -> None:
+    """The help of the group says what each exit code means."""
     shown = invoke("--help").stdout
-    for code in (0, 1, 2, 3, 4, 5, 6, 130, 143):
-        assert f" {code} " in shown
+    assert [int(code) for code in ExitCode] == [0, 1, 2, 3, 4, 5, 6, 130, 143]
+    for code in ExitCode:
+        assert f" {code:d} " in shown
 
 
 def test_version() -> None:

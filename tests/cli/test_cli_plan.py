@@ -15,7 +15,7 @@ WEEK = ("--from", "2025-10-01", "--to", "2025-10-08")
 
 
 def test_a_line_for_each_window() -> None:
-    """In a pipe each window stands on a line, a tab between its ends; no key is needed."""
+    """In a pipe each window is a line, a tab between its ends; no key is needed."""
     result = invoke("plan", *WEEK, "--window", "12h")
     lines = result.stdout.splitlines()
     assert result.exit_code == 0
@@ -46,27 +46,27 @@ def test_nothing_is_sent(served: Provider) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         ([], "give --from, or --month"),
-        (["--from", "soon"], "'soon' is no date; write 2026-10-01"),
-        (["--from", "2025-10-08", "--to", "2025-10-01"], "lies after --to"),
-        (["--month", "2025-10", "--to", "today"], "--month stands alone"),
-        (["--from", "today", "--window", "soon"], "'soon' is no length of time"),
+        (["--from", "soon"], "'soon' is not a date; write 2026-10-01"),
+        (["--from", "2025-10-08", "--to", "2025-10-01"], "is after --to"),
+        (["--month", "2025-10", "--to", "today"], "--month is a whole range"),
+        (["--from", "today", "--window", "soon"], "'soon' is not a length of time"),
         (["--from", "today", "--timezone", "Moon"], "there is no time zone 'Moon'"),
         (["--from", "today", "--profile", "office"], "no profile 'office'"),
     ],
 )
-def test_usage(arguments: list[str], told: str) -> None:
-    """What cannot be understood is told, with what would do."""
+def test_usage(arguments: list[str], message: str) -> None:
+    """What cannot be understood is an error that says what would be right."""
     result = invoke("plan", *arguments)
     assert result.exit_code == 2
     assert not result.stdout
-    assert told in " ".join(result.stderr.split())
+    assert message in " ".join(result.stderr.split())
 
 
 def test_the_zone_decides_what_an_offset_means() -> None:
-    """The range is told on the wall clock of the zone that is set."""
+    """The range is shown on the wall clock of the zone that is set."""
     given = ("--from", "2025-10-01 08:00+02:00", "--to", "2025-10-01 10:00Z")
     assert "2025-10-01 08:00:00 to 2025-10-01 12:00:00" in invoke("plan", *given).stderr
     elsewhere = invoke("plan", *given, "--timezone", "UTC")

@@ -1,4 +1,4 @@
-"""`boxis export --resume`: what is unfinished, and the command that goes on with it."""
+"""`boxis export --resume`: unfinished exports, and the command that completes them."""
 
 from __future__ import annotations
 
@@ -44,9 +44,9 @@ def whole(served: Provider, tmp_path: Path) -> bytes:
 
 
 def printed_command(errors: str) -> list[str]:
-    """Take the command to go on with out of what was told."""
+    """Take the command that resumes out of what was printed."""
     lines = errors.splitlines()
-    (at,) = (number for number, line in enumerate(lines) if line.endswith("Go on with it:"))
+    (at,) = (number for number, line in enumerate(lines) if line.endswith("Resume it with:"))
     return shlex.split(lines[at + 1])
 
 
@@ -62,7 +62,7 @@ def run_printed(errors: str) -> subprocess.CompletedProcess[str]:
 def test_a_signal_while_requests_hang(
     served: Provider, tmp_path: Path, whole: bytes, number: signal.Signals
 ) -> None:
-    """Ctrl-C and SIGTERM leave no file, and the command that is told then completes it."""
+    """Ctrl-C and SIGTERM leave no file, and the command that is printed then completes it."""
     # One request after the other, so that the first days are written when the fifth is asked for.
     served.gate = gate = Gate(on_the_fifth)
     served.latency = 0.02
@@ -79,8 +79,8 @@ def test_a_signal_while_requests_hang(
     assert served.api_key not in errors
     gate.open()
     served.reset()
-    told = ["export", "--resume", *FILE, "--window", "1d", *alone, "--key", "-"]
-    assert printed_command(errors)[-len(told) :] == told
+    expected = ["export", "--resume", *FILE, "--window", "1d", *alone, "--key", "-"]
+    assert printed_command(errors)[-len(expected) :] == expected
     done = subprocess.run(
         printed_command(errors), input=served.api_key, capture_output=True, text=True,
         check=False, env=environment(BOXIS_API_KEY=""), timeout=30,
@@ -93,7 +93,7 @@ def test_a_signal_while_requests_hang(
 
 
 def test_two_at_one_file(served: Provider) -> None:
-    """While one is at work on a file, another keeps its hands off it."""
+    """While one export writes a file, another one leaves it alone."""
     served.gate = gate = Gate(on_the_fifth)
     with Running("export", *WEEK, *FILE) as running:
         wait_for(lambda: gate.held)
@@ -113,11 +113,11 @@ def test_ctrl_c_into_a_pipe_that_nobody_empties(served: Provider) -> None:
         # Not `communicate`, which would empty the pipe.
         assert running.process.wait(30) == 130
         assert running.process.stderr is not None
-        assert "is a part" in running.process.stderr.read()
+        assert "is a part of the range" in running.process.stderr.read()
 
 
 def test_a_failure_after_some_was_kept(served: Provider, tmp_path: Path, whole: bytes) -> None:
-    """It is a part, kept, and the same command goes on: alone, or with what was given before."""
+    """What was fetched is kept; the printed command resumes it, with or without the range."""
     served.faults = broken_on_the_fifth
     done = boxis("export", *WEEK, *FILE, "--window", "1d", "--quiet")
     assert done.returncode == 6
@@ -134,7 +134,7 @@ def test_a_failure_after_some_was_kept(served: Provider, tmp_path: Path, whole: 
 
 
 def test_an_open_end_stays_where_it_was(served: Provider, tmp_path: Path) -> None:
-    """An export up to now goes on up to the now that it had, and --from need not be left out."""
+    """An export up to now is resumed up to the same moment, and may repeat its --from."""
     given = ("export", "--from", "2025-10-01", "--unique-by", "leg", "--window", "30d", *FILE)
     served.faults = lambda asked: Fault.status(404) if "-12-" in str(asked.datefrom) else None
     broken = invoke(*given)
@@ -146,13 +146,13 @@ def test_an_open_end_stays_where_it_was(served: Provider, tmp_path: Path) -> Non
     assert len((tmp_path / "calls.csv").read_bytes().splitlines()) == len(served.select()) + 1
 
 
-def test_what_is_given_must_agree(served: Provider, tmp_path: Path, whole: bytes) -> None:
-    """An unfinished export is not silently made another; without --resume it is not touched."""
+def test_options_must_agree(served: Provider, tmp_path: Path, whole: bytes) -> None:
+    """An unfinished export keeps its options; without --resume it is not touched."""
     served.faults = broken_on_the_fifth
     assert invoke("export", *WEEK, *FILE, "--clip", "start").exit_code == 6
     served.faults = healthy
     assert invoke("export", *WEEK, *FILE).exit_code == 2
-    for given, told in (
+    for given, message in (
         (("--from", "2025-10-02"), "--from is 2025-10-02 00:00:00, but was 2025-10-01 00:00:00"),
         (("--from", "2025-10-01", "--to", "today"), "--to is "),
         (("--unique-by", "uniqueid"), "--unique-by is uniqueid, but was leg"),
@@ -163,13 +163,13 @@ def test_what_is_given_must_agree(served: Provider, tmp_path: Path, whole: bytes
     ):
         result = invoke("export", "--resume", *FILE, *given)
         assert result.exit_code == 2
-        assert told in " ".join(result.stderr.split())
+        assert message in " ".join(result.stderr.split())
     assert invoke("export", "--resume", *FILE, "--from", "2025-10-01").exit_code == 0
     assert (tmp_path / "calls.csv").read_bytes() == whole
 
 
 def test_a_nightly_job_may_always_resume(served: Provider, tmp_path: Path, whole: bytes) -> None:
-    """With a range, --resume begins where there is nothing to go on with."""
+    """With a range, --resume starts where there is nothing to resume."""
     assert served.requests == []
     assert invoke("export", "--resume", *FILE, *WEEK).exit_code == 0
     assert (tmp_path / "calls.csv").read_bytes() == whole
@@ -179,8 +179,8 @@ def test_a_nightly_job_may_always_resume(served: Provider, tmp_path: Path, whole
     assert invoke("export", "--resume", "--overwrite", *FILE, *WEEK).exit_code == 0
 
 
-def test_beginning_anew(served: Provider, tmp_path: Path, whole: bytes) -> None:
-    """--overwrite forgets what is unfinished; where nothing was kept, nothing stands in the way."""
+def test_starting_again(served: Provider, tmp_path: Path, whole: bytes) -> None:
+    """--overwrite drops what is unfinished; where nothing was kept, it is not needed."""
     served.faults = broken_on_the_fifth
     assert invoke("export", *WEEK, *FILE).exit_code == 6
     served.faults = lambda _: Fault.refuse("no such day")
@@ -193,7 +193,7 @@ def test_beginning_anew(served: Provider, tmp_path: Path, whole: bytes) -> None:
 def test_another_tenant(
     served: Provider, tmp_path: Path, whole: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What was begun for one tenant is not gone on with for another, wherever that is named."""
+    """An export of one tenant is not resumed for another, wherever that one is set."""
     served.faults = broken_on_the_fifth
     assert invoke("export", *WEEK, *FILE).exit_code == 6
     served.faults = healthy
@@ -214,14 +214,14 @@ def test_nothing_is_kept(served: Provider, tmp_path: Path) -> None:
     served.faults = lambda _: Fault.refuse("no")
     refused = invoke("export", *WEEK, *FILE)
     assert refused.exit_code == 5
-    assert "Go on with it" not in refused.stderr
+    assert "Resume it" not in refused.stderr
     assert list(tmp_path.glob("calls*")) == []
     served.faults = healthy
     assert invoke("export", *WEEK, *FILE).exit_code == 0
 
 
 def test_keep_going(served: Provider, tmp_path: Path, whole: bytes) -> None:
-    """What can be had is fetched and kept; the file comes with the rest."""
+    """The other windows are fetched and kept; the file appears once all are there."""
     served.faults = broken_on_the_fifth
     result = invoke("export", *WEEK, *FILE, "--keep-going")
     assert result.exit_code == 6
@@ -237,7 +237,7 @@ def test_keep_going(served: Provider, tmp_path: Path, whole: bytes) -> None:
 
 
 def test_a_disk_that_fills_up(served: Provider, tmp_path: Path, whole: bytes) -> None:
-    """What was written before is kept, and the export goes on once there is room."""
+    """What was written before is kept, and the export can be resumed once there is room."""
     resource = pytest.importorskip("resource")
     limit = partial(resource.setrlimit, resource.RLIMIT_FSIZE, (len(whole) // 2, len(whole)))
     done = boxis("export", *WEEK, *FILE, preexec_fn=limit)

@@ -70,7 +70,7 @@ def test_serve_faults() -> None:
     "arguments", [["--from", "soon"], ["--from", "today", "--to", "yesterday"], ["--port", "70000"]]
 )
 def test_serve_usage(arguments: list[str]) -> None:
-    """Days that cannot be are told."""
+    """Wrong days or ports are usage errors."""
     assert invoke("serve", *arguments).exit_code == 2
 
 
@@ -81,19 +81,19 @@ def test_demo() -> None:
     assert not done.stderr
     assert "\x1b" not in done.stdout
     assert max(map(len, done.stdout.splitlines())) <= 80
-    for told in (
+    for text in (
         "759 made-up records",
         "The first 8 of 759 records",
         "460 in 759 legs",
         "windows, 100% of the range",
         "records a second",
     ):
-        assert told in done.stdout
+        assert text in done.stdout
 
 
 @pytest.mark.parametrize("command", ["demo", "serve"])
 def test_without_the_server(command: str) -> None:
-    """Without uvicorn a line tells which extra to install."""
+    """Without uvicorn a line names the extra to install."""
     code = (
         "import sys; sys.modules['uvicorn'] = None\n"
         "from boxis_async.cli.main import boxis\n"

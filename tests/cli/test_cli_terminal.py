@@ -1,4 +1,4 @@
-"""At a terminal: a progress bar, tables, and what a terminal is refused."""
+"""At a terminal: a progress bar, tables, and what is not written to a terminal."""
 
 from __future__ import annotations
 
@@ -73,8 +73,8 @@ def test_the_progress_bar(served: Provider, tmp_path: Path) -> None:
     assert (code, shown) == (0, "")
 
 
-def test_the_progress_bar_tells_of_retries(served: Provider) -> None:
-    """While no window is done the bar tells that requests are sent again."""
+def test_the_progress_bar_shows_retries(served: Provider) -> None:
+    """While no window is done, the bar shows that requests are sent again."""
     served.faults = [Fault.status(503, retry_after=1)]
     code, shown = at_terminal("export", *WEEK, "-o", "calls.csv")
     assert code == 0
@@ -108,7 +108,7 @@ def test_a_short_plan() -> None:
 
 
 def test_where_to(served: Provider) -> None:
-    """At a terminal an export wants a file, or to be told; Parquet is not for it at all."""
+    """At a terminal an export needs `-o`; Parquet is never written to a terminal."""
     code, shown = at_terminal("export", *WEEK)
     assert code == 2
     assert "give -o FILE, or -o - for this terminal" in shown
@@ -122,8 +122,8 @@ def test_where_to(served: Provider) -> None:
     assert "━" not in shown
 
 
-def test_the_key_is_asked_for_without_echo(served: Provider) -> None:
-    """`--key -` asks at a terminal, and shows nothing of what is typed."""
+def test_the_prompt_for_the_key_has_no_echo(served: Provider) -> None:
+    """`--key -` prompts at a terminal, and shows nothing of what is typed."""
     key = served.api_key
     code, shown = at_terminal(
         "stats", *WEEK, "--key", "-", typed=f"{key}\n".encode(), BOXIS_API_KEY=""

@@ -1,4 +1,4 @@
-"""Calls counted from their legs, against a count by hand from the provider's own rows."""
+"""Calls counted from their legs, against a count by hand."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from boxis_async import CDR, Disposition
-from boxis_async.cli.tally import Figures, Tally
+from boxis_async.cli.call_stats import CallStats, Totals
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -42,100 +42,100 @@ def leg(call: str = "c", **fields: object) -> CDR:
     return attrs.evolve(CDR(linkedid=call, start=START, userfield="[inbound]"), **fields)
 
 
-def tally_of(legs: Iterable[CDR]) -> Tally:
-    tally = Tally()
-    tally.add(legs)
-    return tally
+def stats_of(legs: Iterable[CDR]) -> CallStats:
+    stats = CallStats()
+    stats.add(legs)
+    return stats
 
 
-def everything(tally: Tally) -> tuple[object, ...]:
+def everything(stats: CallStats) -> tuple[object, ...]:
     return (
-        tally.total(),
-        tally.by_day(),
-        tally.by_hour(),
-        tally.by_direction(),
-        tally.by_number(99),
-        tally.dispositions,
+        stats.total(),
+        stats.by_day(),
+        stats.by_hour(),
+        stats.by_direction(),
+        stats.by_number(99),
+        stats.dispositions,
     )
 
 
 def test_a_call_that_somebody_answered_was_not_missed() -> None:
-    """In a queue some telephones stay on the hook; the call counts once, and as answered."""
-    tally = tally_of([
+    """In a queue some telephones are not answered; the call counts once, and as answered."""
+    stats = stats_of([
         leg(disposition=Disposition.NO_ANSWER, sequence=1),
         leg(disposition=Disposition.BUSY, sequence=2),
         leg(disposition=Disposition.ANSWERED, sequence=3, billsec=60, cc_cost=Decimal("0.1")),
         leg("d", disposition=Disposition.NO_ANSWER, cc_cost=Decimal("0.2")),
         leg("e", disposition=Disposition.NO_ANSWER, userfield="[outbound]"),
     ])  # fmt: skip
-    assert tally.total() == Figures(
+    assert stats.total() == Totals(
         calls=3, legs=5, answered=1, missed=1, talk=60, cost=Decimal("0.3")
     )
-    assert tally.dispositions == {"NO ANSWER": 3, "BUSY": 1, "ANSWERED": 1}
+    assert stats.dispositions == {"NO ANSWER": 3, "BUSY": 1, "ANSWERED": 1}
 
 
-def test_a_call_stands_where_its_first_leg_began() -> None:
-    """A call that runs past midnight, or past the hour, is not torn apart."""
+def test_a_call_counts_where_its_first_leg_began() -> None:
+    """A call that runs past midnight, or past the hour, is counted once."""
     late = START.replace(hour=23, minute=59)
-    tally = tally_of([leg(start=START.replace(day=2, hour=0)), leg(start=late, billsec=9)])
-    assert tally.by_day() == {date(2026, 10, 1): Figures(calls=1, legs=2, missed=1, talk=9)}
-    assert list(tally.by_hour()) == [23]
+    stats = stats_of([leg(start=START.replace(day=2, hour=0)), leg(start=late, billsec=9)])
+    assert stats.by_day() == {date(2026, 10, 1): Totals(calls=1, legs=2, missed=1, talk=9)}
+    assert list(stats.by_hour()) == [23]
 
 
 def test_the_number_is_the_party_outside() -> None:
-    """Who called in, by `clid` before `src`; what was dialled at first; nobody within the house."""
-    tally = tally_of([
+    """Who called in, by `clid` before `src`; what was dialled at first; nobody for a local call."""
+    stats = stats_of([
         leg("a", clid='"Anna" <0041440000001>', src="201", dst="202"),
         leg("b", clid="", src="0041440000002"),
         leg("c", userfield="[outbound]", dst="203", firstdst="0041440000001", src="201"),
         leg("d", userfield="[outbound]", dst="0041440000003"),
         leg("e", userfield="[local]", src="201", dst="202"),
     ])  # fmt: skip
-    assert {number: group.calls for number, group in tally.by_number(9).items()} == {
+    assert {number: group.calls for number, group in stats.by_number(9).items()} == {
         "0041440000001": 2,
         "0041440000002": 1,
         "0041440000003": 1,
     }
-    assert list(tally.by_number(1)) == ["0041440000001"]
+    assert list(stats.by_number(1)) == ["0041440000001"]
 
 
 def test_an_inbound_call_that_is_sent_out_again_is_inbound() -> None:
-    """Of a call's legs the one from outside says which way it went, and who was outside."""
-    tally = tally_of([
+    """The inbound leg of a call decides its direction and its number."""
+    stats = stats_of([
         leg(userfield="[outbound]", dst="0041440000009"),
         leg(clid="0041440000001", start=START.replace(hour=9)),
         leg("x", userfield=""),
     ])  # fmt: skip
-    assert list(tally.by_direction()) == ["-", "inbound"]
-    assert list(tally.by_number(9)) == ["0041440000001"]
+    assert list(stats.by_direction()) == ["-", "inbound"]
+    assert list(stats.by_number(9)) == ["0041440000001"]
 
 
-def test_records_without_any_name_are_calls_of_their_own() -> None:
-    """Nothing tells that two records without `linkedid` and `uniqueid` belong together."""
-    assert tally_of([leg(""), leg("")]).total().calls == 2
-    assert tally_of([leg("", uniqueid="u"), leg("", uniqueid="u")]).total().calls == 1
+def test_records_without_an_id_are_calls_of_their_own() -> None:
+    """Two records without `linkedid` and `uniqueid` need not belong together."""
+    assert stats_of([leg(""), leg("")]).total().calls == 2
+    assert stats_of([leg("", uniqueid="u"), leg("", uniqueid="u")]).total().calls == 1
 
 
 @given(legs=legs_of_few_calls, data=st.data())
 def test_order_does_not_matter(legs: list[CDR], data: st.DataObject) -> None:
-    """The figures are the same in whatever order the legs come, and in whatever batches."""
+    """The totals are the same in whatever order the legs come, and in whatever batches."""
     shuffled = data.draw(st.permutations(legs))
-    tally = Tally()
+    stats = CallStats()
     for one in shuffled:
-        tally.add([one])
-    assert everything(tally) == everything(tally_of(legs))
+        stats.add([one])
+    assert everything(stats) == everything(stats_of(legs))
 
 
 @given(legs=legs_of_few_calls)
 def test_figures_agree_with_a_count_from_whole_calls(legs: list[CDR]) -> None:
-    """The figures are those of a plain count that holds all legs at once; groups add up to it."""
+    """The totals are those of a plain count that keeps all legs; groups add up to it."""
     calls: dict[object, list[CDR]] = defaultdict(list)
     for at, one in enumerate(legs):
         calls[one.linkedid or one.uniqueid or at].append(one)
-    total = tally_of(legs).total()
+    total = stats_of(legs).total()
     answered = [any(one.answered for one in call) for call in calls.values()]
     inbound = [any(one.direction == "inbound" for one in call) for call in calls.values()]
-    assert total == Figures(
+    assert total == Totals(
         calls=len(calls),
         legs=len(legs),
         answered=sum(answered),
@@ -143,9 +143,9 @@ def test_figures_agree_with_a_count_from_whole_calls(legs: list[CDR]) -> None:
         talk=sum(one.billsec or 0 for one in legs),
         cost=sum((one.cc_cost or Decimal(0) for one in legs), Decimal(0)),
     )
-    tally = tally_of(legs)
-    for groups in (tally.by_day(), tally.by_hour(), tally.by_direction()):
+    stats = stats_of(legs)
+    for groups in (stats.by_day(), stats.by_hour(), stats.by_direction()):
         for name in ("calls", "legs", "answered", "missed", "talk", "cost"):
             parts = (getattr(group, name) for group in groups.values())
             assert sum(parts) == getattr(total, name)
-    assert sum(tally.dispositions.values()) == len(legs)
+    assert sum(stats.dispositions.values()) == len(legs)

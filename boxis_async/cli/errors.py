@@ -1,0 +1,96 @@
+"""How a command ends when something is wrong: a message, what to do, and the exit code."""
+
+from __future__ import annotations
+
+from typing import IO, TYPE_CHECKING, Any, Final
+
+import click
+
+from boxis_async import (
+    AttemptTimeoutError,
+    AuthenticationError,
+    BadAnswerError,
+    BoxisError,
+    ClockError,
+    ConnectionFailedError,
+    RecordError,
+    RefusedError,
+    StatusError,
+    TooLargeError,
+)
+
+from .exit_codes import ExitCode, exit_code_of, root_cause
+from .messages import wrap
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["CommandError", "CredentialsError", "ProfileError", "advice_for"]
+
+# The first that fits counts, so a subclass comes before its base.
+_ADVICE: Final[tuple[tuple[type[BoxisError], str], ...]] = (
+    (AuthenticationError, "check the username and the API key: boxis check"),
+    (ClockError, "set this computer's clock"),
+    (
+        RefusedError,
+        "if the text is about your account, check username, key and tenant: boxis check",
+    ),
+    (ConnectionFailedError, "check the network and --base-url: boxis check"),
+    (AttemptTimeoutError, "try again later, or with shorter windows: --window 1h"),
+    (StatusError, "try again later; boxis check shows whether the address is right"),
+    (TooLargeError, "try shorter windows: --window 1h"),
+    (
+        RecordError,
+        "ask the provider about this record, or fetch the other windows first: --keep-going",
+    ),
+    (BadAnswerError, "try again later, or with shorter windows: --window 1h"),
+)
+
+
+class CommandError(click.ClickException):
+    """Ends a command with a message, advice and an exit code.
+
+    Attributes:
+        code: The exit code.
+        advice: What the user can do about it.
+        on_show: Called after both are shown, to write what was kept.
+    """
+
+    def __init__(
+        self, message: str, *, exit_code: int = ExitCode.OTHER, advice: str | None = None
+    ) -> None:
+        super().__init__(message)
+        self.code = exit_code
+        self.advice = advice
+        self.on_show: Callable[[], None] | None = None
+
+    @classmethod
+    def from_library(cls, error: BoxisError, *, exit_code: int | None = None) -> CommandError:
+        """Make one of an error of the library; its exit code may be overruled."""
+        code = exit_code_of(error) if exit_code is None else exit_code
+        return cls(str(error), exit_code=code, advice=advice_for(error))
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        """Write the message and the advice to standard error."""
+        click.echo(wrap(f"Error: {self.message}"), file=file, err=True)
+        if self.advice:
+            click.echo(wrap(f"What to do: {self.advice}"), file=file, err=True)
+        if self.on_show:
+            self.on_show()
+
+
+class CredentialsError(CommandError):
+    """The credentials are missing, or are not safe where they are."""
+
+    def __init__(self, message: str, *, advice: str) -> None:
+        super().__init__(message, exit_code=ExitCode.CREDENTIALS, advice=advice)
+
+
+class ProfileError(click.UsageError):
+    """The profile is missing, or cannot be understood."""
+
+
+def advice_for(error: BoxisError) -> str | None:
+    """Return what the user can do about an error of the library, where there is something."""
+    cause = root_cause(error)
+    return next((advice for kind, advice in _ADVICE if isinstance(cause, kind)), None)

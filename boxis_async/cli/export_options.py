@@ -1,0 +1,172 @@
+"""What to export: the options of a new export, or what an unfinished one has recorded already."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from typing import TYPE_CHECKING, Any, Literal
+
+import attrs
+import click
+
+from boxis_async.export import Format, Unfinished
+
+from .dates import DateRange, write_moment
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import tzinfo
+
+__all__ = ["ExportJob", "ExportOptions"]
+
+
+@attrs.frozen(kw_only=True)
+class ExportJob:
+    """One export, with nothing left open."""
+
+    datefrom: date | None
+    dateto: date | None
+    tenant: str
+    format: Format
+    formula_safe: bool
+    unique_by: Literal["uniqueid", "leg"]
+    clip: Literal["start"] | None
+    window: timedelta | None
+    row_limit: int | None
+    on_error: Literal["raise", "collect"]
+
+    def stream_arguments(self) -> dict[str, Any]:
+        """Return the arguments of `cdrs()` beside the dates."""
+        names = ("tenant", "window", "unique_by", "clip", "row_limit", "on_error")
+        return {name: getattr(self, name) for name in names}
+
+
+@attrs.frozen(kw_only=True)
+class ExportOptions:
+    """The options of an export as they are on the command line; None was left out."""
+
+    range: DateRange | None
+    tenant: str | None
+    """As `--tenant` has it, and nothing else."""
+    format: Format | None
+    formula_safe: bool
+    unique_by: Literal["uniqueid", "leg"] | None
+    clip: Literal["start"] | None
+    has_open_end: bool
+    """Whether the range ends now because no end was given."""
+    window: timedelta | None
+    row_limit: int | None
+    keep_going: bool
+
+    def start(self, tenant: str, default_format: Format) -> ExportJob:
+        """Return a new export.
+
+        Raises:
+            click.UsageError: There is no range.
+        """
+        if self.range is None:
+            raise click.UsageError("which range? give --from, or --month")
+        return self._job(
+            datefrom=self.range.datefrom,
+            dateto=self.range.dateto,
+            tenant=tenant,
+            format=self.format or default_format,
+            formula_safe=self.formula_safe,
+            unique_by=self.unique_by or "uniqueid",
+            clip=self._clip(),
+        )
+
+    def resume(
+        self,
+        unfinished: Unfinished,
+        tenant: str | None,
+        zone: tzinfo,
+        *,
+        tenant_source: str = "option",
+    ) -> ExportJob:
+        """Return an unfinished export again; options that are given must agree with it.
+
+        Args:
+            unfinished: The unfinished export.
+            tenant: The tenant of the settings; it must agree too.
+            zone: The provider's.
+            tenant_source: Where the tenant comes from, as `Settings.sources` has it.
+
+        Raises:
+            click.UsageError: They do not agree, or no command line could have started it.
+        """
+        if (
+            tenant
+            and unfinished.tenant
+            and tenant != unfinished.tenant
+            and tenant_source != "option"
+        ):
+            raise click.UsageError(
+                f"the unfinished export is of tenant {unfinished.tenant}, and {tenant_source} says "
+                f"{tenant}: resume it with --tenant {unfinished.tenant}, or start again with "
+                "--overwrite"
+            )
+        tenant = unfinished.tenant or tenant
+        if tenant is None:
+            raise click.UsageError("no tenant: give --tenant, or set BOXIS_TENANT")
+        if unfinished.unique_by not in ("uniqueid", "leg") or unfinished.clip not in (
+            "start",
+            None,
+        ):
+            raise click.UsageError(
+                "a program started the unfinished export, with a key of its own: "
+                "resume it there, or start again with --overwrite"
+            )
+        if differences := list(self._differences(unfinished, zone)):
+            raise click.UsageError(
+                "the unfinished export has other options: "
+                + "; ".join(differences)
+                + ". Leave these options out, or start again: --overwrite, without --resume"
+            )
+        return self._job(
+            datefrom=unfinished.datefrom,
+            dateto=unfinished.dateto,
+            tenant=tenant,
+            format=unfinished.format,
+            formula_safe=unfinished.formula_safe,
+            unique_by="leg" if unfinished.unique_by == "leg" else "uniqueid",
+            clip="start" if unfinished.clip else None,
+        )
+
+    def _job(self, **fields: Any) -> ExportJob:  # noqa: ANN401 - a job's own fields
+        return ExportJob(
+            **fields,
+            window=self.window,
+            row_limit=self.row_limit,
+            on_error="collect" if self.keep_going else "raise",
+        )
+
+    def _clip(self) -> Literal["start"] | None:
+        return "start" if self.range is not None and self.range.is_month else self.clip
+
+    def _differences(self, unfinished: Unfinished, zone: tzinfo) -> Iterator[str]:
+        pairs: list[tuple[str, object, object]] = [
+            ("--tenant", self.tenant, unfinished.tenant or self.tenant),
+            ("--format", self.format, unfinished.format),
+            ("--formula-safe", self.formula_safe or None, unfinished.formula_safe),
+            ("--unique-by", self.unique_by, unfinished.unique_by),
+            ("--clip", self._clip(), unfinished.clip),
+        ]
+        if self.range is not None:
+            starts = (_text(self.range.datefrom, zone), _text(unfinished.datefrom, zone))
+            pairs.append(("--from", *starts))
+            if not self.has_open_end:
+                ends = (_text(self.range.dateto, zone), _text(unfinished.dateto, zone))
+                pairs.append(("--to", *ends))
+        for option, given, recorded in pairs:
+            if given is not None and given != recorded:
+                yield f"{option} is {_describe(given)}, but was {_describe(recorded)}"
+
+
+def _text(moment: date | None, zone: tzinfo) -> str | None:
+    return None if moment is None else write_moment(moment, zone)
+
+
+def _describe(value: object) -> str:
+    if value is True:
+        return "given"
+    return "left out" if value is None or value is False else str(value)

@@ -1,0 +1,86 @@
+"""What the commands write to standard error: the range, warnings, and what was exported."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from datetime import datetime
+from textwrap import fill
+from typing import TYPE_CHECKING, TextIO
+
+import click
+
+from .dates import write_moment
+
+if TYPE_CHECKING:
+    from datetime import date
+    from zoneinfo import ZoneInfo
+
+    from boxis_async.export import Exported
+
+__all__ = ["plural", "show_exported", "show_range", "warn", "wrap"]
+
+
+def wrap(text: str, *, stream: TextIO | None = None, indent: int = 0) -> str:
+    """Break a text between words to the width of a terminal; in a pipe it stays one line.
+
+    Args:
+        text: The text.
+        stream: Where it will be written; standard error unless given.
+        indent: How many spaces begin each further line.
+    """
+    if not (stream or sys.stderr).isatty():
+        return text
+    width = max(2 * indent, shutil.get_terminal_size().columns - 1)
+    # Do not break what one may want to copy, such as a path.
+    return fill(
+        text,
+        width,
+        subsequent_indent=" " * indent,
+        break_on_hyphens=False,
+        break_long_words=False,
+    )
+
+
+def plural(number: int, noun: str) -> str:
+    """Write a number with its noun: "1 record", "1,000 records"."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def warn(text: str) -> None:
+    """Write a warning to standard error, with `--quiet` too."""
+    click.echo(wrap(f"Warning: {text}"), err=True)
+
+
+def show_range(datefrom: date | None, dateto: date | None, zone: ZoneInfo) -> None:
+    """Write the range as it was understood, on the provider's clock."""
+    first, last = (
+        "?" if moment is None else write_moment(moment, zone) for moment in (datefrom, dateto)
+    )
+    click.echo(f"{first} to {last} ({zone.key})", err=True)
+    now = write_moment(datetime.now(zone), zone)
+    if dateto is not None and last > now:
+        warn(f"the range ends in the future: calls after {now} are not in it")
+
+
+def show_exported(exported: Exported, *, target: str = "standard output", quiet: bool) -> None:
+    """Write what was exported, and warn of records that one may miss, with `--quiet` too."""
+    stats = exported.stats
+    if not quiet:
+        earlier = ", with those of earlier runs" if exported.resumed else ""
+        text = (
+            f"{plural(exported.records, 'record')} to {target}{earlier}; "
+            f"{plural(stats.requests, 'request')}, {stats.retries:,} sent again"
+        )
+        click.echo(wrap(text), err=True)
+    if exported.conflicts:
+        warn(
+            f"{exported.conflicts:,} records were left out that are not duplicates: further legs "
+            "of a uniqueid that is in the output already. To have every leg: --unique-by leg"
+        )
+    if stats.revisions:
+        warn(
+            f"{stats.revisions:,} legs came again with other content, such as a cost that was "
+            "worked out later; the first version is kept. To have the last version, export the "
+            "range again later"
+        )

@@ -1,0 +1,54 @@
+"""Help under headings: each option names its heading, and a command groups them by it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["GroupedCommand", "GroupedOption", "option"]
+
+Function = TypeVar("Function", bound="Callable[..., Any]")
+
+_OTHER = "Options"
+
+
+class GroupedOption(click.Option):
+    """An option that is listed under a heading of the help."""
+
+    def __init__(self, *args: Any, heading: str, **attributes: Any) -> None:  # noqa: ANN401 - click's
+        super().__init__(*args, **attributes)
+        self.heading = heading
+
+
+class GroupedCommand(click.Command):
+    """A command whose help lists its options under their headings; those without come last."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the options, a section for each heading."""
+        sections: dict[str, list[tuple[str, str]]] = {}
+        others: list[tuple[str, str]] = []
+        for parameter in self.get_params(ctx):
+            record = parameter.get_help_record(ctx)
+            if record is None:  # an argument, which the usage line shows
+                continue
+            if isinstance(parameter, GroupedOption):
+                sections.setdefault(parameter.heading, []).append(record)
+            else:
+                others.append(record)
+        for heading, records in (*sections.items(), (_OTHER, others)):
+            with formatter.section(heading):
+                formatter.write_dl(records)
+
+
+def option(
+    *names: str,
+    heading: str,
+    cls: type[GroupedOption] = GroupedOption,
+    **attributes: Any,  # noqa: ANN401 - click's
+) -> Callable[[Function], Function]:
+    """Add an option, as `click.option` does, under a heading of the help."""
+    return click.option(*names, cls=cls, heading=heading, **attributes)
