@@ -1,4 +1,4 @@
-"""What the tests of the command line share: a served provider, and a home of their own."""
+"""Fixtures of the command line's tests: a provider on loopback, and an empty home folder."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FIRST, LAST = date(2025, 10, 1), date(2025, 10, 8)
 
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Stand where there is neither a profile nor anything else of the developer's."""
+    """Use a home folder without a profile or anything else of the developer's."""
     home = tmp_path / "home"
     home.mkdir()
     monkeypatch.setenv("HOME", str(home))
@@ -33,7 +33,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture(scope="session")
 def week() -> list[Row]:
-    """Hold a week of made-up calls."""
+    """Make up a week of calls."""
     return list(generate_calls(FIRST, LAST, calls_per_day=30))
 
 
@@ -41,7 +41,7 @@ def week() -> list[Row]:
 def served(
     server: LoopbackServer, week: list[Row], monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Provider]:
-    """Serve the week, and let the environment point there."""
+    """Serve the week, and point the environment at it."""
     provider = Provider(week)
     url = server.mount(provider)
     for name, value in connection_of(provider, url).items():

@@ -48,7 +48,7 @@ def layers() -> list[set[str]]:
         listed = re.match(r"( {4}| {6})(\w+(?: \w+)*)(?:  |$)", line)
         if listed is None:
             continue
-        if len(listed[1]) == 6:  # a layer goes on in this line
+        if len(listed[1]) == 6:  # a line that continues a layer
             found[-1] |= set(listed[2].split())
         else:
             found.append(set(listed[2].split()))

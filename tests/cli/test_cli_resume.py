@@ -37,7 +37,7 @@ def on_the_fifth(asked: Received) -> bool:
 
 @pytest.fixture
 def whole(served: Provider, tmp_path: Path) -> bytes:
-    """Hold what an export without a break writes."""
+    """Return what an export without a break writes."""
     assert invoke("export", *WEEK, "-o", "whole.csv").exit_code == 0
     served.reset()
     return (tmp_path / "whole.csv").read_bytes()

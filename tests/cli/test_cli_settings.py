@@ -54,7 +54,7 @@ def settings_of(*arguments: str) -> Settings:
 
 @pytest.fixture
 def profiles(home: Path) -> Path:
-    """Hold two profiles in a file that nobody else may read."""
+    """Write two profiles to a file that nobody else may read."""
     path = profile_path()
     assert home in path.parents
     path.parent.mkdir(parents=True)
@@ -66,7 +66,7 @@ def profiles(home: Path) -> Path:
 def test_option_before_environment_before_profile(
     profiles: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each part comes from the first place that has it."""
+    """Each setting comes from the first place that has it."""
     assert profiles.exists()
     found = settings_of()
     assert (found.username, found.tenant, found.timezone) == (

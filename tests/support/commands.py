@@ -1,4 +1,4 @@
-"""The command line as tests use it: in this process, and as a process of its own."""
+"""Run the command line in tests: in this process, or as a process of its own."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ WITHIN = 30
 
 
 def invoke(*arguments: str, **settings: Any) -> Result:  # noqa: ANN401 - whatever click takes
-    """Run a command in this process, its output canned; an unexpected error is raised."""
+    """Run a command in this process and capture its output; an unexpected error is raised."""
     result = CliRunner().invoke(group, list(arguments), prog_name="boxis", **settings)
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception
@@ -32,7 +32,7 @@ def invoke(*arguments: str, **settings: Any) -> Result:  # noqa: ANN401 - whatev
 
 
 def environment(**more: str) -> dict[str, str]:
-    """Give a process of its own the environment of this one, and the package."""
+    """Return the environment for a process of its own: that of this one, and the package."""
     return os.environ | {"PYTHONPATH": str(ROOT), "COLUMNS": "80"} | more
 
 
@@ -50,7 +50,7 @@ def boxis(*arguments: str, **settings: Any) -> subprocess.CompletedProcess[str]:
 
 
 class Running:
-    """A command that runs as a process of its own; it does not outlive the block."""
+    """A command in a process of its own; the process ends with the block."""
 
     def __init__(self, *arguments: str, env: Mapping[str, str] | None = None) -> None:
         self.process = subprocess.Popen(
@@ -70,23 +70,23 @@ class Running:
         self.process.communicate(timeout=WITHIN)
 
     def ended_by(self, number: signal.Signals) -> tuple[int, str, str]:
-        """Send a signal, and give the exit code and both outputs."""
+        """Send a signal, and return the exit code and both outputs."""
         self.process.send_signal(number)
         output, errors = self.process.communicate(timeout=WITHIN)
         return self.process.returncode, output, errors
 
 
 def wait_for(condition: Callable[[], object]) -> None:
-    """Look again and again until something holds in another process or thread."""
+    """Check again and again until a condition is true in another process or thread."""
     deadline = time.monotonic() + WITHIN
     pause = threading.Event()
     while not condition():
-        assert time.monotonic() < deadline, "it never came to be"
+        assert time.monotonic() < deadline, "the condition never became true"
         pause.wait(0.005)
 
 
 def connection_of(provider: Provider, url: str) -> dict[str, str]:
-    """Give the environment variables that lead to a provider."""
+    """Return the environment variables of a provider's account and address."""
     return {
         "BOXIS_USERNAME": provider.username,
         "BOXIS_API_KEY": provider.api_key,
