@@ -1,16 +1,16 @@
 """A chat bot that answers "who called today?", and posts the calls that were missed.
 
-Make a bot with Telegram's @BotFather, and say whose calls it tells, and to whom:
+Let Telegram's @BotFather make a bot for you. Then name the tenant and the chats:
 
     pip install python-telegram-bot    # for telegram_chat.py, which lies beside this file
     export BOXIS_USERNAME=ops@example.com BOXIS_API_KEY=... BOXIS_TENANT=VOICE-29001-1
     export TELEGRAM_TOKEN=... TELEGRAM_CHATS=123456,-987654
     python bot.py
 
-TELEGRAM_CHATS are the chats that get answers; the first one gets the missed calls as well. To
-learn the number of a chat, leave it out, write to the bot, and see what the bot prints.
-BOXIS_BASE_URL is where the API is, unless it is the provider's own; BOT_STATE is the file that
-keeps what was posted, unless it is `bot_posted.db`.
+TELEGRAM_CHATS lists the chats that get answers; the first one also gets the missed calls. To find
+out the number of a chat, leave the variable out, write to the bot, and see what the bot prints.
+Set BOXIS_BASE_URL if the API is not at the provider's own address. BOT_STATE names the file that
+records what was posted, by default `bot_posted.db`.
 """
 
 import asyncio
@@ -28,29 +28,29 @@ from telegram_chat import Telegram
 
 from boxis_async import CDR, BoxisClient, BoxisError, Direction
 
-ZONE = ZoneInfo("Europe/Zurich")  # the provider's, as the client has it
-STRETCH = timedelta(days=1)  # how far back each look goes: an outage may last as long
-SETTLED = timedelta(minutes=5)  # how long a missed call is over: somebody may still be found
-MARGIN = timedelta(hours=1)  # how much more is read: a call may begin before its range
-MOST = 4096  # characters in a message, says Telegram
+ZONE = ZoneInfo("Europe/Zurich")  # the provider's zone, which is the client's default
+LOOK_BACK = timedelta(days=1)  # how far back each look goes: an outage may last as long
+QUIET = timedelta(minutes=5)  # how long a call must be over: somebody may still answer it
+MARGIN = timedelta(hours=1)  # how much more is fetched: a call may start before the range
+MOST = 4096  # characters in a message, the limit of Telegram
 
 logger = logging.getLogger("bot")
 
 
 class Chat(Protocol):
-    """All that the bot asks of a chat service."""
+    """What the bot needs from a chat service."""
 
     def receive(self) -> AsyncIterator[tuple[int, str]]:
-        """Iterate, for ever, over the texts that the bot gets, each after its chat's number."""
+        """Iterate, for ever, over what the bot gets: the number of the chat, and the text."""
         ...
 
     async def send(self, chat_id: int, text: str) -> bool:
-        """Send a text that is not markup, and tell whether that worked."""
+        """Send a text that is not markup, and return whether that worked."""
         ...
 
 
 async def calls_since(client: BoxisClient, since: datetime) -> dict[str, list[CDR]]:
-    """Give the calls from outside that began since then, each as its legs, in order of time."""
+    """Return the inbound calls since a moment, each as its legs, in order of time."""
     calls: dict[str, list[CDR]] = {}
     async with client.cdrs(since - MARGIN, unique_by="leg") as legs:
         async for leg in legs:
@@ -63,29 +63,29 @@ async def calls_since(client: BoxisClient, since: datetime) -> dict[str, list[CD
 
 
 def is_missed(legs: Sequence[CDR]) -> bool:
-    """Tell whether nobody answered a call: one leg's answer is enough, however many rang."""
+    """Return whether nobody answered a call; it is answered if one of its legs is."""
     return not any(leg.answered for leg in legs)
 
 
 def shown(text: str, most: int = 60) -> str:
-    """Make a short line of a text that comes from elsewhere."""
+    """Make one short line of a text, because a caller may have chosen it."""
     line = " ".join("".join(char if char.isprintable() else " " for char in text).split())
     return line if len(line) <= most else f"{line[: most - 1]}…"
 
 
-def told(legs: Sequence[CDR], form: str) -> str:
-    """Tell when a call began, and who called."""
+def summary(legs: Sequence[CDR], form: str) -> str:
+    """Say when a call started, and who called."""
     leg = next(leg for leg in legs if leg.direction is Direction.INBOUND)
     return f"{legs[0].start:{form}}  {shown(leg.caller_number)}  {shown(leg.caller_name)}".rstrip()
 
 
 def message(title: str, lines: Sequence[str] = ()) -> str:
-    """Join lines to a text that a chat takes, and say how many had to be left out."""
+    """Join lines to a text that fits into a message, and say how many were left out."""
     text = shown(title, 500)
     for at, line in enumerate(lines, 1):
         left = len(lines) - at
         rest = f"\n… and {left} more" if left else ""
-        # Counted in UTF-16, so that it fits whichever way characters are counted.
+        # Count in UTF-16, so that the text fits however the service counts characters.
         if len(f"{text}\n{line}{rest}".encode("utf-16-le")) > 2 * MOST:
             return f"{text}\n… and {left + 1} more"
         text += f"\n{line}"
@@ -93,21 +93,21 @@ def message(title: str, lines: Sequence[str] = ()) -> str:
 
 
 async def who_called_today(client: BoxisClient) -> str:
-    """Tell who called since midnight, by the provider's clock."""
+    """Say who called since midnight, by the provider's wall clock."""
     midnight = datetime.now(ZONE).replace(hour=0, minute=0, second=0, microsecond=0)
     try:
         calls = await calls_since(client, midnight)
     except BoxisError as error:
-        return message(f"I see no calls: {error}")
-    lines = [told(legs, "%H:%M") + "  missed" * is_missed(legs) for legs in calls.values()]
+        return message(f"I cannot fetch the calls: {error}")
+    lines = [summary(legs, "%H:%M") + "  missed" * is_missed(legs) for legs in calls.values()]
     return message(f"Calls of {midnight:%Y-%m-%d}: {len(lines) or 'none'}", lines)
 
 
 async def answer(client: BoxisClient, chat: Chat, chats: Sequence[int]) -> None:
-    """Answer those who may know, for ever."""
+    """Answer the chats that may know, for ever."""
     async for chat_id, text in chat.receive():
         if chat_id not in chats:
-            logger.warning("chat %d is none of TELEGRAM_CHATS: no answer", chat_id)
+            logger.warning("chat %d is not in TELEGRAM_CHATS: it gets no answer", chat_id)
         elif re.search(r"who\s+called", text, re.IGNORECASE):
             await chat.send(chat_id, await who_called_today(client))
         else:
@@ -117,44 +117,45 @@ async def answer(client: BoxisClient, chat: Chat, chats: Sequence[int]) -> None:
 async def post_missed(
     client: BoxisClient, chat: Chat, chat_id: int, state: sqlite3.Connection
 ) -> None:
-    """Post each call that was missed of late, unless the state says that it was posted."""
+    """Post each recent missed call, unless the state says that it was posted."""
     now = datetime.now(UTC)
-    calls = await calls_since(client, now - STRETCH)
+    calls = await calls_since(client, now - LOOK_BACK)
     state.execute("CREATE TABLE IF NOT EXISTS posted (call TEXT PRIMARY KEY, start REAL)")
     posted = {call for (call,) in state.execute("SELECT call FROM posted")}
     new = {
         call: legs
         for call, legs in calls.items()
         if call not in posted and is_missed(legs)
-        if max(leg.end or leg.start for leg in legs) <= now - SETTLED
+        if max(leg.end or leg.start for leg in legs) <= now - QUIET
     }
-    lines = [told(legs, "%Y-%m-%d %H:%M") for legs in new.values()]
+    lines = [summary(legs, "%Y-%m-%d %H:%M") for legs in new.values()]
     if new and await chat.send(chat_id, message(f"Missed calls: {len(new)}", lines)):
         with state:
             starts = [(call, legs[0].start.timestamp()) for call, legs in new.items()]
             state.executemany("INSERT INTO posted VALUES (?, ?)", starts)
-            # What is too old to be read again need not be kept.
-            oldest = (now - STRETCH - MARGIN).timestamp()
+            # Forget what is too old to be fetched again.
+            oldest = (now - LOOK_BACK - MARGIN).timestamp()
             state.execute("DELETE FROM posted WHERE start < ?", (oldest,))
 
 
 async def watch(
     client: BoxisClient, chat: Chat, chat_id: int, state: sqlite3.Connection, every: float
 ) -> None:
-    """Post missed calls, for ever; of a provider that fails, tell once."""
-    is_told = False
+    """Post missed calls, for ever; when the provider fails, report it once."""
+    is_reported = False
     while True:
         try:
             await post_missed(client, chat, chat_id, state)
-            is_told = False
+            is_reported = False
         except BoxisError as error:
-            logger.warning("the provider gives no calls: %s", error)
-            is_told = is_told or await chat.send(chat_id, message(f"I see no calls: {error}"))
+            logger.warning("cannot fetch the calls: %s", error)
+            report = message(f"I cannot fetch the calls: {error}")
+            is_reported = is_reported or await chat.send(chat_id, report)
         await asyncio.sleep(every)
 
 
 async def run(client: BoxisClient, chat: Chat, *, every: float = 60) -> None:
-    """Answer, and watch, for ever."""
+    """Answer and watch, for ever."""
     chats = [int(chat_id) for chat_id in os.environ.get("TELEGRAM_CHATS", "").split(",") if chat_id]
     state = sqlite3.connect(os.environ.get("BOT_STATE", "bot_posted.db"))
     with contextlib.closing(state):
@@ -165,15 +166,15 @@ async def run(client: BoxisClient, chat: Chat, *, every: float = 60) -> None:
 
 
 async def main() -> None:
-    """Run with the settings that the environment has."""
+    """Run the bot with the settings from the environment."""
     if not os.environ.get("TELEGRAM_TOKEN"):
-        raise SystemExit("no TELEGRAM_TOKEN: Telegram's @BotFather gives one")
+        raise SystemExit("set TELEGRAM_TOKEN: Telegram's @BotFather gives you one")
     async with BoxisClient() as client, Telegram(pause=5) as chat:
         await run(client, chat)
 
 
 if __name__ == "__main__":
-    # Nothing below warnings: the HTTP library logs addresses, and the token stands in them.
+    # Log warnings only: at lower levels the HTTP library logs addresses that contain the token.
     logging.basicConfig(level=logging.WARNING)
     with contextlib.suppress(KeyboardInterrupt):
         asyncio.run(main())

@@ -1,4 +1,4 @@
-"""A month of calls from a stand-in provider, in process: no account, no network, no extra."""
+"""Fetch a month of calls from a stand-in provider in the same process, without an account."""
 
 import asyncio
 from datetime import date
@@ -10,7 +10,7 @@ START, END = date(2026, 9, 1), date(2026, 10, 1)
 
 
 async def main() -> None:
-    """Print who was missed in September."""
+    """Print the missed legs of September."""
     provider = Provider(generate_calls(START, END, calls_per_day=40))
     async with (
         provider.client() as http_client,

@@ -1,4 +1,4 @@
-"""Telegram as a chat for `bot.py`: the one file to write anew for another chat service."""
+"""Telegram as the chat of `bot.py`: the only file to replace for another chat service."""
 
 import asyncio
 import logging
@@ -29,27 +29,27 @@ class Telegram:
         await self.bot.shutdown()
 
     async def receive(self) -> AsyncIterator[tuple[int, str]]:
-        """Iterate over the texts that the bot gets; go on after a failure."""
+        """Iterate over the texts that the bot gets, and continue after a failure."""
         offset = None
         while True:
             try:
                 updates = await self.bot.get_updates(offset, timeout=30)
             except TelegramError as error:
-                logger.warning("Telegram gives no messages: %s", error)
+                logger.warning("cannot receive messages from Telegram: %s", error)
                 await asyncio.sleep(self.pause)
                 continue
             for update in updates:
-                # Asked for with the next request, which tells Telegram that this one is done.
+                # The next request sends this offset, so that Telegram does not send this one again.
                 offset = update.update_id + 1
                 if update.message is not None and update.message.text is not None:
                     yield update.message.chat_id, update.message.text
 
     async def send(self, chat_id: int, text: str) -> bool:
-        """Send a text, without `parse_mode`: names come from callers, and are to stay text."""
+        """Send a text without `parse_mode`: callers choose their names, so these must stay text."""
         plain = LinkPreviewOptions(is_disabled=True)
         try:
             await self.bot.send_message(chat_id, text, link_preview_options=plain)
         except TelegramError as error:
-            logger.warning("Telegram takes no message: %s", error)
+            logger.warning("cannot send a message to Telegram: %s", error)
             return False
         return True

@@ -1,14 +1,14 @@
 """A web backend that streams a tenant's calls as they arrive, and a page that shows them.
 
-Install what it needs, say whose calls to show, start it, and open http://127.0.0.1:8000/:
+Install what it needs, name the tenant, start it, and open http://127.0.0.1:8000/:
 
     pip install fastapi uvicorn
     export BOXIS_USERNAME=ops@example.com BOXIS_API_KEY=... BOXIS_TENANT=VOICE-29001-1
     python web_backend.py
 
-BOXIS_BASE_URL is where the API is, unless it is the provider's own; PORT is where this listens,
-unless it is 8000. There is no login: whoever reaches it reads your calls. It listens on this
-machine only; let others in through something that knows who they are.
+Set BOXIS_BASE_URL if the API is not at the provider's own address, and PORT if the backend is not
+to listen on 8000. There is no login: whoever reaches the backend can read your calls. So it listens
+on this machine only. Before you let others in, put something in front that knows who they are.
 """
 
 import json
@@ -34,13 +34,13 @@ logger = logging.getLogger("web_backend")
 
 @asynccontextmanager
 async def lifespan(_: FastAPI) -> AsyncGenerator[dict[str, BoxisClient]]:
-    """Open one client for all requests: it bounds what the provider gets from all of them."""
+    """Open one client for all requests, so that its `concurrency` limits all of them together."""
     async with BoxisClient() as client:
         yield {"client": client}
 
 
 def client_of(request: Request) -> BoxisClient:
-    """Give the client that the lifespan opened."""
+    """Return the client that the lifespan opened."""
     client: BoxisClient = request.state.client
     return client
 
@@ -50,7 +50,7 @@ app = FastAPI(title="Calls", lifespan=lifespan)
 
 @app.get("/", response_class=HTMLResponse)
 def page() -> str:
-    """Serve the page."""
+    """Return the page."""
     return PAGE.read_text("utf-8")
 
 
@@ -60,34 +60,34 @@ async def calls(
     datefrom: Annotated[date, Query(alias="from", description="the first day")],
     dateto: Annotated[date, Query(alias="to", description="the day after the last")],
 ) -> StreamingResponse:
-    """Stream the calls that start in a range, a line of JSON for each leg, in order of time."""
+    """Stream the legs that start in a range as lines of JSON, in order of time."""
     if not timedelta(0) < dateto - datefrom <= LONGEST:
         raise HTTPException(422, f"'to' must lie 1 to {LONGEST.days} days after 'from'")
-    # A day at a time, so that the first calls are shown soon.
+    # One window a day, so that the first calls are shown soon.
     stream = client.cdrs(datefrom, dateto, window=DAY, unique_by="leg", clip="start")
     return StreamingResponse(lines(stream), media_type="application/x-ndjson")
 
 
 async def lines(stream: CDRStream) -> AsyncIterator[str]:
-    """Write a stream as lines; the last one is `{"error": ...}` if it broke off.
+    """Write a stream as lines; the last one is `{"error": ...}` if the stream failed.
 
-    By then the head of the answer is out, and its 200 cannot be taken back. To close the
-    connection would be the other way to tell, but no reader could say why, and some never notice.
+    By then the status 200 has been sent. The backend could close the connection instead, but then
+    the reader would not know why, and some readers would not notice at all.
     """
-    # Left before its end, by a reader that went away, the block ends the requests to the provider.
+    # If the reader leaves early, the end of this block cancels the requests to the provider.
     async with stream:
         try:
-            # A window at a time: to send each line on its own costs more than to make it.
+            # Send whole windows, because sending a single line costs more than making it.
             async for batch in stream.batches():
                 if batch.cdrs:
                     yield "".join(json.dumps(shown(cdr)) + "\n" for cdr in batch.cdrs)
         except BoxisError as error:
-            logger.warning("a stream of calls broke off: %s", error)
+            logger.warning("a stream of calls failed: %s", error)
             yield json.dumps({"error": str(error)}) + "\n"
 
 
 def shown(cdr: CDR) -> dict[str, Any]:
-    """Choose what a reader gets of one leg."""
+    """Choose the fields of a leg that a reader gets."""
     inbound = cdr.direction is Direction.INBOUND
     return {
         "call": cdr.linkedid or cdr.uniqueid,

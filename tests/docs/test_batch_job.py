@@ -101,7 +101,7 @@ async def test_killed_and_begun_again(served: ServedProvider, tmp_path: Path) ->
     gate.open()
     said, _ = finish(served, tmp_path)
     assert [line.partition(":")[0] for line in said.splitlines()] == [f"{day}" for day in DAYS[3:]]
-    assert "gone on with" in said.splitlines()[0]
+    assert "resumed" in said.splitlines()[0]
     for day in DAYS:
         assert legs_in(tmp_path / f"{day}.jsonl") == expected(served.provider, day)
 

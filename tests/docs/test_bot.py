@@ -250,7 +250,7 @@ async def test_an_answer_without_the_provider(client: BoxisClient, provider: Pro
     chat = Chat(*[(OURS, "who called?")] * 2)
     with time_machine.travel(NOON):
         await bot.answer(client, chat, [OURS])
-    assert chat.sent[0].startswith("I see no calls: ")
+    assert chat.sent[0].startswith("I cannot fetch the calls: ")
     assert "out of order" in chat.sent[0]
     assert chat.sent[1:] == ["Calls of 2026-10-01: none"]
 
@@ -352,7 +352,7 @@ async def test_a_failure_is_told_once(
     with time_machine.travel(NOON):
         watching = asyncio.create_task(bot.watch(client, chat, OURS, state, 0))
         for count in (1, 2):
-            await fails("I see no calls: ")
+            await fails("I cannot fetch the calls: ")
             provider.add(inbound("2026-10-01 09:00:00", f"{count}"))
             await settled(lambda: "Missed calls: 1" in chat.sent[-1])
         watching.cancel()
@@ -419,5 +419,5 @@ async def test_telegram_that_fails(
         await asyncio.wait([answering])
     assert telegram.sent[0]["text"] == "Ask me: who called today?"
     assert telegram.offsets == [None, 2, 3]
-    assert "gives no messages" in caplog.text
-    assert "takes no message" in caplog.text
+    assert "cannot receive messages" in caplog.text
+    assert "cannot send a message" in caplog.text

@@ -203,7 +203,7 @@ def test_a_failure_is_shown(page: Page, provider: Provider) -> None:
     ask(page, "2026-10-01", "2026-10-14")
     expect(page.get_by_role("alert")).to_contain_text("out of <b>order</b>")
     expect(page.get_by_role("alert")).to_contain_text("2026-10-05 00:00:00")
-    expect(page.get_by_role("status")).to_contain_text("Broken off after")
+    expect(page.get_by_role("status")).to_contain_text("Failed after")
     assert len(shown(page)) == len([row for row in ROWS if str(row["start"]) < "2026-10-05"])
     assert fits(page)
 
