@@ -3,17 +3,25 @@
 import re
 import sys
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
+from docutils import nodes
 from pygments.lexers.special import TextLexer
 from sphinx.application import Sphinx
+from sphinx.builders.text import TextBuilder
 from sphinx.pycode import ModuleAnalyzer
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
+sys.path.insert(0, str(Path(__file__).parent))
+
+import llms
 
 import boxis_async
 import boxis_async.export
 import boxis_async.testing
+
+if TYPE_CHECKING:
+    from sphinx.writers.text import TextTranslator
 
 project = "boxis_async"
 author = "The boxis_async authors"
@@ -96,6 +104,31 @@ def _read_sources() -> None:
             merged.attr_docs |= source.attr_docs
 
 
+class _Built:
+    """What `llms` cannot read from the pages' sources."""
+
+    def __init__(self, app: Sphinx) -> None:
+        self._env = app.env
+        self._builder = TextBuilder(app, app.env)
+        self._builder.init()
+
+    def as_text(self, page: str) -> str:
+        tree = self._env.get_and_resolve_doctree(page, self._builder)
+        writer = cast("TextTranslator", self._builder.create_translator(tree, self._builder))
+        tree.walkabout(writer)
+        return writer.body
+
+    def examples(self, page: str) -> list[str]:
+        blocks = self._env.get_doctree(page).findall(nodes.literal_block)
+        return [block.astext() for block in blocks if "/examples/" in str(block.get("source"))]
+
+
+def _write_for_models(app: Sphinx, exception: Exception | None) -> None:
+    """Put llms.txt, and the pages in Markdown, beside the pages in HTML."""
+    if exception is None and app.builder.name == "html":
+        llms.write(Path(app.srcdir), Path(app.outdir), _Built(app))
+
+
 def setup(app: Sphinx) -> None:
     """Register what the docstrings need, before napoleon and after it."""
     _read_sources()
@@ -105,3 +138,4 @@ def setup(app: Sphinx) -> None:
     app.connect("autodoc-process-docstring", _hide_colon, priority=400)
     app.connect("autodoc-process-docstring", _finish, priority=900)
     app.connect("autodoc-process-signature", _shorten)
+    app.connect("build-finished", _write_for_models)
