@@ -228,12 +228,10 @@ class Requester:
         if reply is None:
             logger.debug("%s: %s, %.0f ms", request, error, 1000 * seconds)
         else:
-            text = "%s: status %d, %d bytes, %d records, %.0f ms"
-            values = (records, 1000 * seconds)
-            if error is not None:
-                text = "%s: status %d, %d bytes, %.0f ms: %s"
-                values = (1000 * seconds, error)
-            logger.debug(text, request, reply.status_code, len(reply.body), *values)
+            end = f"{1000 * seconds:.0f} ms"
+            end = f"{records} records, {end}" if error is None else f"{end}: {error}"
+            size = len(reply.body)
+            logger.debug("%s: status %d, %d bytes, %s", request, reply.status_code, size, end)
         if self._hooks.on_response is not None:
             event = _event(
                 ResponseEvent,

@@ -9,11 +9,13 @@ from unittest.mock import patch
 
 from _canned import START
 
-from boxis_async import CDR
+from boxis_async import CDR, Window
 from boxis_async._wire import json as wire_json
-from boxis_async._wire.answers import Credentials, Key, answer_in_steps, rows, sign
 from boxis_async._wire.cooperative import at_once
-from boxis_async._wire.records import Readings, make_converter
+from boxis_async._wire.messages import Reply
+from boxis_async._wire.readers import RecordsReader
+from boxis_async._wire.records import Fingerprinter, Records, make_converter
+from boxis_async._wire.signing import Credentials, Key, sign
 from boxis_async._wire.wallclock import WallClock
 
 if TYPE_CHECKING:
@@ -26,8 +28,8 @@ __all__ = ["KEY", "TENANT", "USERNAME", "Bare", "parse", "without_orjson"]
 
 USERNAME, KEY, TENANT = "ops@example.com", "stand-in-key", "VOICE-29001-1"
 _HEADERS = {"content-type": "application/x-www-form-urlencoded"}
-_CONVERTER = make_converter(WallClock("Europe/Zurich"))
-_READ, _READ_MANY = (_CONVERTER.get_structure_hook(kind) for kind in (CDR, Readings))
+_CONVERTER = make_converter(WallClock("Europe/Zurich"), Fingerprinter(b"key"))
+_READ, _READ_MANY = (_CONVERTER.get_structure_hook(kind) for kind in (CDR, Records))
 
 
 @contextlib.contextmanager
@@ -40,13 +42,14 @@ def without_orjson() -> Iterator[None]:
 def parse(body: bytes, *, has_fingerprints: bool = True) -> list[CDR]:
     """Make records of an answer's bytes as a stream does, but without a break."""
 
-    def build(rows: Iterable[Any]) -> list[CDR]:
-        return (
-            _READ_MANY(rows, Readings)[0] if has_fingerprints else [_READ(row, CDR) for row in rows]
-        )
+    def convert(rows: Iterable[Any], kind: type[Records]) -> Records:
+        if has_fingerprints:
+            return _READ_MANY(rows, kind)
+        cdrs = [_READ(row, CDR) for row in rows]
+        return Records(cdrs, [])
 
-    pieces: Any = rows(at_once(answer_in_steps(body, as_text=True, build=build)))
-    return [cdr for piece in pieces for cdr in piece]
+    reader = RecordsReader(convert, "json", window=Window(None, None))
+    return at_once(reader.read(Reply(200, body))).cdrs
 
 
 class Bare:
