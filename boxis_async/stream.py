@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Self
 
 import attrs
 
-from boxis_async._run.run import Run
+from boxis_async._run.run import Run, State
 from boxis_async.models import CDR, Batch, Plan, Stats
 
 if TYPE_CHECKING:
@@ -106,6 +106,11 @@ class CDRStream(AsyncIterator[CDR]):
     def clip(self) -> Clip:
         """Which records are left out at the ends of the range."""
         return self._query.clip
+
+    @property
+    def is_begun(self) -> bool:
+        """Whether its first item was requested."""
+        return self._run.state is not State.NEW
 
     @property
     def timezone(self) -> tzinfo:

@@ -108,36 +108,19 @@ async def _fetch(  # noqa: PLR0913 - what the options say
     overwrite: bool,
     draw_bar: bool,
 ) -> Exported:
-    plan = client.cdrs(job.datefrom, job.dateto, **job.stream_arguments()).plan()
+    calls = client.cdrs(job.datefrom, job.dateto, **job.stream_arguments())
     covered = previous.covered if previous else 0.0
     async with client:
-        with ProgressBar(plan, covered=covered, enabled=draw_bar) as bar:
-            return await _export(
-                client, job, output, resume=resume, overwrite=overwrite, progress=bar.update
+        with ProgressBar(calls.plan(), covered=covered, enabled=draw_bar) as bar:
+            return await export(
+                calls,
+                output,
+                format=job.format,
+                formula_safe=job.formula_safe,
+                resume=resume,
+                overwrite=overwrite,
+                progress=bar.update,
             )
-
-
-async def _export(  # noqa: PLR0913 - what the options say
-    client: BoxisClient,
-    job: ExportJob,
-    output: str,
-    *,
-    resume: bool,
-    overwrite: bool,
-    progress: Callable[[Stats], None],
-) -> Exported:
-    return await export(
-        client,
-        output,
-        job.datefrom,
-        job.dateto,
-        format=job.format,
-        formula_safe=job.formula_safe,
-        resume=resume,
-        overwrite=overwrite,
-        progress=progress,
-        **job.stream_arguments(),
-    )
 
 
 @attrs.frozen

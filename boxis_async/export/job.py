@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import time
-from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Literal
 
 import attrs
 
-from boxis_async import CDRStream, Coverage, Stats
+from boxis_async import CDRStream, Coverage, Stats, UsageError
 from boxis_async.export.arrow import require_pyarrow
 from boxis_async.export.errors import IncompleteExportError
 from boxis_async.export.files import Opened
 from boxis_async.export.formats import Format, check_format, format_of, make_writer
-from boxis_async.export.journal import Unfinished, place_of, unfinished
+from boxis_async.export.journal import Unfinished, place_of
 from boxis_async.export.thread import Thread, own_thread, surely
 from boxis_async.export.work import Kept, Work
 
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Hashable, Sequence
 
-    from boxis_async import CDR, BoxisClient
+    from boxis_async import CDR
 
     UniqueBy = Literal["uniqueid", "leg"] | Callable[[CDR], Hashable]
     Progress = Callable[[Stats], None]
@@ -52,104 +51,76 @@ class Exported:
 
 
 async def export(  # noqa: PLR0913 - each is one thing to set, by name
-    client: BoxisClient,
-    target: str | os.PathLike[str],
-    datefrom: date | None = None,
-    dateto: date | None = None,
+    stream: CDRStream,
+    path: str | os.PathLike[str],
     *,
     format: Format | None = None,  # noqa: A002 - the field's own term
     formula_safe: bool = False,
     resume: bool = False,
     overwrite: bool = False,
-    tenant: str | None = None,
-    window: timedelta | None = None,
-    unique_by: UniqueBy = "uniqueid",
-    clip: Literal["start"] | None = None,
-    row_limit: int | None = None,
-    on_error: Literal["raise", "collect"] = "raise",
-    settle: timedelta = timedelta(hours=24),
     progress: Progress | None = None,
 ) -> Exported:
-    """Write the calls of a range to a file, which is whole in the end and absent until then.
+    """Write the calls of a stream to a file, which is complete in the end and absent until then.
 
-    What is fetched stands beside it meanwhile, in the folder `<file>.unfinished`, with a
-    checkpoint about each second. After whatever end, also of the process, a call with the same
-    arguments and `resume=True` goes on from there; the file then holds what a run without a
-    break would have written. In time order, but what failed and was fetched later stands last.
+    The stream says what to export, such as `client.cdrs(datefrom, dateto, unique_by="leg")`. It
+    is not iterated itself: an export makes streams of its own of the same query.
+
+    Until the file is complete, what is fetched stands beside it, in the folder
+    `<path>.unfinished`, with a checkpoint about each second. If the export ends early, even
+    because the process is killed, call it again with the same query and `resume=True`. It
+    continues from the last checkpoint, and the file then holds what one run without a break
+    would have written. The records stand in the stream's order, but those of a window that
+    failed, and was fetched later, stand last.
 
     Args:
-        client: Whom to ask.
-        target: The file.
-        datefrom: The start of the range, as in `BoxisClient.cdrs`.
-        dateto: The end of the range; None is now, or of a resumed one, the "now" that it had.
-        format: `"csv"`, `"jsonl"` or `"parquet"`; None goes by the suffix of the file.
+        stream: What to export: a stream that was not begun. `carry_keys` is of no use here, as
+            an export knows every record that it wrote.
+        path: The file.
+        format: `"csv"`, `"jsonl"` or `"parquet"`; None chooses by the suffix of the file.
         formula_safe: For CSV: whether to put a `'` before each text that a spreadsheet would
             take for a formula.
-        resume: Whether to go on with an unfinished export, if there is one.
-        overwrite: Whether a file that is there may be replaced; without `resume` an unfinished
-            export of it is begun anew.
-        tenant: As in `BoxisClient.cdrs`, as are the next six.
-        window: The span that one request asks for.
-        unique_by: What makes records the same. A function runs in another thread too.
-        clip: What is left out at the ends of the range.
-        row_limit: From how many records on an answer may be cut off.
-        on_error: Whether a window that fails for good ends the export, or the rest is fetched
-            first.
-        settle: How long records may change; younger ones are written, but not checkpointed.
-        progress: Called after each batch with the stream's stats.
+        resume: Whether to continue an unfinished export, if there is one. A range without an
+            end then ends at the "now" of the first run.
+        overwrite: Whether an existing file may be replaced. Without `resume`, an unfinished
+            export of it is discarded.
+        progress: Called after each batch with the statistics of this run.
 
     Raises:
-        UsageError: An argument is wrong, or what is unfinished asks for something else.
-        ExportExistsError: The file is there, or an unfinished export of it, and neither `resume`
+        UsageError: An argument is wrong, the stream was begun or resumes a coverage, or the
+            unfinished export has another query.
+        ExportExistsError: The file exists, or an unfinished export of it, and neither `resume`
             nor `overwrite` says what to do.
         ExportBusyError: Another export to this file is running.
         MissingExtraError: The format needs an extra that is not installed.
         WindowError: A window failed for good. What came before it is kept.
         IncompleteExportError: With `on_error="collect"`, windows failed. The rest is kept.
         UnfitValueError: The format cannot hold a value.
-        OSError: The disk is full, or the like. What was written until then is kept, of a Parquet
-            file what was written until the last checkpoint.
+        OSError: The disk is full, for example. What was written is kept; of a Parquet file,
+            what was written until the last checkpoint.
     """
-    path = place_of(target)
-    form = format_of(path) if format is None else format
+    _check_stream(stream)
+    target = place_of(path)
+    form = format_of(target) if format is None else format
     check_format(form, formula_safe=formula_safe)
     if form == "parquet":
         require_pyarrow()
-    if resume and datefrom is not None and dateto is None:
-        begun = unfinished(path)
-        dateto = None if begun is None else begun.dateto
-
-    def ask(until: date | None, done: Coverage | None = None) -> CDRStream:
-        return client.cdrs(
-            datefrom,
-            until,
-            tenant=tenant,
-            window=window,
-            unique_by=unique_by,
-            clip=clip,
-            row_limit=row_limit,
-            on_error=on_error,
-            resume=done,
-            settle=settle,
-        )
-
-    calls = ask(dateto)  # so that wrong arguments are told before anything is touched
-    if datefrom is not None and dateto is None:
-        dateto = calls.plan().end
+    # A range without an end ends now, and a resumed export keeps the "now" that it had.
+    ends_now = stream.datefrom is not None and stream.dateto is None
     work = Work(
-        path,
+        target,
         Unfinished(
-            datefrom=datefrom,
-            dateto=dateto,
-            tenant=tenant,
+            datefrom=stream.datefrom,
+            dateto=stream.plan().end if ends_now else stream.dateto,
+            tenant=stream.tenant,
             format=form,
             formula_safe=formula_safe,
-            unique_by=_name_of(unique_by) if callable(unique_by) else unique_by,
-            clip=clip,
+            unique_by=_name_of(stream.unique_by),
+            clip=stream.clip,
         ),
-        fingerprint=calls.coverage.fingerprint,
-        key=_key_of(unique_by),
-        timezone=calls.timezone,
+        fingerprint=stream.coverage.fingerprint,
+        key=_key_of(stream.unique_by),
+        timezone=stream.timezone,
+        ends_now=ends_now,
         resume=resume,
         overwrite=overwrite,
     )
@@ -158,21 +129,43 @@ async def export(  # noqa: PLR0913 - each is one thing to set, by name
             await run(work.open)
             conflicts, stats = work.journal.conflicts, Stats()
             if not work.journal.is_fetched:
-                calls = ask(dateto, work.journal.done)
+                calls = stream.again(dateto=work.asked.dateto, resume=work.journal.done)
                 conflicts = await _Fetching(
-                    calls, work, run, counts_repeated=unique_by != "leg", progress=progress
+                    calls,
+                    work,
+                    run,
+                    counts_repeated=stream.unique_by != "leg",
+                    progress=progress,
                 ).fetch()
                 stats = calls.stats
             await run(work.finish)
         finally:
             await surely(run(work.close))
     return Exported(
-        path=path,
+        path=target,
         records=work.kept.records,
         conflicts=conflicts,
         stats=stats,
         resumed=work.is_resumed,
     )
+
+
+def _check_stream(stream: object) -> None:
+    if not isinstance(stream, CDRStream):
+        raise UsageError(
+            f"export() takes a stream, not {type(stream).__name__}: "
+            'export(client.cdrs(datefrom, dateto), "calls.csv")'
+        )
+    if stream.is_begun:
+        raise UsageError(
+            "the stream was begun: export a new one, such as stream.again(); to write only what "
+            "is still to come, use write()"
+        )
+    if stream.coverage.sealed:
+        raise UsageError(
+            "the stream resumes a coverage, and an export keeps a coverage of its own: make the "
+            "stream without resume=; to write only what the coverage lacks, use write()"
+        )
 
 
 async def write(
@@ -350,5 +343,7 @@ def _key_of(unique_by: UniqueBy) -> Callable[[CDR], Hashable | None]:
     return lambda cdr: cdr.uniqueid or None
 
 
-def _name_of(function: Callable[[CDR], Hashable]) -> str:
-    return getattr(function, "__qualname__", type(function).__qualname__)
+def _name_of(unique_by: UniqueBy) -> str:
+    if isinstance(unique_by, str):
+        return unique_by
+    return getattr(unique_by, "__qualname__", type(unique_by).__qualname__)

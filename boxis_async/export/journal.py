@@ -36,7 +36,7 @@ class Unfinished:
     dateto: date | None
     """The end of the range; of one that ran to "now", the wall-clock time that this was."""
     tenant: str | None
-    """The tenant, or None for the client's own."""
+    """The tenant; None, the client's own, in a journal of an earlier version."""
     format: Format
     formula_safe: bool
     unique_by: str
@@ -50,6 +50,10 @@ class Unfinished:
     def differences(self, other: Unfinished) -> list[str]:
         """Tell in which points two exports ask for something else."""
         progress = {"records", "covered"}
+        if self.tenant is None or other.tenant is None:
+            # An earlier version wrote None for the client's own tenant: the fingerprint holds
+            # which one that was.
+            progress.add("tenant")
         pairs = [
             (name, getattr(self, name), getattr(other, name))
             for name in attrs.fields_dict(Unfinished)

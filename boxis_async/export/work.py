@@ -51,6 +51,7 @@ class Work:
         fingerprint: What must be the same beside that, as a coverage has it.
         key: Gives what makes a record the same, or None for one without such a key.
         timezone: The zone of the datetimes.
+        ends_now: Whether the range had no end, so that a resumed export keeps the end it had.
         resume: Whether to go on with what is unfinished.
         overwrite: Whether what stands there may be replaced.
     """
@@ -63,6 +64,7 @@ class Work:
         fingerprint: str,
         key: Callable[[CDR], Hashable | None],
         timezone: tzinfo,
+        ends_now: bool,
         resume: bool,
         overwrite: bool,
     ) -> None:
@@ -71,6 +73,7 @@ class Work:
         self._lock = FolderLock(self._folder)
         self._key = key
         self._timezone = timezone
+        self._ends_now = ends_now
         self._resumes = resume
         self._overwrites = overwrite
         self._draft: Draft | None = None
@@ -223,6 +226,8 @@ class Work:
         return journal.is_whole and not whole.exists() and not self._target.exists()
 
     def _take_up(self, journal: Journal) -> None:
+        if self._ends_now and journal.asked.dateto is not None:
+            self.asked = attrs.evolve(self.asked, dateto=journal.asked.dateto)
         if different := journal.asked.differences(self.asked):
             raise UsageError(
                 f"the unfinished export of {self._target} asks for something else: "

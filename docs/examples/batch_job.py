@@ -32,9 +32,8 @@ async def export_days(client: BoxisClient, folder: Path, days: list[date], form:
             continue
         try:
             # With clip="start" each record is in one file: that of the day on which it starts.
-            done = await export(
-                client, target, day, day + DAY, unique_by="leg", clip="start", resume=True
-            )
+            calls = client.cdrs(day, day + DAY, unique_by="leg", clip="start")
+            done = await export(calls, target, resume=True)
         except WindowError as error:
             # A day that fails does not stop the others, but a refusal would meet them all.
             print(f"{day}: {error}", file=sys.stderr)

@@ -47,7 +47,8 @@ async def main():
     begin, end = map(date.fromisoformat, sys.argv[2:4])
     async with BoxisClient() as client:
         began = time.perf_counter()
-        done = await export(client, sys.argv[1], begin, end, unique_by="leg", clip="start")
+        calls = client.cdrs(begin, end, unique_by="leg", clip="start")
+        done = await export(calls, sys.argv[1])
         seconds = time.perf_counter() - began
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     print(json.dumps({"seconds": seconds, "records": done.records, "peak": peak}))

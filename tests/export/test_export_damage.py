@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from calls import DAY, HOUR, NEXT_DAY, hourly
-from exports import names, new_client, quick_folder, read, told, work_folder
+from exports import export_range, names, new_client, quick_folder, read, told, work_folder
 
 from boxis_async import UsageError, WindowError
-from boxis_async.export import FORMATS, ExportExistsError, Format, export, unfinished
+from boxis_async.export import FORMATS, ExportExistsError, Format, unfinished
 from boxis_async.testing import Fault, Provider
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ async def leave(client: BoxisClient, provider: Provider, target: Path, *hours: i
             Fault.refuse("no") if (got.datefrom or "") >= f"{DAY + hour * HOUR}" else None
         )
         with pytest.raises(WindowError):
-            await export(client, target, DAY, NEXT_DAY, resume=True, **ASKED)
+            await export_range(client, target, DAY, NEXT_DAY, resume=True, **ASKED)
     provider.faults = []
 
 
@@ -44,7 +44,7 @@ async def leave_whole(client: BoxisClient, target: Path) -> None:
             target.write_text("theirs")
 
     with pytest.raises(ExportExistsError):
-        await export(client, target, DAY, NEXT_DAY, progress=appear, **ASKED)
+        await export_range(client, target, DAY, NEXT_DAY, progress=appear, **ASKED)
     shutil.move(target, work_folder(target) / "theirs")
 
 
@@ -108,7 +108,7 @@ async def test_damaged_anywhere(form: Format, state: str) -> None:
 async def is_exact(client: BoxisClient, target: Path, expected: list[Told]) -> bool:
     """Resume, and tell whether the file is exact; else nothing must be there, and a way out."""
     try:
-        await export(client, target, DAY, NEXT_DAY, resume=True, **ASKED)
+        await export_range(client, target, DAY, NEXT_DAY, resume=True, **ASKED)
     except UsageError as error:
         assert "begin anew" in str(error)  # noqa: PT017 - one of two outcomes
         assert target.name not in names(target.parent)
@@ -144,8 +144,8 @@ async def test_what_is_no_journal(text: str) -> None:
                 unfinished(target)
             for more in ({}, {"resume": True}, {"resume": True, "overwrite": True}):
                 with pytest.raises(UsageError, match=r"journal.*begin anew"):
-                    await export(client, target, DAY, NEXT_DAY, **ASKED, **more)
-            exported = await export(client, target, DAY, NEXT_DAY, **ASKED, overwrite=True)
+                    await export_range(client, target, DAY, NEXT_DAY, **ASKED, **more)
+            exported = await export_range(client, target, DAY, NEXT_DAY, overwrite=True, **ASKED)
         assert (exported.records, exported.resumed) == (24, False)
         assert names(folder) == {"calls.csv"}
 
@@ -160,8 +160,8 @@ async def test_begun_anew_after_damage(form: Format) -> None:
             await leave(client, provider, target, 8)
             (work_folder(target) / "keys").write_bytes(b"")
             with pytest.raises(UsageError, match=r"keys is cut off.*begin anew"):
-                await export(client, target, DAY, NEXT_DAY, **ASKED, resume=True)
-            exported = await export(client, target, DAY, NEXT_DAY, **ASKED, overwrite=True)
+                await export_range(client, target, DAY, NEXT_DAY, resume=True, **ASKED)
+            exported = await export_range(client, target, DAY, NEXT_DAY, overwrite=True, **ASKED)
             assert read(target) == told(await client.cdrs(DAY, NEXT_DAY).to_list())
         assert exported.records == 24
         assert names(folder) == {target.name}
@@ -177,7 +177,7 @@ async def test_taken_away_after_its_end() -> None:
             (work_folder(target) / "theirs").unlink()
             (work_folder(target) / "lines").rename(target)
             shutil.copytree(folder, folder / "copy")
-            exported = await export(client, target, DAY, NEXT_DAY, **ASKED, resume=True)
+            exported = await export_range(client, target, DAY, NEXT_DAY, resume=True, **ASKED)
             assert (exported.records, exported.resumed) == (24, True)
             assert exported.stats.requests == 0
             assert names(folder) - names(folder / "copy") == {
@@ -186,7 +186,7 @@ async def test_taken_away_after_its_end() -> None:
             # Somebody has taken the file away before the next night's run.
             target = folder / "copy" / "calls.csv"
             target.rename(folder / "taken.csv")
-            exported = await export(client, target, DAY, NEXT_DAY, **ASKED, resume=True)
+            exported = await export_range(client, target, DAY, NEXT_DAY, resume=True, **ASKED)
         assert (exported.records, exported.resumed) == (24, False)
         assert len(read(target)) == 24
         assert names(folder / "copy") == {"calls.csv"}

@@ -22,6 +22,7 @@ from exports import (
     arrow_rows,
     cells,
     csv_rows,
+    export_range,
     json_rows,
     names,
     new_client,
@@ -95,7 +96,7 @@ async def test_a_months_calls(make_client: MakeClient, tmp_path: Path, form: For
     provider = Provider(generate_calls(begin, end, calls_per_day=30))
     client = make_client(provider)
     target = tmp_path / f"calls.{form}"
-    exported = await export(client, target, begin, end, unique_by="leg")
+    exported = await export(client.cdrs(begin, end, unique_by="leg"), target)
     cdrs = await client.cdrs(begin, end, unique_by="leg").to_list()
     assert read(target) == told(cdrs)
     assert len({cdr.start.fold for cdr in cdrs}) == 2
@@ -154,7 +155,7 @@ async def test_whatever_the_provider_sends(form: Format, sent: list[dict[str, st
         ):
             begin, end = date(2017, 1, 1), date(2028, 1, 1)
             asked: Any = {"window": timedelta(days=4100), "unique_by": lambda cdr: cdr.linkedid}
-            await export(client, folder / f"calls.{form}", begin, end, **asked)
+            await export_range(client, folder / f"calls.{form}", begin, end, **asked)
             cdrs = await client.cdrs(begin, end, **asked).to_list()
         assert len(cdrs) == len(sent)
         assert read(folder / f"calls.{form}") == told(cdrs)
@@ -231,7 +232,7 @@ async def test_csv_in_pandas_and_polars(make_client: MakeClient, tmp_path: Path)
     ]
     expected = [text for text in NASTY if "\0" not in text]
     target = tmp_path / "calls.csv"
-    await export(make_client(Provider(sent)), target, DAY, NEXT_DAY)
+    await export(make_client(Provider(sent)).cdrs(DAY, NEXT_DAY), target)
     frame = pd.read_csv(target, dtype=str, keep_default_na=False, lineterminator=None)
     assert list(frame["clid"]) == expected
     assert [f"{moment}" for moment in pd.to_datetime(frame["start"])][:1] == [f"{DAY}+01:00"]
@@ -282,12 +283,12 @@ async def test_formula_safe_is_a_choice(make_client: MakeClient, tmp_path: Path)
     client = make_client(Provider([call(f"{DAY}", src="+41445550123", dst="201")]))
     for safe, expected in ((False, "+41445550123"), (True, "'+41445550123")):
         target = tmp_path / f"{safe}.csv"
-        await export(client, target, DAY, NEXT_DAY, formula_safe=safe)
+        await export(client.cdrs(DAY, NEXT_DAY), target, formula_safe=safe)
         line = dict(zip(COLUMNS, cells(target.read_bytes())[1], strict=True))
         assert line["src"] == expected
         assert line["dst"] == "201"
     with pytest.raises(UsageError, match="formula_safe"):
-        await export(client, tmp_path / "calls.jsonl", DAY, NEXT_DAY, formula_safe=True)
+        await export(client.cdrs(DAY, NEXT_DAY), tmp_path / "calls.jsonl", formula_safe=True)
 
 
 # JSON Lines
@@ -330,7 +331,7 @@ async def test_parquet_types(make_client: MakeClient, tmp_path: Path) -> None:
     client = make_client(Provider([call(f"{DAY}")]))
     target = tmp_path / "calls.parquet"
     for datefrom, count in ((DAY, 1), (NEXT_DAY, 0)):
-        await export(client, target, datefrom, datefrom + HOUR, overwrite=True)
+        await export(client.cdrs(datefrom, datefrom + HOUR), target, overwrite=True)
         table = pyarrow.parquet.read_table(target)
         assert table.num_rows == count
         found = {name: table.schema.field(name).type for name in table.column_names}
@@ -346,7 +347,7 @@ async def test_a_row_group_for_each_batch(make_client: MakeClient, tmp_path: Pat
     sent = [call(f"{DAY + number * HOUR + HOUR / 2}") for number in (0, 0, 0, 2, 5, 5)]
     client = make_client(Provider(sent))
     target = tmp_path / "calls.parquet"
-    await export(client, target, DAY, NEXT_DAY, window=HOUR)
+    await export(client.cdrs(DAY, NEXT_DAY, window=HOUR), target)
     with pyarrow.parquet.ParquetFile(target) as file:
         groups = [file.metadata.row_group(at) for at in range(file.num_row_groups)]
         assert [group.num_rows for group in groups] == [3, 1, 2]
@@ -358,7 +359,7 @@ async def test_parquet_in_pandas_and_polars(make_client: MakeClient, tmp_path: P
     """Others read the same values out of a Parquet file."""
     client = make_client(Provider([call(f"{DAY}", clid=text, cc_cost="0.5") for text in NASTY]))
     target = tmp_path / "calls.parquet"
-    await export(client, target, DAY, NEXT_DAY)
+    await export(client.cdrs(DAY, NEXT_DAY), target)
     cdrs = await client.cdrs(DAY, NEXT_DAY).to_list()
     frame = pd.read_parquet(target)
     assert list(frame["clid"]) == [cdr.clid for cdr in cdrs]
@@ -427,7 +428,7 @@ async def test_the_zone_of_a_table(
         return
     client = make_client(Provider([call(f"{DAY}")]), timezone=zone)
     target = tmp_path / "calls.parquet"
-    await export(client, target, DAY, NEXT_DAY)
+    await export(client.cdrs(DAY, NEXT_DAY), target)
     assert pyarrow.parquet.read_schema(target).field("start").type.tz == name
     (found,) = read(target)
     assert found == told(await client.cdrs(DAY, NEXT_DAY).to_list())[0]
@@ -444,9 +445,9 @@ async def test_costs(make_client: MakeClient, tmp_path: Path, form: Format, cost
     target = tmp_path / f"calls.{form}"
     if form == "parquet" and cost not in COSTS:
         with pytest.raises(UnfitValueError, match=r"cc_cost.*CSV or JSON Lines"):
-            await export(client, target, DAY, NEXT_DAY)
+            await export(client.cdrs(DAY, NEXT_DAY), target)
         return
-    await export(client, target, DAY, NEXT_DAY)
+    await export(client.cdrs(DAY, NEXT_DAY), target)
     (row,) = read(target)
     assert row[COLUMNS.index("cc_cost")] == Decimal(cost)
 
@@ -460,7 +461,7 @@ async def test_what_does_not_fit_keeps_the_rest(make_client: MakeClient, tmp_pat
     for resume, requests in ((False, 24), (True, 21)):
         provider.reset()
         with pytest.raises(UnfitValueError, match="sequence"):
-            await export(client, target, DAY, NEXT_DAY, window=HOUR, resume=resume)
+            await export(client.cdrs(DAY, NEXT_DAY, window=HOUR), target, resume=resume)
         assert not target.exists()
         assert len(provider.requests) <= requests
         assert min(got.datefrom or "" for got in provider.requests) == (
@@ -468,11 +469,11 @@ async def test_what_does_not_fit_keeps_the_rest(make_client: MakeClient, tmp_pat
         )
     # Once the provider says something else, it goes on.
     provider = Provider(sent)
-    await export(make_client(provider), target, DAY, NEXT_DAY, window=HOUR, resume=True)
+    await export(make_client(provider).cdrs(DAY, NEXT_DAY, window=HOUR), target, resume=True)
     assert len(read(target)) == 5
     for form in ("csv", "jsonl"):
         huge = make_client(Provider([call(f"{DAY}", sequence=f"{10**40}")]))
-        await export(huge, tmp_path / f"calls.{form}", DAY, NEXT_DAY)
+        await export(huge.cdrs(DAY, NEXT_DAY), tmp_path / f"calls.{form}")
         assert read(tmp_path / f"calls.{form}")[0][COLUMNS.index("sequence")] == 10**40
 
 
@@ -518,16 +519,16 @@ async def test_a_name_that_tells_no_format(client: BoxisClient, tmp_path: Path, 
     with pytest.raises(UsageError, match=r"\.csv, \.jsonl"):
         format_of(name)
     with pytest.raises(UsageError):
-        await export(client, tmp_path / name, DAY, NEXT_DAY)
+        await export(client.cdrs(DAY, NEXT_DAY), tmp_path / name)
     if name:
-        await export(client, tmp_path / name, DAY, NEXT_DAY, format="csv")
+        await export(client.cdrs(DAY, NEXT_DAY), tmp_path / name, format="csv")
         assert len(read(tmp_path / name, "csv")) == 24
 
 
 async def test_a_format_that_there_is_not(client: BoxisClient, tmp_path: Path) -> None:
     """A format that there is not is refused before a request."""
     with pytest.raises(UsageError, match="csv, jsonl, parquet"):
-        await export(client, tmp_path / "a.csv", DAY, NEXT_DAY, format="xml")  # type: ignore[arg-type]
+        await export(client.cdrs(DAY, NEXT_DAY), tmp_path / "a.csv", format="xml")  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="format"):
         await write(client.cdrs(DAY, NEXT_DAY), io.BytesIO(), "xml")  # type: ignore[arg-type]
     assert names(tmp_path) == set()

@@ -45,15 +45,10 @@ async def run():
     async with BoxisClient() as client:
         if user:
             os.seteuid(user)
-        return await export(
-            client,
-            target,
-            date(2024, 3, 4),
-            date(2024, 3, 24),
-            window=timedelta(days=1),
-            unique_by="leg",
-            resume=True,
+        calls = client.cdrs(
+            date(2024, 3, 4), date(2024, 3, 24), window=timedelta(days=1), unique_by="leg"
         )
+        return await export(calls, target, resume=True)
 
 def attempt():
     try:
@@ -133,13 +128,7 @@ async def test_killed_and_resumed(
     provider.gate = None
     async with provider.client() as http_client, new_client(provider, http_client) as client:
         exported = await export(
-            client,
-            target,
-            BEGIN,
-            END,
-            window=timedelta(days=1),
-            unique_by="leg",
-            resume=True,
+            client.cdrs(BEGIN, END, window=timedelta(days=1), unique_by="leg"), target, resume=True
         )
         assert exported.resumed
         assert exported.stats.requests < 20

@@ -13,7 +13,16 @@ from zoneinfo import ZoneInfo
 import pytest
 import time_machine
 from calls import DAY, HOUR, NEXT_DAY, call, hourly
-from exports import each_step, names, new_client, quick_folder, read, told, work_folder
+from exports import (
+    each_step,
+    export_range,
+    names,
+    new_client,
+    quick_folder,
+    read,
+    told,
+    work_folder,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from ledgers import NIGHTS, SPAN, ledgers
@@ -22,6 +31,7 @@ from boxis_async import UsageError, WindowError
 from boxis_async.export import (
     FORMATS,
     Exported,
+    ExportExistsError,
     Format,
     IncompleteExportError,
     export,
@@ -73,7 +83,7 @@ def refusing_from(start: datetime) -> Callable[[Received], Fault | None]:
 async def finish(provider: Provider, target: Path, *range_: Any, **asked: Any) -> Exported:  # noqa: ANN401
     """Export to the end, by a client of its own."""
     async with provider.client() as http_client, new_client(provider, http_client) as client:
-        return await export(client, target, *range_, **asked)
+        return await export_range(client, target, *range_, **asked)
 
 
 # Ended anywhere
@@ -118,7 +128,7 @@ class Ends:
             new_client(self._provider, http_client, concurrency=self._turns.choice((1, 4))) as it,
         ):
             task = asyncio.ensure_future(
-                export(it, self._target, *range_, resume=True, progress=progress, **asked)
+                export_range(it, self._target, *range_, resume=True, progress=progress, **asked)
             )
             try:
                 return await task
@@ -383,6 +393,25 @@ async def test_now_stays_what_it_was(tmp_path: Path) -> None:
     assert min(got.datefrom or "" for got in provider.requests) == "2024-03-05 09:00:00"
 
 
+async def test_now_is_anew_after_a_finished_export(tmp_path: Path) -> None:
+    """An export that ended but for the clearing away does not lend its "now" to the next one."""
+    provider = Provider(hourly())
+    target = tmp_path / "calls.jsonl"
+
+    def appear(_: Stats) -> None:
+        target.write_text("theirs")
+
+    with at(datetime(2024, 3, 5, 9, 40, tzinfo=UTC)), pytest.raises(ExportExistsError):
+        await finish(provider, target, DAY, window=HOUR, progress=appear)
+    # What a crash after the last step leaves, once somebody has taken the file away.
+    target.unlink()
+    (work_folder(target) / "lines").unlink()
+    with at(datetime(2024, 3, 5, 14, 40, tzinfo=UTC)):
+        exported = await finish(provider, target, DAY, resume=True)
+    assert not exported.resumed
+    assert exported.records == len(read(target)) == 16
+
+
 async def test_now_is_anew_where_nothing_is_unfinished(tmp_path: Path) -> None:
     """To resume what is not there is to begin; without the word to resume, now is now."""
     provider = Provider(hourly())
@@ -619,7 +648,7 @@ async def test_cancelled_while_it_waits(make_client: MakeClient, tmp_path: Path)
                 if len(seen) == 7:
                     scope.reschedule(0)
 
-            await export(client, target, DAY, NEXT_DAY, window=HOUR, progress=progress)
+            await export(client.cdrs(DAY, NEXT_DAY, window=HOUR), target, progress=progress)
 
     with pytest.raises(TimeoutError):
         await run()
@@ -627,7 +656,7 @@ async def test_cancelled_while_it_waits(make_client: MakeClient, tmp_path: Path)
     assert begun is not None
     assert begun.records == len(seen) == 7
     provider.faults = []
-    await export(client, target, DAY, NEXT_DAY, window=HOUR, resume=True)
+    await export(client.cdrs(DAY, NEXT_DAY, window=HOUR), target, resume=True)
     assert len(set(read(target))) == 24
 
 
@@ -658,13 +687,11 @@ async def test_a_key_that_cannot_be_a_key(client: BoxisClient, tmp_path: Path) -
         raise StoppedError(cdr.uniqueid)
 
     with pytest.raises(StoppedError):
-        await export(client, tmp_path / "a.csv", DAY, NEXT_DAY, unique_by=broken)
+        await export(client.cdrs(DAY, NEXT_DAY, unique_by=broken), tmp_path / "a.csv")
+
+    def unhashable(cdr: CDR) -> Any:  # noqa: ANN401 - what no key may be
+        return [cdr.uniqueid]
+
     with pytest.raises(UsageError, match="not hashable"):
-        await export(
-            client,
-            tmp_path / "b.csv",
-            DAY,
-            NEXT_DAY,
-            unique_by=lambda cdr: [cdr.uniqueid],  # type: ignore[arg-type, return-value]
-        )
+        await export(client.cdrs(DAY, NEXT_DAY, unique_by=unhashable), tmp_path / "b.csv")
     assert names(tmp_path) == set()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import pytest
 from calls import DAY, HOUR, NEXT_DAY
-from exports import names, read, told
+from exports import export_range, names, read, told
 from waiting import Gate, settled
 
 from boxis_async import ClientClosedError, WindowError
@@ -49,7 +49,9 @@ async def test_the_loop_is_free(client: BoxisClient, tmp_path: Path, form: Forma
     """While the thread is held in a write, the loop runs what else there is."""
     key = Stopping()
     target = tmp_path / f"calls.{form}"
-    task = asyncio.ensure_future(export(client, target, DAY, NEXT_DAY, window=HOUR, unique_by=key))
+    task = asyncio.ensure_future(
+        export(client.cdrs(DAY, NEXT_DAY, window=HOUR, unique_by=key), target)
+    )
     await settled(key.is_held.is_set)
     turns = 0
     for _ in range(100):
@@ -71,7 +73,7 @@ async def test_cancelled_in_a_write(client: BoxisClient, tmp_path: Path, times: 
     key = Stopping()
     target = tmp_path / "calls.csv"
     asked: dict[str, Any] = {"window": HOUR, "unique_by": key}
-    task = asyncio.ensure_future(export(client, target, DAY, NEXT_DAY, **asked))
+    task = asyncio.ensure_future(export_range(client, target, DAY, NEXT_DAY, **asked))
     await settled(key.is_held.is_set)
     for _ in range(times):
         task.cancel()
@@ -79,7 +81,7 @@ async def test_cancelled_in_a_write(client: BoxisClient, tmp_path: Path, times: 
     await settled(lambda: True)
     assert not task.done()
     with pytest.raises(ExportBusyError):
-        await export(client, target, DAY, NEXT_DAY, resume=True, **asked)
+        await export_range(client, target, DAY, NEXT_DAY, resume=True, **asked)
     key.goes_on.set()
     with pytest.raises(asyncio.CancelledError):
         await task
@@ -87,7 +89,7 @@ async def test_cancelled_in_a_write(client: BoxisClient, tmp_path: Path, times: 
     begun = unfinished(target)
     assert begun is not None
     assert begun.records == 4
-    exported = await export(client, target, DAY, NEXT_DAY, resume=True, **asked)
+    exported = await export_range(client, target, DAY, NEXT_DAY, resume=True, **asked)
     assert (exported.records, exported.conflicts) == (24, 0)
     assert read(target) == told(await client.cdrs(DAY, NEXT_DAY).to_list())
     assert names(tmp_path) == {"calls.csv"}
@@ -108,12 +110,8 @@ async def test_a_scope_of_anyios(client: BoxisClient, tmp_path: Path, *, to_file
         with scope:
             if to_file:
                 await export(
-                    client,
+                    client.cdrs(DAY, NEXT_DAY, window=HOUR, unique_by=key),
                     target,
-                    DAY,
-                    NEXT_DAY,
-                    window=HOUR,
-                    unique_by=key,
                     progress=seen.append,
                 )
             else:
@@ -134,7 +132,7 @@ async def test_a_scope_of_anyios(client: BoxisClient, tmp_path: Path, *, to_file
         assert begun is not None
         assert begun.records == 4
         key.written = 100
-        await export(client, target, DAY, NEXT_DAY, window=HOUR, unique_by=key, resume=True)
+        await export(client.cdrs(DAY, NEXT_DAY, window=HOUR, unique_by=key), target, resume=True)
         assert len(set(read(target))) == 24
 
 
@@ -189,7 +187,7 @@ async def test_a_sibling_that_fails(client: BoxisClient, tmp_path: Path) -> None
         async with asyncio.TaskGroup() as group:
             group.create_task(fail())
             group.create_task(
-                export(client, target, DAY, NEXT_DAY, window=HOUR, progress=progress)  # type: ignore[arg-type]
+                export(client.cdrs(DAY, NEXT_DAY, window=HOUR), target, progress=progress)  # type: ignore[arg-type]
             )
 
     with pytest.raises(ExceptionGroup) as caught:
@@ -198,7 +196,7 @@ async def test_a_sibling_that_fails(client: BoxisClient, tmp_path: Path) -> None
     begun = unfinished(target)
     assert begun is not None
     assert begun.records >= 5
-    exported = await export(client, target, DAY, NEXT_DAY, window=HOUR, resume=True)
+    exported = await export(client.cdrs(DAY, NEXT_DAY, window=HOUR), target, resume=True)
     assert exported.resumed
     assert len(set(read(target))) == exported.records == 24
 
@@ -212,7 +210,7 @@ async def test_closed_meanwhile(
     provider.gate = gate = Gate(lambda got: (got.datefrom or "") >= f"{DAY + 7 * HOUR}")
     seen: list[Stats] = []
     task = asyncio.ensure_future(
-        export(client, target, DAY, NEXT_DAY, window=HOUR, progress=seen.append)
+        export(client.cdrs(DAY, NEXT_DAY, window=HOUR), target, progress=seen.append)
     )
     await settled(lambda: len(seen) == 7 and gate.held > 0)
     await client.aclose()
@@ -220,16 +218,18 @@ async def test_closed_meanwhile(
         await task
     assert provider.in_flight == 0
     provider.gate = None
-    exported = await export(make_client(provider), target, DAY, NEXT_DAY, window=HOUR, resume=True)
+    exported = await export(
+        make_client(provider).cdrs(DAY, NEXT_DAY, window=HOUR), target, resume=True
+    )
     assert exported.stats.requests == 17
     assert len(set(read(target))) == exported.records == 24
 
 
 async def test_no_thread_is_left(client: BoxisClient, tmp_path: Path) -> None:
     """After an export, whole or failed, none of its threads is left."""
-    await export(client, tmp_path / "a.csv", DAY, NEXT_DAY)
+    await export(client.cdrs(DAY, NEXT_DAY), tmp_path / "a.csv")
     with pytest.raises(WindowError):
-        await export(client, tmp_path / "b.csv", DAY, NEXT_DAY, tenant="VOICE-0-0")
+        await export(client.cdrs(DAY, NEXT_DAY, tenant="VOICE-0-0"), tmp_path / "b.csv")
     assert not [
         thread for thread in threading.enumerate() if thread.name.startswith("boxis-export")
     ]

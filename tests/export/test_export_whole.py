@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from calls import DAY, HOUR, NEXT_DAY, call, hourly, ids
-from exports import each_step, names, read, told, work_folder
+from exports import each_step, export_range, names, read, told, work_folder
 from paths import ROOT
 from waiting import Gate, settled
 
@@ -56,7 +56,7 @@ async def leave_unfinished(
     """Export ten hours of the day, and fail."""
     provider.faults = refusing(DAY + 10 * HOUR)
     with pytest.raises(WindowError):
-        await export(client, target, DAY, NEXT_DAY, window=HOUR, **more)
+        await export_range(client, target, DAY, NEXT_DAY, window=HOUR, **more)
     provider.faults = []
     provider.reset()
 
@@ -71,7 +71,7 @@ async def test_at_no_moment_half(make_client: MakeClient, tmp_path: Path, form: 
     folder = tmp_path / "there"
     folder.mkdir()
     with each_step(folder) as steps:
-        await export(client, folder / f"calls.{form}", DAY, NEXT_DAY, window=6 * HOUR)
+        await export(client.cdrs(DAY, NEXT_DAY, window=6 * HOUR), folder / f"calls.{form}")
     expected = told(await client.cdrs(DAY, NEXT_DAY).to_list())
     assert names(folder) == {f"calls.{form}"}
     found = [read(copy / f"calls.{form}") for copy in steps.copies if is_there(copy, form)]
@@ -95,7 +95,7 @@ async def test_a_file_is_replaced_at_once(
     target = folder / f"calls.{form}"
     target.write_text("old")
     with each_step(folder) as steps:
-        exported = await export(client, target, DAY, NEXT_DAY, overwrite=True)
+        exported = await export(client.cdrs(DAY, NEXT_DAY), target, overwrite=True)
     old = [copy for copy in steps.copies if (copy / target.name).read_bytes() == b"old"]
     new = [copy for copy in steps.copies if copy not in old]
     assert old
@@ -114,12 +114,12 @@ async def test_everything_at_once(make_client: MakeClient, tmp_path: Path) -> No
     target = tmp_path / "calls.jsonl"
     provider.faults = lambda _: Fault.refuse("no")
     with pytest.raises(WindowError):
-        await export(client, target)
+        await export(client.cdrs(), target)
     # Nothing is kept, so there is nothing to go on with.
     assert unfinished(target) is None
     assert names(tmp_path) == set()
     provider.faults = []
-    exported = await export(client, target)
+    exported = await export(client.cdrs(), target)
     assert not exported.resumed
     assert len(read(target)) == 24
     assert names(tmp_path) == {"calls.jsonl"}
@@ -131,17 +131,17 @@ async def test_a_refusal_keeps_what_is_unfinished(make_client: MakeClient, tmp_p
     client = make_client(provider)
     target = tmp_path / "calls.csv"
     with pytest.raises(WindowError):
-        await export(client, target, DAY, NEXT_DAY, window=HOUR)
+        await export(client.cdrs(DAY, NEXT_DAY, window=HOUR), target)
     before = unfinished(target)
     assert before is not None
     assert before.records == 12
     with pytest.raises(ExportExistsError):
-        await export(client, target, DAY, NEXT_DAY)
+        await export(client.cdrs(DAY, NEXT_DAY), target)
     with pytest.raises(UsageError, match="asks for something else"):
-        await export(client, target, DAY, NEXT_DAY, unique_by="leg", resume=True)
+        await export(client.cdrs(DAY, NEXT_DAY, unique_by="leg"), target, resume=True)
     assert unfinished(target) == before
     provider.faults = []
-    assert (await export(client, target, DAY, NEXT_DAY, resume=True)).records == 24
+    assert (await export(client.cdrs(DAY, NEXT_DAY), target, resume=True)).records == 24
 
 
 def failing_from(asked: Received, hour: int) -> Fault | None:
@@ -152,7 +152,7 @@ async def test_an_empty_range(client: BoxisClient, tmp_path: Path) -> None:
     """A range without a call gives a file without a record."""
     for form in FORMATS:
         target = tmp_path / f"calls.{form}"
-        exported = await export(client, target, NEXT_DAY, NEXT_DAY + HOUR)
+        exported = await export(client.cdrs(NEXT_DAY, NEXT_DAY + HOUR), target)
         assert exported.records == len(read(target)) == 0
 
 
@@ -183,7 +183,7 @@ async def test_what_stands_there(  # noqa: PLR0913 - a matrix
 
     async def run() -> Any:  # noqa: ANN401
         return await export(
-            client, target, DAY, NEXT_DAY, window=HOUR, resume=resume, overwrite=overwrite
+            client.cdrs(DAY, NEXT_DAY, window=HOUR), target, resume=resume, overwrite=overwrite
         )
 
     if (is_begun and not resume and not overwrite) or (is_there and not overwrite):
@@ -211,12 +211,14 @@ async def test_a_file_appears_meanwhile(client: BoxisClient, tmp_path: Path) -> 
 
     for resume in (False, True):
         with pytest.raises(ExportExistsError, match=r"appeared.*overwrite"):
-            await export(client, target, DAY, NEXT_DAY, window=HOUR, progress=appear, resume=resume)
+            await export(
+                client.cdrs(DAY, NEXT_DAY, window=HOUR), target, progress=appear, resume=resume
+            )
         assert target.read_bytes() == b"theirs"
     begun = unfinished(target)
     assert begun is not None
     assert (begun.records, begun.covered) == (24, 1.0)
-    exported = await export(client, target, DAY, NEXT_DAY, resume=True, overwrite=True)
+    exported = await export(client.cdrs(DAY, NEXT_DAY), target, resume=True, overwrite=True)
     assert exported.stats.requests == 0
     assert len(read(target)) == exported.records == 24
     assert names(tmp_path) == {"calls.csv"}
@@ -230,7 +232,7 @@ async def test_may_be_replaced_is_remembered(
     target.write_text("old")
     await leave_unfinished(provider, client, target, overwrite=True)
     assert target.read_bytes() == b"old"
-    await export(client, target, DAY, NEXT_DAY, window=HOUR, resume=True)
+    await export(client.cdrs(DAY, NEXT_DAY, window=HOUR), target, resume=True)
     assert len(read(target)) == 24
 
 
@@ -258,10 +260,10 @@ async def test_another_export_is_not_resumed(
     before = names(tmp_path)
     asked = {"datefrom": DAY, "dateto": NEXT_DAY, "window": HOUR} | more
     with pytest.raises(UsageError, match=rf"something else: {word} was .*begin anew"):
-        await export(client, target, resume=True, **asked)
+        await export_range(client, target, resume=True, **asked)
     assert provider.requests == []
     assert names(tmp_path) == before
-    exported = await export(client, target, DAY, NEXT_DAY, window=HOUR, resume=True)
+    exported = await export(client.cdrs(DAY, NEXT_DAY, window=HOUR), target, resume=True)
     assert exported.records == 24
 
 
@@ -283,14 +285,14 @@ async def test_another_client_does_not_resume(
             target.write_text("theirs")
 
         with pytest.raises(ExportExistsError):
-            await export(client, target, DAY, NEXT_DAY, progress=appear)
+            await export(client.cdrs(DAY, NEXT_DAY), target, progress=appear)
         target.unlink()
     else:
         await leave_unfinished(provider, client, target)
     provider.add(tenant="VOICE-2-2")
     with pytest.raises(UsageError, match="tenant"):
-        await export(make_client(provider, **more), target, DAY, NEXT_DAY, resume=True)
-    await export(client, target, DAY, NEXT_DAY, resume=True)
+        await export(make_client(provider, **more).cdrs(DAY, NEXT_DAY), target, resume=True)
+    await export(client.cdrs(DAY, NEXT_DAY), target, resume=True)
     assert len(read(target)) == 24
 
 
@@ -301,7 +303,9 @@ async def test_another_function_of_the_same_name(
     target = tmp_path / "calls.csv"
     await leave_unfinished(provider, client, target, unique_by=lambda cdr: cdr.uniqueid)
     with pytest.raises(UsageError, match="unique_by"):
-        await export(client, target, DAY, NEXT_DAY, resume=True, unique_by=lambda cdr: cdr.linkedid)
+        await export(
+            client.cdrs(DAY, NEXT_DAY, unique_by=lambda cdr: cdr.linkedid), target, resume=True
+        )
 
 
 async def test_foreign_files_stay(provider: Provider, client: BoxisClient, tmp_path: Path) -> None:
@@ -312,10 +316,10 @@ async def test_foreign_files_stay(provider: Provider, client: BoxisClient, tmp_p
     (folder / "notes.txt").write_text("mine")
     (folder / "more").mkdir()
     (folder / "more" / "journal.json").write_text("mine too")
-    await export(client, target, DAY, NEXT_DAY, window=HOUR, resume=True)
+    await export(client.cdrs(DAY, NEXT_DAY, window=HOUR), target, resume=True)
     assert names(folder) == {"notes.txt", "more", "more/journal.json"}
     assert (folder / "more" / "journal.json").read_bytes() == b"mine too"
-    await export(client, target, DAY, NEXT_DAY, overwrite=True)
+    await export(client.cdrs(DAY, NEXT_DAY), target, overwrite=True)
     assert names(folder) == {"notes.txt", "more", "more/journal.json"}
 
 
@@ -325,7 +329,7 @@ async def test_a_file_where_the_work_is_to_stand(client: BoxisClient, tmp_path: 
     work_folder(target).write_text("mine")
     for resume in (False, True):
         with pytest.raises(UsageError, match=r"calls\.csv\.unfinished .* move it away"):
-            await export(client, target, DAY, NEXT_DAY, resume=resume, overwrite=True)
+            await export(client.cdrs(DAY, NEXT_DAY), target, resume=resume, overwrite=True)
     assert unfinished(target) is None
     assert work_folder(target).read_bytes() == b"mine"
 
@@ -339,12 +343,12 @@ async def test_a_link(client: BoxisClient, tmp_path: Path) -> None:
     real = tmp_path / "there" / "real.csv"
     link = tmp_path / "link.csv"
     link.symlink_to(real)
-    await export(client, link, DAY, NEXT_DAY)
+    await export(client.cdrs(DAY, NEXT_DAY), link)
     assert link.is_symlink()
     assert len(read(real)) == 24
     with pytest.raises(ExportExistsError):
-        await export(client, link, DAY, NEXT_DAY)
-    await export(client, link, DAY, NEXT_DAY, overwrite=True)
+        await export(client.cdrs(DAY, NEXT_DAY), link)
+    await export(client.cdrs(DAY, NEXT_DAY), link, overwrite=True)
     assert names(tmp_path) == {"link.csv", "there", "there/real.csv"}
 
 
@@ -361,7 +365,7 @@ async def test_no_place_for_a_file(
         (tmp_path / "ring.csv").mkdir()
     before = names(tmp_path)
     with pytest.raises(UsageError, match=r"folder|file|link"):
-        await export(client, tmp_path / place, DAY, NEXT_DAY, format="csv", overwrite=True)
+        await export(client.cdrs(DAY, NEXT_DAY), tmp_path / place, format="csv", overwrite=True)
     assert names(tmp_path) == before
     assert provider.requests == []
 
@@ -369,7 +373,7 @@ async def test_no_place_for_a_file(
 @pytest.mark.parametrize("name", ["a b%20c'\"[x]*?.csv", "ünïcödé 😀.csv", "-.csv", "a\nb.csv"])
 async def test_any_name(client: BoxisClient, tmp_path: Path, name: str) -> None:
     """A file may have any name that the system takes."""
-    await export(client, f"{tmp_path}/{name}", DAY, NEXT_DAY)
+    await export(client.cdrs(DAY, NEXT_DAY), f"{tmp_path}/{name}")
     assert names(tmp_path) == {name}
     assert len(read(tmp_path / name)) == 24
 
@@ -379,7 +383,7 @@ async def test_a_name_without_a_folder(
 ) -> None:
     """A name alone is of the folder that the program is in."""
     monkeypatch.chdir(tmp_path)
-    await export(client, "calls.csv", DAY, NEXT_DAY)
+    await export(client.cdrs(DAY, NEXT_DAY), "calls.csv")
     assert names(tmp_path) == {"calls.csv"}
 
 
@@ -405,11 +409,73 @@ async def test_wrong_arguments(
 ) -> None:
     """What the stream refuses is refused before anything is touched."""
     with pytest.raises(UsageError):
-        await export(
-            client, tmp_path / "calls.csv", **({"datefrom": DAY, "dateto": NEXT_DAY} | asked)
+        await export_range(
+            client, tmp_path / "calls.csv", **{"datefrom": DAY, "dateto": NEXT_DAY} | asked
         )
     assert names(tmp_path) == set()
     assert provider.requests == []
+
+
+# The stream
+
+
+async def test_a_stream_stays_as_it_is(client: BoxisClient, tmp_path: Path) -> None:
+    """An export does not begin the stream: it can be exported again, and iterated after that."""
+    calls = client.cdrs(DAY, NEXT_DAY, window=HOUR)
+    for name in ("a.csv", "b.jsonl"):
+        exported = await export(calls, tmp_path / name)
+        assert (exported.records, exported.stats.requests) == (24, 24)
+        assert not calls.is_begun
+        assert calls.stats.records == 0
+    rows = told(await calls.to_list())
+    assert read(tmp_path / "a.csv") == read(tmp_path / "b.jsonl") == rows
+    assert calls.is_begun
+
+
+async def test_the_order_is_the_streams(client: BoxisClient, tmp_path: Path) -> None:
+    """A stream in the order of completion is written in that order, each record once."""
+    target = tmp_path / "calls.csv"
+    await export(client.cdrs(DAY, NEXT_DAY, window=HOUR, order="completion"), target)
+    assert sorted(read(target), key=str) == sorted(
+        told(await client.cdrs(DAY, NEXT_DAY).to_list()), key=str
+    )
+
+
+async def test_a_stream_that_was_begun(
+    provider: Provider, client: BoxisClient, tmp_path: Path
+) -> None:
+    """A stream that was begun, live or at its end, is refused, and another one works."""
+    calls = client.cdrs(DAY, NEXT_DAY, window=HOUR)
+    await anext(calls)
+    await calls.aclose()
+    requests = len(provider.requests)
+    for begun in (calls, aiter(calls)):
+        with pytest.raises(UsageError, match=r"was begun.*stream\.again\(\).*write\(\)"):
+            await export(begun, tmp_path / "calls.csv")  # type: ignore[arg-type]
+    assert names(tmp_path) == set()
+    assert len(provider.requests) == requests
+    assert (await export(calls.again(), tmp_path / "calls.csv")).records == 24
+
+
+async def test_a_stream_that_resumes_a_coverage(
+    provider: Provider, client: BoxisClient, tmp_path: Path
+) -> None:
+    """A stream that would leave out what a coverage holds is refused: a file would have a gap."""
+    calls = client.cdrs(DAY, NEXT_DAY, window=HOUR)
+    await calls.to_list()
+    provider.reset()
+    rest = client.cdrs(DAY, NEXT_DAY, window=HOUR, resume=calls.coverage)
+    with pytest.raises(UsageError, match=r"resumes a coverage.*without resume=.*write\(\)"):
+        await export(rest, tmp_path / "calls.csv")
+    assert names(tmp_path) == set()
+    assert provider.requests == []
+
+
+async def test_what_is_no_stream(client: BoxisClient, tmp_path: Path) -> None:
+    """A client in the place of the stream is refused, and the message shows the call."""
+    with pytest.raises(UsageError, match=r"not BoxisClient: export\(client\.cdrs\("):
+        await export(client, tmp_path / "calls.csv")  # type: ignore[arg-type]
+    assert names(tmp_path) == set()
 
 
 # Two at once
@@ -421,11 +487,11 @@ async def test_two_at_once(make_client: MakeClient, tmp_path: Path) -> None:
     provider = Provider(hourly(), gate=gate)
     client = make_client(provider)
     target = tmp_path / "calls.csv"
-    first = asyncio.ensure_future(export(client, target, DAY, NEXT_DAY, window=HOUR))
+    first = asyncio.ensure_future(export(client.cdrs(DAY, NEXT_DAY, window=HOUR), target))
     await settled(lambda: gate.held > 0)
     for more in ({}, {"resume": True}, {"overwrite": True}):
         with pytest.raises(ExportBusyError, match="at work"):
-            await export(client, target, DAY, NEXT_DAY, window=HOUR, **more)
+            await export_range(client, target, DAY, NEXT_DAY, window=HOUR, **more)
     gate.open()
     assert (await first).records == 24
     assert len(read(target)) == 24
@@ -441,8 +507,8 @@ from datetime import datetime
 async def main():
     async with BoxisClient() as client:
         try:
-            await export(client, sys.argv[1], datetime(2024, 3, 5), datetime(2024, 3, 6),
-                         resume=True)
+            calls = client.cdrs(datetime(2024, 3, 5), datetime(2024, 3, 6))
+            await export(calls, sys.argv[1], resume=True)
         except ExportBusyError as error:
             print("busy:", error)
 
@@ -458,7 +524,7 @@ async def test_two_processes_at_once(
     provider = Provider(hourly(), gate=gate)
     client = make_client(provider)
     target = tmp_path / "calls.csv"
-    first = asyncio.ensure_future(export(client, target, DAY, NEXT_DAY, window=HOUR))
+    first = asyncio.ensure_future(export(client.cdrs(DAY, NEXT_DAY, window=HOUR), target))
     await settled(lambda: gate.held > 0)
     other = Provider(hourly())
     job = await asyncio.create_subprocess_exec(
@@ -490,7 +556,7 @@ def environment(url: str) -> dict[str, str]:
 async def test_two_files_at_once(client: BoxisClient, tmp_path: Path) -> None:
     """Exports to several files of one client do not get into each other's way."""
     targets = [tmp_path / f"{number}.{form}" for number in range(3) for form in FORMATS]
-    await asyncio.gather(*(export(client, target, DAY, NEXT_DAY) for target in targets))
+    await asyncio.gather(*(export(client.cdrs(DAY, NEXT_DAY), target) for target in targets))
     assert names(tmp_path) == {target.name for target in targets}
     assert {len(read(target)) for target in targets} == {24}
 
@@ -506,7 +572,7 @@ async def test_windows_that_failed(
     failing = {f"{DAY + hour * HOUR}" for hour in (3, 4, 20)}
     provider.faults = lambda got: Fault.refuse("no") if got.datefrom in failing else None
     with pytest.raises(IncompleteExportError, match="3 of the range's windows") as caught:
-        await export(client, target, DAY, NEXT_DAY, window=HOUR, on_error="collect")
+        await export(client.cdrs(DAY, NEXT_DAY, window=HOUR, on_error="collect"), target)
     assert {f"{error.window.start}" for error in caught.value.failures if error.window} == failing
     assert names(tmp_path) == {
         "calls.csv.unfinished",
@@ -515,7 +581,7 @@ async def test_windows_that_failed(
     assert not [record for record in caplog.records if record.levelname == "WARNING"]
     provider.faults = []
     provider.reset()
-    exported = await export(client, target, DAY, NEXT_DAY, window=HOUR, resume=True)
+    exported = await export(client.cdrs(DAY, NEXT_DAY, window=HOUR), target, resume=True)
     assert len(provider.requests) == 3
     assert exported.records == 24
     expected = told(await client.cdrs(DAY, NEXT_DAY).to_list())
@@ -548,9 +614,9 @@ async def test_no_secret_on_the_disk(make_client: MakeClient, tmp_path: Path) ->
     provider.faults = refusing(DAY + 10 * HOUR)
     with each_step(folder) as steps:
         with pytest.raises(WindowError):
-            await export(client, folder / "calls.csv", DAY, NEXT_DAY, window=HOUR)
+            await export(client.cdrs(DAY, NEXT_DAY, window=HOUR), folder / "calls.csv")
         provider.faults = []
-        await export(client, folder / "calls.csv", DAY, NEXT_DAY, window=HOUR, resume=True)
+        await export(client.cdrs(DAY, NEXT_DAY, window=HOUR), folder / "calls.csv", resume=True)
     texts = [contents(path) for copy in (*steps.copies, folder) for path in copy.rglob("*")]
     assert len(texts) > 20
     for text in texts:
@@ -575,14 +641,14 @@ async def test_an_unfinished_export_is_told(
     assert (begun.tenant, begun.format, begun.formula_safe) == ("VOICE-29001-1", "csv", False)
     assert (begun.unique_by, begun.clip, begun.records) == ("uniqueid", "start", 10)
     assert begun.covered == pytest.approx(10 / 24)
-    await export(client, target, DAY, NEXT_DAY, clip="start", tenant=begun.tenant, resume=True)
+    await export(client.cdrs(DAY, NEXT_DAY, clip="start", tenant=begun.tenant), target, resume=True)
     assert unfinished(target) is None
 
 
 async def test_progress(client: BoxisClient, tmp_path: Path) -> None:
     """The progress is told after each batch, with what is written by then."""
     seen: list[Stats] = []
-    await export(client, tmp_path / "a.csv", DAY, NEXT_DAY, window=HOUR, progress=seen.append)
+    await export(client.cdrs(DAY, NEXT_DAY, window=HOUR), tmp_path / "a.csv", progress=seen.append)
     assert [stats.records for stats in seen] == list(range(1, 25))
 
 
@@ -600,7 +666,7 @@ DAYS = datetime(2024, 3, 5), datetime(2024, 3, 6)
 async def main():
     async with BoxisClient() as client:
         for run in (
-            lambda: export(client, sys.argv[1] + "/calls.parquet", *DAYS),
+            lambda: export(client.cdrs(*DAYS), sys.argv[1] + "/calls.parquet"),
             lambda: write(client.cdrs(*DAYS), io.BytesIO(), "parquet"),
         ):
             try:
@@ -612,7 +678,7 @@ async def main():
         except MissingExtraError as error:
             print(error)
         for name in ("calls.csv", "calls.jsonl"):
-            print((await export(client, f"{sys.argv[1]}/{name}", *DAYS)).records)
+            print((await export(client.cdrs(*DAYS), f"{sys.argv[1]}/{name}")).records)
 
 asyncio.run(main())
 """
@@ -656,6 +722,6 @@ async def test_conflicts_are_told(make_client: MakeClient, tmp_path: Path) -> No
     client = make_client(Provider(sent))
     for rule, records in (("uniqueid", 1), ("leg", 5)):
         target = tmp_path / f"{rule}.csv"
-        exported = await export(client, target, DAY, NEXT_DAY, unique_by=rule)  # type: ignore[arg-type]
+        exported = await export(client.cdrs(DAY, NEXT_DAY, unique_by=rule), target)  # type: ignore[arg-type]
         assert (exported.records, exported.conflicts) == (records, 5 - records)
     assert ids(await client.cdrs(DAY, NEXT_DAY).to_list()) == ["one"]

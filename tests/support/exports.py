@@ -18,7 +18,7 @@ import attrs
 import pyarrow.parquet
 
 from boxis_async import CDR, BoxisClient, RetryPolicy
-from boxis_async.export import Format, format_of
+from boxis_async.export import Exported, Format, export, format_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -251,6 +251,21 @@ def new_client(provider: Provider, http_client: httpx.AsyncClient, **more: Any) 
         provider.api_key,
         **{"tenant": provider.tenant, "http_client": http_client, "retry": PROMPTLY, **more},
     )
+
+
+OPTIONS = frozenset({"format", "formula_safe", "resume", "overwrite", "progress"})
+"""The arguments of `export()` beside the stream and the path; all others are the stream's."""
+
+
+async def export_range(
+    client: BoxisClient,
+    path: Path,
+    *range_: Any,  # noqa: ANN401 - whatever a stream takes
+    **arguments: Any,  # noqa: ANN401 - whatever a stream or an export takes
+) -> Exported:
+    """Export a range, with arguments of the stream and of the export mixed."""
+    options = {name: arguments.pop(name) for name in OPTIONS & arguments.keys()}
+    return await export(client.cdrs(*range_, **arguments), path, **options)
 
 
 @attrs.define
