@@ -1,8 +1,10 @@
 """Calls into files: CSV, JSON Lines or Parquet, whole or absent, resumed after any end.
 
-`export` writes a range of a client to a file; `write` writes a stream to an open one;
-`to_arrow` makes a table in memory.
+`export` writes a stream to a file that appears when it is complete; `write` writes a stream to a
+file that is open; `to_arrow` makes a table in memory.
 """
+
+from types import FunctionType
 
 from boxis_async.export.arrow import (
     to_arrow,  # pyright: ignore[reportUnknownVariableType] - pyarrow carries no types
@@ -13,9 +15,11 @@ from boxis_async.export.errors import (
     IncompleteExportError,
     UnfitValueError,
 )
+from boxis_async.export.export_to_file import export
 from boxis_async.export.formats import FORMATS, Format, format_of
-from boxis_async.export.job import Exported, export, write
-from boxis_async.export.journal import Unfinished, unfinished
+from boxis_async.export.journal import unfinished
+from boxis_async.export.values import Exported, Unfinished
+from boxis_async.export.write_to_open_file import write
 
 __all__ = [
     "FORMATS",
@@ -32,3 +36,9 @@ __all__ = [
     "unfinished",
     "write",
 ]
+
+# Users import these names from here. So reprs, pickles and the reference name this module too, and
+# a pickle can still be read after a name has moved from one module of the wing to another.
+for _public in map(globals().__getitem__, __all__):
+    if isinstance(_public, type | FunctionType):
+        _public.__module__ = __name__

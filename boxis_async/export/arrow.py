@@ -1,4 +1,7 @@
-"""Records as Arrow tables and Parquet files, by pyarrow (extra `parquet`)."""
+"""Records as Arrow tables and Parquet files, by pyarrow (extra `parquet`).
+
+The only module that imports pyarrow, and only when it is needed.
+"""
 
 # pyarrow carries no types.
 # pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false
@@ -28,22 +31,23 @@ __all__ = ["ParquetWriter", "merge", "require_pyarrow", "to_arrow"]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
-# 38 digits, the most that a decimal of 16 bytes holds, of which so many after the point.
-_DIGITS, _DECIMALS = 38, 10
+# 38 digits are the most that a decimal of 16 bytes can have; so many of them follow the point.
+_PRECISION, _SCALE = 38, 10
 
 
 def to_arrow(cdrs: Iterable[CDR], *, timezone: tzinfo | None = None) -> pa.Table:
     """Make an Arrow table of records, with the columns of `CDR`.
 
-    Texts are `string`, datetimes `timestamp[us]` in the provider's zone, whole numbers
-    `int64`, `cc_date` is `date32`, `cc_cost` `decimal128(38, 10)`, and `extra` a map of texts.
+    Texts are `string`, datetimes `timestamp[us]` in the provider's zone, and integers `int64`.
+    `cc_date` is `date32`, `cc_cost` `decimal128(38, 10)`, and `extra` a map of texts.
 
     Args:
         cdrs: The records.
-        timezone: The zone of the columns; else that of the first record, or UTC without one.
+        timezone: The zone of the columns; None takes that of the first record, or UTC if there
+            is none.
 
     Raises:
-        MissingExtraError: pyarrow is not installed; the text names the extra.
+        MissingExtraError: pyarrow is not installed; the message names the extra.
         UnfitValueError: A number is too large for its column.
     """
     records = list(cdrs)
@@ -53,16 +57,16 @@ def to_arrow(cdrs: Iterable[CDR], *, timezone: tzinfo | None = None) -> pa.Table
 
 
 def schema(zone: tzinfo | None) -> pa.Schema:
-    """Give the columns' types, with datetimes in a zone."""
+    """Give the names and types of the columns, with datetimes in a zone."""
     arrow = require_pyarrow()
     types: dict[Kind, Any] = {
         "text": arrow.string(),
-        "word": arrow.string(),
-        "moment": arrow.timestamp("us", tz=_zone_name(zone)),
-        "day": arrow.date32(),
-        "whole": arrow.int64(),
-        "amount": arrow.decimal128(_DIGITS, _DECIMALS),
-        "extra": arrow.map_(arrow.string(), arrow.string()),
+        "disposition": arrow.string(),
+        "datetime": arrow.timestamp("us", tz=_zone_name(zone)),
+        "date": arrow.date32(),
+        "integer": arrow.int64(),
+        "decimal": arrow.decimal128(_PRECISION, _SCALE),
+        "mapping": arrow.map_(arrow.string(), arrow.string()),
     }
     return arrow.schema([(name, types[kind]) for name, kind in COLUMNS.items()])
 
@@ -71,7 +75,7 @@ class ParquetWriter:
     """Writes records as a Parquet file: a row group for each call of `write`.
 
     Args:
-        file: Where to, open for bytes.
+        file: The output, open for bytes.
         timezone: The zone of the datetimes.
     """
 
@@ -82,7 +86,7 @@ class ParquetWriter:
         self._writer: Any = None
 
     def begin(self) -> None:
-        """Write what stands before the first record."""
+        """Write the start of the file."""
         self._writer = _open(self._sink, self._schema)
 
     def write(self, cdrs: Sequence[CDR]) -> None:
@@ -91,29 +95,32 @@ class ParquetWriter:
             self._writer.write_table(_table(cdrs, self._schema), row_group_size=len(cdrs))
 
     def end(self) -> None:
-        """Write what stands after the last record: where each row group is.
+        """Write the end of the file: the directory of its row groups.
 
         Raises:
-            OSError: A write before failed, so that there is no whole file to end.
+            OSError: An earlier write failed, so the file cannot be completed.
         """
-        # pyarrow's own writer closes itself then, without a word.
+        # pyarrow's own writer would close, and raise nothing.
         if self._sink.failure is not None:
             raise OSError(f"an earlier write failed: {self._sink.failure}")
         self._writer.close()
 
     def abandon(self) -> None:
-        """Write nothing more, unless the file is at its end."""
-        # pyarrow's own writer would end the file when it is freed, and what is but a part would
-        # look whole.
+        """Write nothing more; harmless after `end`."""
+        # pyarrow's own writer writes the end of the file when it is freed, so that a part of the
+        # records would look like a complete file.
         self._sink.is_open = False
         if self._writer is not None:
-            # After a write that failed it may fail once more, of no consequence here.
+            # After a write that failed this may fail again. The first error is the one to raise.
             with contextlib.suppress(Exception):
                 self._writer.close()
 
 
 class _Sink:
-    """Hands bytes on to a file, which may be a pipe, until it is told to stop."""
+    """The file that pyarrow writes to: passes the bytes on until `is_open` is False.
+
+    It says how much was written, so that the output may be a pipe, which cannot.
+    """
 
     closed = False
 
@@ -128,7 +135,7 @@ class _Sink:
             try:
                 self._file.write(data)
             except Exception as error:
-                # Whatever pyarrow writes to put things in order, it is not to look whole.
+                # pyarrow may write more while it cleans up: the file must not look complete.
                 self.is_open = False
                 self.failure = error
                 raise
@@ -138,18 +145,18 @@ class _Sink:
         return self._written
 
     def flush(self) -> None:
-        """Leave it to whoever has the file."""
+        """Do nothing: whoever opened the file flushes it."""
 
     def close(self) -> None:
-        """Leave the file open: it is not pyarrow's."""
+        """Do nothing: whoever opened the file closes it."""
 
 
 def merge(parts: Iterable[tuple[Path, int]], file: Output, *, timezone: tzinfo) -> None:
-    """Write one Parquet file of several, group by group.
+    """Merge Parquet files into one, row group by row group.
 
     Args:
         parts: The files, each with how many of its row groups to take.
-        file: Where to, open for bytes.
+        file: The output, open for bytes.
         timezone: The zone of the datetimes, for a file without a record.
     """
     parquet = _parquet()
@@ -187,25 +194,25 @@ def _open(file: _Sink, columns: pa.Schema) -> Any:  # noqa: ANN401 - pyarrow car
     return _parquet().ParquetWriter(file, columns, compression="zstd")
 
 
-def _table(cdrs: Sequence[CDR], columns: pa.Schema) -> pa.Table:
+def _table(cdrs: Sequence[CDR], target: pa.Schema) -> pa.Table:
     arrow = require_pyarrow()
-    # By columns, as Arrow holds them.
-    held = zip(*map(values_of, cdrs), strict=True) if cdrs else [()] * len(COLUMNS)
+    # Arrow stores columns, not rows.
+    columns = zip(*map(values_of, cdrs), strict=True) if cdrs else [()] * len(COLUMNS)
     arrays: list[Any] = []
-    for (name, kind), values in zip(COLUMNS.items(), held, strict=True):
-        told: Sequence[Any] = values
-        if kind == "moment":
-            told = [None if value is None else _microseconds(value) for value in values]
-        elif kind == "extra":
-            told = [list(value.items()) for value in values]
+    for (name, kind), column in zip(COLUMNS.items(), columns, strict=True):
+        values: Sequence[Any] = column
+        if kind == "datetime":
+            values = [None if value is None else _microseconds(value) for value in values]
+        elif kind == "mapping":
+            values = [list(value.items()) for value in values]
         try:
-            arrays.append(arrow.array(told, type=columns.field(name).type))
+            arrays.append(arrow.array(values, type=target.field(name).type))
         except (arrow.ArrowInvalid, OverflowError) as error:
             raise UnfitValueError(
-                f"a value of {name} does not fit into {columns.field(name).type}: {error}; "
-                "export as CSV or JSON Lines instead, which hold it as it is"
+                f"a value of {name} does not fit into {target.field(name).type}: {error}; "
+                "export as CSV or JSON Lines instead, which keep it as it is"
             ) from error
-    return arrow.Table.from_arrays(arrays, schema=columns)
+    return arrow.Table.from_arrays(arrays, schema=target)
 
 
 def _microseconds(moment: datetime) -> int:

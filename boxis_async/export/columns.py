@@ -1,4 +1,4 @@
-"""The columns of every format: the fields of a `CDR` in the order of the page, `extra` last."""
+"""The columns of every format: the fields of a `CDR`, in their order, `extra` last."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from operator import attrgetter
 from types import NoneType
-from typing import TYPE_CHECKING, Literal, TypeAlias, get_args, get_type_hints
+from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
 import attrs
 
@@ -17,28 +17,30 @@ if TYPE_CHECKING:
 
 __all__ = ["COLUMNS", "Kind", "values_of"]
 
-Kind: TypeAlias = Literal["text", "moment", "day", "whole", "amount", "word", "extra"]
+Kind: TypeAlias = Literal[
+    "text", "datetime", "date", "integer", "decimal", "disposition", "mapping"
+]
 
 _KINDS: dict[object, Kind] = {
     str: "text",
-    datetime: "moment",
-    date: "day",
-    int: "whole",
-    Decimal: "amount",
-    Disposition: "word",
-    Extra: "extra",
+    datetime: "datetime",
+    date: "date",
+    int: "integer",
+    Decimal: "decimal",
+    Disposition: "disposition",
+    Extra: "mapping",
 }
 
 
-def _kind_of(hint: object) -> Kind:
-    (held,) = (part for part in get_args(hint) or (hint,) if part is not NoneType)
-    return _KINDS[held]
+def _kind_of(annotation: object) -> Kind:
+    (kept,) = (part for part in get_args(annotation) or (annotation,) if part is not NoneType)
+    return _KINDS[kept]
 
 
-_HINTS = get_type_hints(CDR)
-
-COLUMNS: dict[str, Kind] = {field.name: _kind_of(_HINTS[field.name]) for field in attrs.fields(CDR)}
-"""The name of each column, and what kind of value it holds."""
+COLUMNS: dict[str, Kind] = {
+    field.name: _kind_of(field.type) for field in attrs.fields(attrs.resolve_types(CDR))
+}
+"""The name of each column, and what kind of value it contains."""
 
 values_of: Callable[[CDR], tuple[object, ...]] = attrgetter(*COLUMNS)
-"""Gives the values of a record, one for each column."""
+"""Give the values of a record, one for each column."""

@@ -1,7 +1,11 @@
-"""Work in progress on the disk: what is written so far, cut back to where it was safe.
+"""The records written so far, on the disk, so that another run can continue after any of them.
 
-A mark says how much of a draft counts. What a process wrote after its last checkpoint, whole
-or in part, is cut off when the next one takes over.
+A position says how much of a draft counts. A run that resumes an export removes what the run before
+wrote after its last checkpoint, be it complete or not.
+
+CSV and JSON Lines are one file, truncated where it must be. A Parquet file has its directory at its
+end, so it can be neither truncated nor continued. Its draft is several files, one for each stretch
+between two checkpoints, which are merged in the end.
 """
 
 from __future__ import annotations
@@ -9,7 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from boxis_async.export.arrow import merge
-from boxis_async.export.files import Growing, Mark, check
+from boxis_async.export.files import GrowingFile, Position, verify
 from boxis_async.export.formats import make_writer
 
 if TYPE_CHECKING:
@@ -20,123 +24,126 @@ if TYPE_CHECKING:
     from boxis_async import CDR
     from boxis_async.export.formats import Format, Writer
 
-__all__ = ["DRAFT_FILES", "Draft", "open_draft", "whole_file"]
+__all__ = ["DRAFT_FILES", "Draft", "finished_file", "open_draft"]
 
 DRAFT_FILES = ("lines", "part-*.parquet", "whole.parquet")
-"""The names that a draft has in its folder."""
+"""The names that the files of a draft have in its folder."""
 
 
 class Draft(Protocol):
-    """What is written so far."""
+    """The records written so far."""
 
-    def write(self, cdrs: Sequence[CDR]) -> Mark:
-        """Write a batch, and give the mark that includes it."""
+    def write(self, cdrs: Sequence[CDR]) -> Position:
+        """Write a batch, and give the position after it."""
         ...
 
-    def save(self, mark: Mark | None) -> Mark | None:
-        """Bring all that a mark speaks of to the disk; give the mark that can be trusted."""
-        ...
-
-    def finish(self, mark: Mark | None) -> Mark:
-        """Make the finished file, of all that the mark speaks of, on the disk: `whole_file`.
+    def save(self, position: Position | None) -> Position | None:
+        """Wait until the disk has all that precedes a position.
 
         Returns:
-            The mark of that file.
+            The position as it is to be stored, with the checksums.
+        """
+        ...
+
+    def finish(self, position: Position | None) -> Position:
+        """Make the finished file of all that precedes the position: `finished_file`.
+
+        Returns:
+            The position at the end of that file.
         """
         ...
 
     def close(self) -> None:
-        """Let go of the files."""
+        """Close the files."""
 
 
 def open_draft(
     format: Format,  # noqa: A002 - the field's own term
     folder: Path,
-    mark: Mark | None,
+    position: Position | None,
     *,
     timezone: tzinfo,
     formula_safe: bool,
 ) -> Draft:
-    """Begin a draft in a folder, or with a mark take it up, cut back.
+    """Begin a draft in a folder, or with a position continue the one that is there.
 
     Raises:
-        DamagedError: What the mark speaks of is not there.
+        DamagedError: The draft is shorter than the position says, or its content differs.
     """
     if format == "parquet":
-        return _Parts(folder, mark, timezone=timezone)
-    return _Lines(
-        whole_file(format, folder), format, mark, timezone=timezone, formula_safe=formula_safe
-    )
+        return _ParquetDraft(folder, position, timezone=timezone)
+    path = finished_file(format, folder)
+    return _TextDraft(path, format, position, timezone=timezone, formula_safe=formula_safe)
 
 
-def whole_file(format: Format, folder: Path) -> Path:  # noqa: A002 - the field's own term
-    """Tell where a draft's finished file is, or was before it went to its place."""
+def finished_file(format: Format, folder: Path) -> Path:  # noqa: A002 - the field's own term
+    """Give the path of a draft's finished file, before it is moved to its place."""
     return folder / ("whole.parquet" if format == "parquet" else "lines")
 
 
-class _Lines:
-    """One file of lines, which grows; the mark is that of the file."""
+class _TextDraft:
+    """One file of lines, which grows; the position is that of the file."""
 
     def __init__(
         self,
         path: Path,
         format: Format,  # noqa: A002 - the field's own term
-        mark: Mark | None,
+        position: Position | None,
         *,
         timezone: tzinfo,
         formula_safe: bool,
     ) -> None:
-        self._file = Growing(path, mark)
+        self._file = GrowingFile(path, position)
         self._writer = make_writer(format, self._file, timezone=timezone, formula_safe=formula_safe)
-        if mark is None:
+        if position is None:
             self._writer.begin()
 
-    def write(self, cdrs: Sequence[CDR]) -> Mark:
+    def write(self, cdrs: Sequence[CDR]) -> Position:
         self._writer.write(cdrs)
-        return self._file.mark
+        return self._file.position
 
-    def save(self, mark: Mark | None) -> Mark | None:
-        # What is behind the mark stays: the run may go on.
-        self._file.save()
-        return mark
+    def save(self, position: Position | None) -> Position | None:
+        # What follows the position stays, as this run may continue.
+        self._file.sync()
+        return position
 
-    def finish(self, mark: Mark | None) -> Mark:
-        del mark  # nothing is behind it
+    def finish(self, position: Position | None) -> Position:
+        del position  # nothing follows it
         self._writer.end()
-        self._file.save()
-        return self._file.mark
+        self._file.sync()
+        return self._file.position
 
     def close(self) -> None:
         self._file.close()
 
 
-# What a mark says of each part: its row groups that count, its length, and its sum.
-_PER_PART = 3
+# What a position says of each part: how many of its row groups count, its length, its checksum.
+_NUMBERS_PER_PART = 3
 
 
-class _Parts:
-    """Parquet files, numbered: one cannot be gone on with, as its directory stands at its end.
+class _ParquetDraft:
+    """Numbered Parquet files, the parts; each checkpoint ends one.
 
-    A part is closed at each checkpoint, and only then has a length and a sum.
+    A part has a length and a checksum only once it is ended. Until then both are 0 in a position.
     """
 
-    def __init__(self, folder: Path, mark: Mark | None, *, timezone: tzinfo) -> None:
+    def __init__(self, folder: Path, position: Position | None, *, timezone: tzinfo) -> None:
         self._folder = folder
         self._timezone = timezone
-        self._parts = _by_part(mark)
-        self._file: Growing | None = None
+        self._parts = _by_part(position)
+        self._file: GrowingFile | None = None
         self._writer: Writer | None = None
         kept = [self._path(number) for number in range(len(self._parts))]
         for path in folder.glob("part-*.parquet"):
             if path not in kept:
                 path.unlink()
         for path, (_, *of_file) in zip(kept, self._parts, strict=True):
-            check(path, tuple(of_file))
+            verify(path, tuple(of_file))
 
-    def write(self, cdrs: Sequence[CDR]) -> Mark:
+    def write(self, cdrs: Sequence[CDR]) -> Position:
         if cdrs:
             if self._writer is None:
-                self._file = Growing(self._path(len(self._parts)))
+                self._file = GrowingFile(self._path(len(self._parts)))
                 self._writer = make_writer("parquet", self._file, timezone=self._timezone)
                 self._writer.begin()
                 self._parts.append((0, 0, 0))
@@ -144,32 +151,33 @@ class _Parts:
             self._parts[-1] = (self._parts[-1][0] + 1, 0, 0)
         return tuple(number for part in self._parts for number in part)
 
-    def save(self, mark: Mark | None) -> Mark | None:
+    def save(self, position: Position | None) -> Position | None:
         if self._writer is not None and self._file is not None:
             self._writer.end()
-            self._file.save()
+            self._file.sync()
             self._file.close()
-            self._parts[-1] = (self._parts[-1][0], *self._file.mark)
+            self._parts[-1] = (self._parts[-1][0], *self._file.position)
             self._writer = self._file = None
-        if mark is None:
+        if position is None:
             return None
-        # An earlier mark speaks of fewer groups of the last part, in the same file.
+        # The position may be an earlier one, with fewer row groups of the last part. The length and
+        # the checksum are those of the whole file.
         return tuple(
             number
-            for (groups, *_), (_, *of_file) in zip(_by_part(mark), self._parts, strict=False)
+            for (groups, *_), (_, *of_file) in zip(_by_part(position), self._parts, strict=False)
             for number in (groups, *of_file)
         )
 
-    def finish(self, mark: Mark | None) -> Mark:
-        self.save(mark)
-        parts = [(self._path(number), part[0]) for number, part in enumerate(_by_part(mark))]
-        file = Growing(whole_file("parquet", self._folder))
+    def finish(self, position: Position | None) -> Position:
+        self.save(position)
+        parts = [(self._path(number), part[0]) for number, part in enumerate(_by_part(position))]
+        file = GrowingFile(finished_file("parquet", self._folder))
         try:
             merge(parts, file, timezone=self._timezone)
-            file.save()
+            file.sync()
         finally:
             file.close()
-        return file.mark
+        return file.position
 
     def close(self) -> None:
         if self._writer is not None and self._file is not None:
@@ -183,6 +191,8 @@ class _Parts:
         return self._folder / f"part-{number:06}.parquet"
 
 
-def _by_part(mark: Mark | None) -> list[Mark]:
-    mark = mark or ()
-    return [mark[at : at + _PER_PART] for at in range(0, len(mark), _PER_PART)]
+def _by_part(position: Position | None) -> list[Position]:
+    numbers = position or ()
+    return [
+        numbers[at : at + _NUMBERS_PER_PART] for at in range(0, len(numbers), _NUMBERS_PER_PART)
+    ]

@@ -1,4 +1,4 @@
-"""Bytes on their way to the disk: all of them or an error, and a sum that shows damage."""
+"""Bytes on their way to the disk: all of them or an error, and a checksum against damage."""
 
 from __future__ import annotations
 
@@ -12,28 +12,37 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["DamagedError", "Growing", "Mark", "Opened", "Output", "check", "sync", "sync_folder"]
+__all__ = [
+    "CallersFile",
+    "DamagedError",
+    "GrowingFile",
+    "Output",
+    "Position",
+    "sync_file",
+    "sync_folder",
+    "verify",
+]
 
-Mark: TypeAlias = tuple[int, ...]
-"""How much of something counts, and a sum of that: of one file, its length and the CRC-32."""
+Position: TypeAlias = tuple[int, ...]
+"""How much was written, and a checksum of that. Of one file: its length and the CRC-32."""
 
-_CHUNK = 1 << 20
+_CHUNK_SIZE = 1 << 20
 
 
 class DamagedError(Exception):
-    """What stands on the disk is not what was written."""
+    """A file does not contain what was written to it."""
 
 
 class Output(Protocol):
-    """What bytes can be written to."""
+    """Something that bytes can be written to."""
 
     def write(self, data: bytes, /) -> int:
         """Write them."""
         ...
 
 
-class Opened:
-    """A file that somebody else opened, and closes."""
+class CallersFile:
+    """A file that the caller opened, and closes."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
@@ -42,120 +51,121 @@ class Opened:
         """Write all bytes.
 
         Raises:
-            OSError: It does not take them all.
+            OSError: The file does not take them all.
         """
         if isinstance(self._file, io.RawIOBase):
-            _put(self._file, data)
+            _write_all(self._file, data)
         else:
             self._file.write(data)
         return len(data)
 
 
-class Growing:
-    """A file that grows, and can be cut back to an earlier mark; nothing is held in a buffer.
+class GrowingFile:
+    """A file that grows, and can be truncated to an earlier position; it has no buffer.
 
     Args:
-        path: Where it is, or is made.
-        mark: How much of it counts; without one it is made anew.
+        path: The file.
+        position: How much of the file to keep; None makes a new one.
 
     Raises:
-        DamagedError: Less is there than the mark speaks of, or something else.
+        DamagedError: The file is shorter than the position says, or its content differs.
     """
 
-    def __init__(self, path: Path, mark: Mark | None = None) -> None:
-        if mark is not None:
-            check(path, mark, is_growing=True)
-        # What a buffer holds could not be dropped when the disk is full, nor the file be closed.
-        self._file = path.open("wb" if mark is None else "r+b", buffering=0)
-        self.mark: Mark = (0, 0) if mark is None else mark
-        """All that was written."""
+    def __init__(self, path: Path, position: Position | None = None) -> None:
+        if position is not None:
+            verify(path, position, is_growing=True)
+        # A full disk would leave bytes in a buffer that can neither be dropped nor written, so that
+        # the file could not even be closed.
+        self._file = path.open("wb" if position is None else "r+b", buffering=0)
+        self.position: Position = (0, 0) if position is None else position
+        """How much was written."""
         self._file.seek(0, os.SEEK_END)
-        self.cut(self.mark)
+        self.truncate(self.position)
 
     def write(self, data: bytes, /) -> int:
         """Write all bytes, or none."""
         try:
-            _put(self._file, data)
+            _write_all(self._file, data)
         except BaseException:
-            # Whoever tells where things stand in the file must not be wrong.
+            # A part may have been written. Without it, the file is again what its position says.
             with contextlib.suppress(OSError):
-                self.cut(self.mark)
+                self.truncate(self.position)
             raise
-        length, total = self.mark
-        self.mark = length + len(data), zlib.crc32(data, total)
+        length, checksum = self.position
+        self.position = length + len(data), zlib.crc32(data, checksum)
         return len(data)
 
-    def cut(self, mark: Mark) -> None:
-        """Drop what comes behind a mark."""
-        if self._file.tell() != mark[0]:
-            self._file.truncate(mark[0])
-            self._file.seek(mark[0])
-        self.mark = mark
+    def truncate(self, position: Position) -> None:
+        """Remove what follows a position."""
+        if self._file.tell() != position[0]:
+            self._file.truncate(position[0])
+            self._file.seek(position[0])
+        self.position = position
 
-    def save(self) -> None:
-        """Bring it to the disk."""
-        sync(self._file)
+    def sync(self) -> None:
+        """Wait until the disk has all that was written."""
+        sync_file(self._file)
 
     def close(self) -> None:
-        """Let go of it."""
+        """Close the file."""
         self._file.close()
 
 
-def check(path: Path, mark: Mark, *, is_growing: bool = False) -> None:
-    """Compare a file with its mark.
+def verify(path: Path, position: Position, *, is_growing: bool = False) -> None:
+    """Compare a file with the position that it should have.
 
     Args:
-        path: Where it is.
-        mark: Of all that was written to it.
-        is_growing: Whether more may stand behind that, which does not count.
+        path: The file.
+        position: How much was written to it.
+        is_growing: Whether the file may be longer than that.
 
     Raises:
-        DamagedError: Less is there than the mark speaks of, or something else.
+        DamagedError: The file is missing, shorter or longer, or its content differs.
     """
-    length, total = mark
+    length, checksum = position
     found = 0
     try:
         with path.open("rb") as file:
             for chunk in _chunks(file, length, path.name):
                 found = zlib.crc32(chunk, found)
             if not is_growing and file.read(1):
-                raise DamagedError(f"{path.name} goes on after its end")
+                raise DamagedError(f"{path.name} is longer than it was")
     except FileNotFoundError:
         raise DamagedError(f"{path.name} is missing") from None
-    if found != total:
-        raise DamagedError(f"{path.name} is not as it was written")
+    if found != checksum:
+        raise DamagedError(f"the content of {path.name} has changed")
 
 
 def _chunks(file: BinaryIO, length: int, name: str) -> Iterator[bytes]:
     while length > 0:
-        chunk = file.read(min(length, _CHUNK))
+        chunk = file.read(min(length, _CHUNK_SIZE))
         if not chunk:
             raise DamagedError(f"{name} is cut off")
         length -= len(chunk)
         yield chunk
 
 
-def _put(file: io.RawIOBase, data: bytes) -> None:
-    # Without a buffer a file may take a part, as when the disk runs full, and say no more of it.
-    left = memoryview(data)
-    while left:
-        taken = file.write(left)
-        if taken is None:
-            raise BlockingIOError("the file does not block, and takes no more for now")
-        left = left[taken:]
+def _write_all(file: io.RawIOBase, data: bytes) -> None:
+    # A file without a buffer may write a part only, as on a full disk, and raise nothing.
+    rest = memoryview(data)
+    while rest:
+        written = file.write(rest)
+        if written is None:
+            raise BlockingIOError("the file is non-blocking, and takes no more for now")
+        rest = rest[written:]
 
 
-def sync(file: BinaryIO | io.FileIO) -> None:
-    """Bring what was written to a file to the disk."""
+def sync_file(file: BinaryIO | io.FileIO) -> None:
+    """Wait until the disk has all that was written to a file."""
     file.flush()
     os.fsync(file.fileno())
 
 
 def sync_folder(folder: Path) -> None:
-    """Bring a folder's names to the disk, where the system can."""
+    """Wait until the disk has the names in a folder, on systems that can."""
     if os.name == "posix":
-        opened = os.open(folder, os.O_RDONLY)
+        descriptor = os.open(folder, os.O_RDONLY)
         try:
-            os.fsync(opened)
+            os.fsync(descriptor)
         finally:
-            os.close(opened)
+            os.close(descriptor)

@@ -1,4 +1,8 @@
-"""The formats by name, and the small protocol that each one's writer follows."""
+"""The formats by name, and the protocol that the writer of each one follows.
+
+A new format goes here: its name and suffixes, and its writer in `make_writer`. How a draft of it is
+truncated and resumed is in `drafts`.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,7 @@ from typing import TYPE_CHECKING, Final, Literal, Protocol, TypeAlias, get_args
 
 from boxis_async import UsageError
 from boxis_async.export.arrow import ParquetWriter
-from boxis_async.export.lines import CSVWriter, JSONLinesWriter
+from boxis_async.export.text_writers import CSVWriter, JSONLinesWriter
 
 if TYPE_CHECKING:
     import os
@@ -23,7 +27,7 @@ Format: TypeAlias = Literal["csv", "jsonl", "parquet"]
 """The name of a format: CSV, JSON Lines or Parquet."""
 
 FORMATS: Final[tuple[Format, ...]] = get_args(Format)
-"""All names of formats."""
+"""The names of all formats."""
 
 _SUFFIXES: Final[dict[str, Format]] = {
     ".csv": "csv",
@@ -38,43 +42,43 @@ class Writer(Protocol):
     """Writes records to a file that is open for bytes, and never closes it."""
 
     def begin(self) -> None:
-        """Write what stands before the first record."""
+        """Write what precedes the first record."""
 
     def write(self, cdrs: Sequence[CDR]) -> None:
         """Write the records of a batch."""
 
     def end(self) -> None:
-        """Write what stands after the last record."""
+        """Write what follows the last record."""
 
     def abandon(self) -> None:
         """Write nothing more; harmless after `end`."""
 
 
 def format_of(target: str | os.PathLike[str]) -> Format:
-    """Tell the format of a file by its suffix: .csv, .jsonl, .ndjson, .parquet or .pq.
+    """Give the format of a file by its suffix: .csv, .jsonl, .ndjson, .parquet or .pq.
 
     Raises:
-        UsageError: It is another one.
+        UsageError: The file has another suffix.
     """
     found = _SUFFIXES.get(Path(target).suffix.lower())
     if found is None:
         raise UsageError(
-            f"the format of {Path(target).name!r} cannot be told by its name: end it in "
+            f"the name {Path(target).name!r} does not show the format: end it in "
             f"{', '.join(_SUFFIXES)}, or name the format ({', '.join(FORMATS)})"
         )
     return found
 
 
 def check_format(format: object, *, formula_safe: bool) -> None:  # noqa: A002 - the field's own term
-    """Refuse a format that does not exist, and a choice that it does not have.
+    """Refuse an unknown format, and `formula_safe` where it has no meaning.
 
     Raises:
-        UsageError: It does not exist, or is not CSV and was to be safe from formulas.
+        UsageError: The format is unknown, or `formula_safe` is set and it is not CSV.
     """
     if format not in FORMATS:
         raise UsageError(f"format must be one of {', '.join(FORMATS)}, not {format!r}")
     if formula_safe and format != "csv":
-        raise UsageError(f"formula_safe is for CSV: nothing reads formulas out of {format}")
+        raise UsageError(f"formula_safe is for CSV: no program reads formulas from {format}")
 
 
 def make_writer(
@@ -84,7 +88,7 @@ def make_writer(
     timezone: tzinfo,
     formula_safe: bool = False,
 ) -> Writer:
-    """Make a format's writer.
+    """Make the writer of a format.
 
     Raises:
         MissingExtraError: The format needs an extra that is not installed.

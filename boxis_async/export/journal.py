@@ -1,4 +1,8 @@
-"""What stands beside a file that is being written: what was asked for, and how far it is."""
+"""The journal of an export: its last checkpoint, as a JSON file beside what is written.
+
+The journal pairs a coverage with the positions of the files that were written by then. It is
+replaced in one step, so that a reader finds this checkpoint or the one before, never a mix.
+"""
 
 from __future__ import annotations
 
@@ -11,188 +15,180 @@ from typing import TYPE_CHECKING, Any, cast
 import attrs
 
 from boxis_async import Coverage, UsageError
-from boxis_async.export.files import Mark, sync, sync_folder
-from boxis_async.export.formats import FORMATS, Format
+from boxis_async.export.files import Position, sync_file, sync_folder
+from boxis_async.export.formats import FORMATS
+from boxis_async.export.values import Unfinished
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Sequence
 
-__all__ = ["Journal", "Unfinished", "folder_of", "place_of", "unfinished"]
+__all__ = ["JOURNAL_FILES", "Journal", "differences", "folder_of", "resolve_path", "unfinished"]
+
+JOURNAL_FILES = "journal.json*"
+"""The names that the journal, and a draft of it, have in its folder."""
 
 _VERSION = 1
 _NAME = "journal.json"
-
-
-@attrs.frozen(kw_only=True)
-class Unfinished:
-    """An export that was begun and did not end: what it asks for, and how far it is.
-
-    Call `export` with the same values and `resume=True` to go on with it.
-    """
-
-    datefrom: date | None
-    """The start of the range, as it was given."""
-    dateto: date | None
-    """The end of the range; of one that ran to "now", the wall-clock time that this was."""
-    tenant: str | None
-    """The tenant; None, the client's own, in a journal of an earlier version."""
-    format: Format
-    formula_safe: bool
-    unique_by: str
-    """`"uniqueid"`, `"leg"`, or the name of a function."""
-    clip: str | None
-    records: int = 0
-    """Records that are kept."""
-    covered: float = 0.0
-    """The share of the range, from 0 to 1, that is done."""
-
-    def differences(self, other: Unfinished) -> list[str]:
-        """Tell in which points two exports ask for something else."""
-        progress = {"records", "covered"}
-        if self.tenant is None or other.tenant is None:
-            # An earlier version wrote None for the client's own tenant: the fingerprint holds
-            # which one that was.
-            progress.add("tenant")
-        pairs = [
-            (name, getattr(self, name), getattr(other, name))
-            for name in attrs.fields_dict(Unfinished)
-            if name not in progress
-        ]
-        return [
-            f"{name} was {_told(old)}, not {_told(new)}"
-            for name, old, new in pairs
-            if _meant(old) != _meant(new)
-        ]
+# The names in the file, where they differ from those of the attributes. They must stay, so that the
+# journal of an export that an earlier version began can be read.
+_STORED_NAMES = {
+    "request": "asked",
+    "draft": "mark",
+    "finished": "whole",
+    "may_overwrite": "replaces",
+}
+_ATTRIBUTES = {stored: attribute for attribute, stored in _STORED_NAMES.items()}
+_PROGRESS = frozenset({"records", "covered"})
 
 
 @attrs.frozen(kw_only=True)
 class Journal:
-    """A checkpoint of an export: both what is covered and how much of the draft that is."""
+    """A checkpoint of an export."""
 
-    asked: Unfinished
+    request: Unfinished
+    """What the file is to contain, and how far it is."""
     fingerprint: str = ""
-    """As the coverage has it; it tells apart what `asked` cannot, as the client's own zone."""
+    """The coverage's, which also stands for what `request` lacks, such as the client's zone."""
     coverage: str | None = None
     """As `Coverage.to_json` writes it; None before the first checkpoint."""
-    mark: Mark | None = None
-    keys: Mark | None = None
-    """Of the file with the keys of the records that are kept."""
+    draft: Position | None = None
+    keys: Position | None = None
     conflicts: int = 0
-    replaces: bool = False
-    """Whether a file that is there may be replaced in the end."""
+    may_overwrite: bool = False
+    """Whether the export may replace an existing file."""
     is_fetched: bool = False
-    """Whether nothing is missing but the last steps on the disk."""
-    whole: Mark | None = None
+    """Whether all is fetched, and only the last steps on the disk are missing."""
+    finished: Position | None = None
     """Of the finished file, once it was made; it is in its place or ready to go there."""
 
     @property
-    def is_whole(self) -> bool:
+    def is_finished(self) -> bool:
         """Whether the finished file was made."""
-        return self.whole is not None
+        return self.finished is not None
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing is kept that would be lost."""
-        return not (self.asked.records or self.asked.covered or self.is_fetched)
+        """Whether nothing is kept that could be lost."""
+        return not (self.request.records or self.request.covered or self.is_fetched)
 
-    @property
-    def done(self) -> Coverage | None:
-        """What is fetched already."""
+    def parsed_coverage(self) -> Coverage | None:
+        """Give the coverage: what need not be fetched again."""
         return None if self.coverage is None else Coverage.from_json(self.coverage)
 
     def save(self, folder: Path) -> None:
-        """Write it, at once or not at all."""
-        told = attrs.asdict(self)
-        asked = told["asked"]
-        asked["datefrom"], asked["dateto"] = map(_written, (asked["datefrom"], asked["dateto"]))
+        """Write the journal to a folder, in one step."""
+        values = {
+            _STORED_NAMES.get(name, name): value for name, value in attrs.asdict(self).items()
+        }
+        request = values["asked"]
+        request |= {name: _written(request[name]) for name in ("datefrom", "dateto")}
+        text = json.dumps({"version": _VERSION, "sum": _checksum(values)} | values, indent=1)
         draft = folder / f"{_NAME}.new"
         with draft.open("wb") as file:
-            text = json.dumps({"version": _VERSION, "sum": _sum(told)} | told, indent=1)
             file.write(text.encode())
-            sync(file)
+            sync_file(file)
         draft.replace(folder / _NAME)
         sync_folder(folder)
 
     @classmethod
     def load(cls, folder: Path) -> Journal | None:
-        """Read what `save` wrote, or None where nothing is.
+        """Read what `save` wrote, or None if the folder has no journal.
 
         Raises:
-            UsageError: It is something else, or of a version that this one does not know.
+            UsageError: The file is something else, or of a version that this one cannot read.
         """
         path = folder / _NAME
         try:
-            told = cast("dict[str, Any]", json.loads(path.read_bytes()))
-            if told.pop("version") != _VERSION:
-                raise ValueError("of another version")  # noqa: TRY301 - told with the others
-            if told.pop("sum") != _sum(told):
-                raise ValueError("it was changed")  # noqa: TRY301 - told with the others
-            asked = told.pop("asked")
-            mark, keys, whole = map(_mark, map(told.pop, ("mark", "keys", "whole")))
-            asked |= {name: _read(asked[name]) for name in ("datefrom", "dateto")}
-            if asked["format"] not in FORMATS:
-                raise ValueError("of an unknown format")  # noqa: TRY301 - told with the others
-            journal = cls(asked=Unfinished(**asked), mark=mark, keys=keys, whole=whole, **told)
-            journal.done  # noqa: B018 - raises where it cannot be read
+            return cls._parse(path.read_bytes())
         except (FileNotFoundError, NotADirectoryError):
             return None
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise UsageError(
-                f"{path} is no journal that can be gone on with ({error!r}): begin anew "
+                f"{path} is not a journal that this version can resume ({error!r}): start over "
                 "(overwrite=True, without resume), or remove its folder"
             ) from error
+
+    @classmethod
+    def _parse(cls, text: bytes) -> Journal:
+        stored = cast("dict[str, Any]", json.loads(text))
+        if (version := stored.pop("version")) != _VERSION:
+            raise ValueError(f"it is of version {version}, not {_VERSION}")
+        if stored.pop("sum") != _checksum(stored):
+            raise ValueError("it was changed")
+        values = {_ATTRIBUTES.get(name, name): value for name, value in stored.items()}
+        request = values.pop("request")
+        request |= {name: _read(request[name]) for name in ("datefrom", "dateto")}
+        if request["format"] not in FORMATS:
+            raise ValueError("it has an unknown format")
+        values |= {name: _position(values[name]) for name in ("draft", "keys", "finished")}
+        journal = cls(request=Unfinished(**request), **values)
+        journal.parsed_coverage()  # which raises an error if it cannot be read
         return journal
 
 
-def place_of(target: str | os.PathLike[str]) -> Path:
-    """Give the place of a file, past links.
+def differences(unfinished: Unfinished, request: Unfinished) -> list[str]:
+    """List, as texts, where an unfinished export differs from what is requested now."""
+    names = [name for name in attrs.fields_dict(Unfinished) if name not in _PROGRESS]
+    if unfinished.tenant is None:
+        # An earlier version wrote None for the client's own tenant. The fingerprint shows whether
+        # it is another one.
+        names.remove("tenant")
+    pairs = [(name, getattr(unfinished, name), getattr(request, name)) for name in names]
+    return [
+        f"{name} was {_shown(before)}, not {_shown(now)}"
+        for name, before, now in pairs
+        if _comparable(before) != _comparable(now)
+    ]
+
+
+def resolve_path(path: str | os.PathLike[str]) -> Path:
+    """Give the absolute path of a file, with links followed.
 
     Raises:
-        UsageError: It names no file, or a link that leads in a circle.
+        UsageError: The path cannot be that of a file, or a link leads in a circle.
     """
     try:
-        path = Path(target).resolve()
+        resolved = Path(path).resolve()
     except RuntimeError as error:
-        raise UsageError(f"{Path(target)} cannot be found: {error}") from error
-    if not path.name:
-        raise UsageError(f"{path} is no file: name one that may be made or replaced")
-    return path
+        raise UsageError(f"{Path(path)} cannot be found: {error}") from error
+    if not resolved.name:
+        raise UsageError(f"{resolved} is not a file: name one that can be made or replaced")
+    return resolved
 
 
 def folder_of(target: Path) -> Path:
-    """Give the folder in which the work on a file stands, beside it."""
+    """Give the folder for the work on a file, beside it."""
     return target.with_name(f"{target.name}.unfinished")
 
 
 def unfinished(target: str | os.PathLike[str]) -> Unfinished | None:
-    """Tell which export of a file was begun and did not end, or None.
+    """Give the unfinished export of a file, or None if there is none.
 
     Raises:
         UsageError: Its journal cannot be read.
     """
-    journal = Journal.load(folder_of(place_of(target)))
-    return None if journal is None else journal.asked
+    journal = Journal.load(folder_of(resolve_path(target)))
+    return None if journal is None else journal.request
 
 
-def _sum(told: dict[str, Any]) -> str:
-    """Sum up a journal, so that one that was changed is known."""
-    return blake2b(json.dumps(told, sort_keys=True).encode(), digest_size=16).hexdigest()
+def _checksum(values: dict[str, Any]) -> str:
+    return blake2b(json.dumps(values, sort_keys=True).encode(), digest_size=16).hexdigest()
 
 
-def _mark(numbers: Sequence[int] | None) -> Mark | None:
+def _position(numbers: Sequence[int] | None) -> Position | None:
     return None if numbers is None else tuple(numbers)
 
 
-def _meant(value: object) -> object:
-    """Give what can be compared: a moment is the same in each zone, a date is its midnight."""
+def _comparable(value: object) -> object:
+    """Make ends of a range comparable: by the moment if it is aware, a date as its midnight."""
     if isinstance(value, datetime):
-        # Else one in a repeated hour would be unlike itself in another zone, as Python has it.
+        # Python says that a moment in a repeated hour differs from itself in another zone.
         return value if value.utcoffset() is None else value.astimezone(UTC)
     return datetime.combine(value, time()) if isinstance(value, date) else value
 
 
-def _told(value: object) -> str:
+def _shown(value: object) -> str:
     return str(value) if isinstance(value, date) else repr(value)
 
 

@@ -23,6 +23,6 @@ def tmp_path() -> Iterator[Path]:
 def _often() -> Iterator[None]:
     """Set a checkpoint after each batch, whatever the clock says."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("boxis_async.export.job._INTERVAL", 0)
-        patch.setattr("boxis_async.export.job._PATIENCE", 0)
+        patch.setattr("boxis_async.export.checkpoints._INTERVAL", 0)
+        patch.setattr("boxis_async.export.checkpoints._PAUSE_FACTOR", 0)
         yield

@@ -245,7 +245,7 @@ FORMULA = re.compile(r"[=+\-@\t\r\n＝＋－＠]")  # noqa: RUF001
 
 def guarded(cdr: CDR) -> list[str]:
     file = io.BytesIO()
-    from boxis_async.export.lines import CSVWriter  # noqa: PLC0415 - inside the room
+    from boxis_async.export.text_writers import CSVWriter  # noqa: PLC0415 - inside the room
 
     CSVWriter(file, formula_safe=True).write([cdr])
     (line,) = cells(file.getvalue())
@@ -394,7 +394,7 @@ ZONES = (
 @pytest.mark.parametrize("zone", ZONES, ids=str)
 def test_any_moment(moment: datetime, zone: tzinfo) -> None:
     """A moment is exact in each format, told apart in the repeated hour, in whatever zone."""
-    from boxis_async.export.lines import CSVWriter, JSONLinesWriter  # noqa: PLC0415
+    from boxis_async.export.text_writers import CSVWriter, JSONLinesWriter  # noqa: PLC0415
 
     cdr = CDR(start=moment.replace(tzinfo=zone), end=moment.replace(tzinfo=zone))
     assert arrow_rows(to_arrow([cdr])) == told([cdr])

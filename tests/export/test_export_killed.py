@@ -30,12 +30,12 @@ BEGIN, END = date(2024, 3, 4), date(2024, 3, 24)
 PROGRAM = """
 import asyncio, json, os, resource, signal, sys
 from datetime import date, timedelta
-import boxis_async.export.job as job
+import boxis_async.export.checkpoints as checkpoints
 from boxis_async import BoxisClient
 from boxis_async.export import export, unfinished
 import pyarrow.parquet, anyio._backends._asyncio, certifi
 
-job._INTERVAL = job._PATIENCE = 0
+checkpoints._INTERVAL = checkpoints._PAUSE_FACTOR = 0
 target, limit, user = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 if limit:
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)

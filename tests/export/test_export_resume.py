@@ -472,7 +472,7 @@ async def test_whenever_a_checkpoint_is_due(
 ) -> None:
     """Before whichever batch a checkpoint is due, young ones too, the file is the same."""
     clock = Clock()
-    monkeypatch.setattr("boxis_async.export.job.time", clock)
+    monkeypatch.setattr("boxis_async.export.checkpoints.time", clock)
     provider = Provider(hourly())
     asked: dict[str, Any] = {"window": 2 * HOUR, "settle": 6 * HOUR}
     for due in range(1, 12) if form == "csv" else (2, 5, 7):

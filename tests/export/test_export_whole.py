@@ -137,7 +137,7 @@ async def test_a_refusal_keeps_what_is_unfinished(make_client: MakeClient, tmp_p
     assert before.records == 12
     with pytest.raises(ExportExistsError):
         await export(client.cdrs(DAY, NEXT_DAY), target)
-    with pytest.raises(UsageError, match="asks for something else"):
+    with pytest.raises(UsageError, match="has another query"):
         await export(client.cdrs(DAY, NEXT_DAY, unique_by="leg"), target, resume=True)
     assert unfinished(target) == before
     provider.faults = []
@@ -254,12 +254,12 @@ async def test_may_be_replaced_is_remembered(
 async def test_another_export_is_not_resumed(
     provider: Provider, client: BoxisClient, tmp_path: Path, more: dict[str, Any], word: str
 ) -> None:
-    """What asks for something else is told in which point, and nothing is touched."""
+    """What has another query is told in which point, and nothing is touched."""
     target = tmp_path / "calls.csv"
     await leave_unfinished(provider, client, target)
     before = names(tmp_path)
     asked = {"datefrom": DAY, "dateto": NEXT_DAY, "window": HOUR} | more
-    with pytest.raises(UsageError, match=rf"something else: {word} was .*begin anew"):
+    with pytest.raises(UsageError, match=rf"another query: {word} was .*start over"):
         await export_range(client, target, resume=True, **asked)
     assert provider.requests == []
     assert names(tmp_path) == before
@@ -536,7 +536,7 @@ async def test_two_processes_at_once(
         stdout=subprocess.PIPE,
     )
     said, _ = await job.communicate()
-    assert said.decode().startswith("busy: somebody is at work in")
+    assert said.decode().startswith("busy: another export is at work in")
     assert other.requests == []
     server.unmount(other)
     gate.open()

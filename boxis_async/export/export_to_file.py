@@ -1,0 +1,145 @@
+"""`export()`: a stream into a file, which is complete or absent, and resumed after any end.
+
+It checks its arguments, opens the folder of the work, lets `CheckpointedFetch` fill it, and puts
+the finished file in its place. All that blocks runs in a thread of its own.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from boxis_async import CDRStream, Stats, UsageError
+from boxis_async.export.arrow import require_pyarrow
+from boxis_async.export.checkpoints import CheckpointedFetch
+from boxis_async.export.formats import Format, check_format, format_of
+from boxis_async.export.journal import resolve_path
+from boxis_async.export.keys import key_function, rule_name
+from boxis_async.export.values import Exported, Unfinished
+from boxis_async.export.work_folder import WorkFolder
+from boxis_async.export.worker_thread import shielded, worker_thread
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable
+
+__all__ = ["export"]
+
+
+async def export(  # noqa: PLR0913 - each is one thing to set, by name
+    stream: CDRStream,
+    path: str | os.PathLike[str],
+    *,
+    format: Format | None = None,  # noqa: A002 - the field's own term
+    formula_safe: bool = False,
+    resume: bool = False,
+    overwrite: bool = False,
+    progress: Callable[[Stats], None] | None = None,
+) -> Exported:
+    """Write the calls of a stream to a file, which is complete in the end and absent until then.
+
+    The stream says what to export, such as `client.cdrs(datefrom, dateto, unique_by="leg")`. It
+    is not iterated itself: an export makes streams of its own of the same query.
+
+    Until the file is complete, what is fetched stands beside it, in the folder
+    `<path>.unfinished`, with a checkpoint about each second. If the export ends early, even
+    because the process is killed, call it again with the same query and `resume=True`. It
+    continues from the last checkpoint, and the file then holds what one run without a break
+    would have written. The records stand in the stream's order, but those of a window that
+    failed, and was fetched later, stand last.
+
+    Args:
+        stream: What to export: a stream that was not begun. `carry_keys` is of no use here, as
+            an export knows every record that it wrote.
+        path: The file.
+        format: `"csv"`, `"jsonl"` or `"parquet"`; None chooses by the suffix of the file.
+        formula_safe: For CSV: whether to put a `'` before each text that a spreadsheet would
+            take for a formula.
+        resume: Whether to continue an unfinished export, if there is one. A range without an
+            end then ends at the "now" of the first run.
+        overwrite: Whether an existing file may be replaced. Without `resume`, an unfinished
+            export of it is discarded.
+        progress: Called after each batch with the statistics of this run.
+
+    Raises:
+        UsageError: An argument is wrong, the stream was begun or resumes a coverage, or the
+            unfinished export has another query.
+        ExportExistsError: The file exists, or an unfinished export of it, and neither `resume`
+            nor `overwrite` says what to do.
+        ExportBusyError: Another export to this file is running.
+        MissingExtraError: The format needs an extra that is not installed.
+        WindowError: A window failed for good. What came before it is kept.
+        IncompleteExportError: With `on_error="collect"`, windows failed. The rest is kept.
+        UnfitValueError: The format cannot hold a value.
+        OSError: The disk is full, for example. What was written is kept; of a Parquet file,
+            what was written until the last checkpoint.
+    """
+    _check_stream(stream)
+    target = resolve_path(path)
+    file_format = format_of(target) if format is None else format
+    check_format(file_format, formula_safe=formula_safe)
+    if file_format == "parquet":
+        require_pyarrow()
+    ends_now = stream.datefrom is not None and stream.dateto is None
+    folder = WorkFolder(
+        target,
+        Unfinished(
+            datefrom=stream.datefrom,
+            # "Now" is chosen once, as each run of a stream without an end would choose another.
+            dateto=stream.plan().end if ends_now else stream.dateto,
+            tenant=stream.tenant,
+            format=file_format,
+            formula_safe=formula_safe,
+            unique_by=rule_name(stream.unique_by),
+            clip=stream.clip,
+        ),
+        fingerprint=stream.coverage.fingerprint,
+        key=key_function(stream.unique_by),
+        timezone=stream.timezone,
+        ends_now=ends_now,
+        resume=resume,
+        overwrite=overwrite,
+    )
+    async with worker_thread() as in_thread:
+        try:
+            await in_thread(folder.open)
+            conflicts, stats = folder.journal.conflicts, Stats()
+            if not folder.journal.is_fetched:
+                rest = stream.again(
+                    dateto=folder.request.dateto, resume=folder.journal.parsed_coverage()
+                )
+                conflicts = await CheckpointedFetch(
+                    rest,
+                    folder,
+                    in_thread,
+                    counts_repeated=stream.unique_by != "leg",
+                    progress=progress,
+                ).run()
+                stats = rest.stats
+            await in_thread(folder.finish)
+        finally:
+            await shielded(in_thread(folder.close))
+    return Exported(
+        path=target,
+        records=folder.written.records,
+        conflicts=conflicts,
+        stats=stats,
+        resumed=folder.is_resumed,
+    )
+
+
+def _check_stream(stream: object) -> None:
+    if not isinstance(stream, CDRStream):
+        raise UsageError(
+            f"export() takes a stream, not {type(stream).__name__}: "
+            'export(client.cdrs(datefrom, dateto), "calls.csv")'
+        )
+    if stream.is_begun:
+        raise UsageError(
+            "the stream was begun: export a new one, such as stream.again(); to write only what "
+            "is still to come, use write()"
+        )
+    if stream.coverage.sealed:
+        raise UsageError(
+            "the stream resumes a coverage, and an export keeps a coverage of its own: make the "
+            "stream without resume=; to write only what the coverage lacks, use write()"
+        )

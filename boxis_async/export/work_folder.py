@@ -1,0 +1,314 @@
+"""The folder beside a file that is being exported: locked, with a draft, its keys and a journal.
+
+Records are appended to the draft, and digests of their keys to the key file. A checkpoint brings
+both to the disk, then replaces the journal, which says how long they are and what is covered by
+then. The next run truncates both to what the journal says. In the end the finished file is made in
+the folder, noted in the journal, and moved to its place in one step.
+
+Everything here blocks, and is called from one thread at a time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING
+
+import attrs
+
+from boxis_async import Coverage, UsageError
+from boxis_async.export.drafts import DRAFT_FILES, Draft, finished_file, open_draft
+from boxis_async.export.errors import ExportExistsError
+from boxis_async.export.files import DamagedError, Position, sync_folder, verify
+from boxis_async.export.folder_lock import FolderLock
+from boxis_async.export.journal import JOURNAL_FILES, Journal, differences, folder_of
+from boxis_async.export.keys import KEY_FILE, KeyFile
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable, Sequence
+    from datetime import tzinfo
+    from pathlib import Path
+
+    from boxis_async import CDR
+    from boxis_async.export.values import Unfinished
+
+__all__ = ["Checkpoint", "WorkFolder", "Written"]
+
+_START_OVER = "start over (overwrite, without resume)"
+
+
+@attrs.frozen
+class Written:
+    """How much is written."""
+
+    draft: Position | None = None
+    keys: Position | None = None
+    records: int = 0
+    """Records in the draft."""
+    repeated: int = 0
+    """Records left out in this run, as an earlier run wrote one with the same key."""
+
+
+@attrs.frozen
+class Checkpoint:
+    """A state from which another run can continue."""
+
+    written: Written
+    conflicts: int
+    """Records left out in all runs that were no copies."""
+    covered: float
+    """The share of the range that is done."""
+    coverage: Coverage | None
+    """What is done, all of it among what is written; None if nothing is left to fetch."""
+
+
+@attrs.frozen
+class _OpenFiles:
+    draft: Draft
+    keys: KeyFile
+
+    def close(self) -> None:
+        try:
+            self.draft.close()
+        finally:
+            self.keys.close()
+
+
+class WorkFolder:
+    """The work on one file, which is complete in the end, and absent until then.
+
+    Args:
+        target: The file.
+        request: What it is to contain.
+        fingerprint: The coverage's, which an unfinished export must share.
+        key: Gives the key of a record, or None for a record without one.
+        timezone: The zone of the datetimes.
+        ends_now: Whether the range has no end; a resumed export then keeps the end that it had.
+        resume: Whether to continue an unfinished export.
+        overwrite: Whether an existing file may be replaced.
+    """
+
+    def __init__(  # noqa: PLR0913 - each is one thing to know, by name
+        self,
+        target: Path,
+        request: Unfinished,
+        *,
+        fingerprint: str,
+        key: Callable[[CDR], Hashable | None],
+        timezone: tzinfo,
+        ends_now: bool,
+        resume: bool,
+        overwrite: bool,
+    ) -> None:
+        self._target = target
+        self._folder = folder_of(target)
+        self._lock = FolderLock(self._folder)
+        self._key = key
+        self._timezone = timezone
+        self._ends_now = ends_now
+        self._resume = resume
+        self._overwrite = overwrite
+        self._files: _OpenFiles | None = None
+        self._is_open = False
+        self.request = request
+        self.journal = Journal(request=request, fingerprint=fingerprint, may_overwrite=overwrite)
+        """The last checkpoint, of this run or of an earlier one."""
+        self.written = Written()
+        self.is_resumed = False
+
+    def open(self) -> None:
+        """Begin a new export, or continue the unfinished one.
+
+        Raises:
+            ExportExistsError: A file or an unfinished export exists, and no argument allows to
+                replace or to resume it.
+            ExportBusyError: Another export to the file is running.
+            UsageError: The unfinished export has another query, or is damaged.
+        """
+        if not self._target.parent.is_dir():
+            raise UsageError(f"the folder {self._target.parent} does not exist: make it first")
+        if self._target.exists() and not self._target.is_file():
+            raise UsageError(f"{self._target} is not a file: name one that can be made or replaced")
+        self._lock.acquire()
+        found = self._find_unfinished()
+        if found is None:
+            if self._target.exists() and not self._overwrite:
+                raise ExportExistsError(
+                    f"{self._target} exists, and there is no unfinished export of it: name another "
+                    "file, or allow to replace this one (overwrite)"
+                )
+            self._clear()
+            self.journal.save(self._folder)
+        else:
+            self._continue(found)
+        if self.journal.finished is None:
+            self._open_files()
+        else:
+            self._verify_finished(self.journal.finished)
+        self._is_open = True
+
+    def write(self, cdrs: Sequence[CDR]) -> Written:
+        """Write the records of a batch that no earlier run wrote."""
+        files = self._opened()
+        new = files.keys.add_new(cdrs)
+        self.written = Written(
+            draft=files.draft.write(new) if new else self.written.draft,
+            keys=files.keys.position,
+            records=self.written.records + len(new),
+            repeated=self.written.repeated + len(cdrs) - len(new),
+        )
+        return self.written
+
+    def save(self, checkpoint: Checkpoint) -> None:
+        """Save a checkpoint: if this run ends, the next one continues from here."""
+        files = self._opened()
+        written, coverage = checkpoint.written, checkpoint.coverage
+        draft = files.draft.save(written.draft)
+        files.keys.sync()
+        self.journal = attrs.evolve(
+            self.journal,
+            request=attrs.evolve(self.request, records=written.records, covered=checkpoint.covered),
+            coverage=None if coverage is None else coverage.to_json(),
+            draft=draft,
+            keys=written.keys,
+            conflicts=checkpoint.conflicts,
+            is_fetched=coverage is None,
+        )
+        self.journal.save(self._folder)
+
+    def finish(self) -> None:
+        """Put the finished file in its place, and remove the rest.
+
+        Raises:
+            ExportExistsError: Meanwhile somebody else made a file in its place.
+        """
+        if self._files is not None:
+            finished = self._files.draft.finish(self.written.draft)
+            self._close_files()
+            self.journal = attrs.evolve(self.journal, finished=finished)
+            self.journal.save(self._folder)
+        path = finished_file(self.request.format, self._folder)
+        if path.exists():
+            self._check_target()
+            path.replace(self._target)
+            sync_folder(self._target.parent)
+        # If it does not exist, an earlier run was killed between that step and the next.
+        self._clear()
+
+    def close(self) -> None:
+        """Close the files and unlock the folder; an unfinished export stays for the next run."""
+        try:
+            self._close_files()
+        finally:
+            if self._lock.is_acquired:
+                if self._is_open and self.journal.is_empty:
+                    # There is nothing to resume.
+                    self._clear()
+                self._lock.release()
+                # Which fails if a journal, or a file of somebody else's, is still in it.
+                with contextlib.suppress(OSError):
+                    self._folder.rmdir()
+
+    def _find_unfinished(self) -> Journal | None:
+        """Give the journal of the export to resume, or None to begin a new one."""
+        try:
+            found = Journal.load(self._folder)
+        except UsageError:
+            if self._overwrite and not self._resume:
+                return None
+            raise
+        if found is None or self._is_done(found):
+            return None
+        if self._resume:
+            return found
+        if self._overwrite or found.is_empty:
+            # Replacing it is allowed, or would lose nothing.
+            return None
+        raise ExportExistsError(
+            f"there is an unfinished export of {self._target}, {found.request.covered:.0%} done: "
+            "continue it (resume), or start over (overwrite)"
+        )
+
+    def _is_done(self, journal: Journal) -> bool:
+        """Whether the file was put in its place, and somebody has taken it away since."""
+        finished = finished_file(journal.request.format, self._folder)
+        return journal.is_finished and not finished.exists() and not self._target.exists()
+
+    def _continue(self, journal: Journal) -> None:
+        if self._ends_now and journal.request.dateto is not None:
+            self.request = attrs.evolve(self.request, dateto=journal.request.dateto)
+        if different := differences(journal.request, self.request):
+            raise UsageError(
+                f"the unfinished export of {self._target} has another query: "
+                f"{'; '.join(different)}. Resume it with the same query, or {_START_OVER}"
+            )
+        if journal.fingerprint != self.journal.fingerprint:
+            raise UsageError(
+                f"the unfinished export of {self._target} has another query: the tenant, the "
+                "client's timezone and the unique_by function must be the same. Resume it with "
+                f"the same query, or {_START_OVER}"
+            )
+        self.journal = attrs.evolve(journal, may_overwrite=journal.may_overwrite or self._overwrite)
+        if not journal.is_finished:
+            self._check_target()
+        self.written = Written(journal.draft, journal.keys, journal.request.records)
+        self.is_resumed = True
+
+    def _check_target(self) -> None:
+        if self._target.exists() and not self.journal.may_overwrite:
+            raise ExportExistsError(
+                f"{self._target} has appeared while it was being exported: move it away, or allow "
+                "to replace it (overwrite), and resume"
+            )
+
+    def _open_files(self) -> None:
+        try:
+            draft = open_draft(
+                self.request.format,
+                self._folder,
+                self.written.draft,
+                timezone=self._timezone,
+                formula_safe=self.request.formula_safe,
+            )
+            try:
+                keys = KeyFile(self._folder, self.written.keys, self._key)
+            except BaseException:
+                draft.close()
+                raise
+        except DamagedError as error:
+            raise self._damaged(error) from error
+        self._files = _OpenFiles(draft, keys)
+
+    def _opened(self) -> _OpenFiles:
+        assert self._files is not None  # noqa: S101 - only an open folder is written to
+        return self._files
+
+    def _verify_finished(self, position: Position) -> None:
+        path = finished_file(self.request.format, self._folder)
+        if path.exists():
+            try:
+                verify(path, position)
+            except DamagedError as error:
+                raise self._damaged(error) from error
+
+    def _damaged(self, error: DamagedError) -> UsageError:
+        return UsageError(
+            f"the unfinished export of {self._target} is damaged: {error}; {_START_OVER}"
+        )
+
+    def _close_files(self) -> None:
+        files, self._files = self._files, None
+        if files is not None:
+            files.close()
+
+    def _clear(self) -> None:
+        """Remove the files of the export, but the lock.
+
+        A crash may leave some of them. So the journal goes last once the finished file was made,
+        which completes the export, and first before that: without a journal there is nothing to
+        resume.
+        """
+        drafts = [path for name in DRAFT_FILES for path in self._folder.glob(name)]
+        journals = list(self._folder.glob(JOURNAL_FILES))
+        others = [*drafts, self._folder / KEY_FILE]
+        for path in (*others, *journals) if self.journal.is_finished else (*journals, *others):
+            path.unlink(missing_ok=True)
