@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from boxis_async import CDRStream, Stats, UsageError
+from boxis_async import CDRStream, Coverage, Stats, UsageError
 from boxis_async.export.arrow import require_pyarrow
 from boxis_async.export.checkpoints import CheckpointedFetch
 from boxis_async.export.formats import Format, check_format, format_of
@@ -73,7 +73,7 @@ async def export(  # noqa: PLR0913 - each is one thing to set, by name
         OSError: The disk is full, for example. What was written is kept; of a Parquet file,
             what was written until the last checkpoint.
     """
-    _check_stream(stream)
+    coverage = _checked_coverage(stream)
     target = resolve_path(path)
     file_format = format_of(target) if format is None else format
     check_format(file_format, formula_safe=formula_safe)
@@ -92,7 +92,7 @@ async def export(  # noqa: PLR0913 - each is one thing to set, by name
             unique_by=rule_name(stream.unique_by),
             clip=stream.clip,
         ),
-        fingerprint=stream.coverage.fingerprint,
+        fingerprint=coverage.fingerprint,
         key=key_function(stream.unique_by),
         timezone=stream.timezone,
         ends_now=ends_now,
@@ -127,7 +127,8 @@ async def export(  # noqa: PLR0913 - each is one thing to set, by name
     )
 
 
-def _check_stream(stream: object) -> None:
+def _checked_coverage(stream: object) -> Coverage:
+    """Give the coverage of a stream that can be exported."""
     if not isinstance(stream, CDRStream):
         raise UsageError(
             f"export() takes a stream, not {type(stream).__name__}: "
@@ -138,8 +139,10 @@ def _check_stream(stream: object) -> None:
             "the stream was begun: export a new one, such as stream.again(); to write only what "
             "is still to come, use write()"
         )
-    if stream.coverage.sealed:
+    coverage = stream.coverage
+    if coverage.sealed:
         raise UsageError(
             "the stream resumes a coverage, and an export keeps a coverage of its own: make the "
             "stream without resume=; to write only what the coverage lacks, use write()"
         )
+    return coverage

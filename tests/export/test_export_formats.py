@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import io
 import json
 import re
@@ -11,8 +12,6 @@ from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 import attrs
-import pandas as pd
-import polars as pl
 import pyarrow as pa
 import pyarrow.parquet
 import pytest
@@ -42,6 +41,7 @@ from boxis_async.testing import Provider, generate_calls
 
 if TYPE_CHECKING:
     from pathlib import Path
+    from types import ModuleType
 
     from conftest import MakeClient
 
@@ -78,6 +78,18 @@ NASTY = (
     "\x7f\x80",
     "\U0010ffff",
 )
+
+
+@pytest.fixture
+def pd() -> ModuleType:
+    """Import pandas only for the tests that use it: it takes a second in each process of a run."""
+    return importlib.import_module("pandas")
+
+
+@pytest.fixture
+def pl() -> ModuleType:
+    """Import polars likewise."""
+    return importlib.import_module("polars")
 
 
 async def written(client: BoxisClient, format: Format, **asked: Any) -> bytes:  # noqa: A002, ANN401
@@ -139,7 +151,7 @@ async def test_every_field_as_the_provider_sent_it(make_client: MakeClient, form
 
 
 def table_rows(data: bytes) -> list[tuple[object, ...]]:
-    return arrow_rows(pyarrow.parquet.read_table(io.BytesIO(data)))
+    return arrow_rows(pyarrow.parquet.read_table(io.BytesIO(data), use_threads=False))
 
 
 @pytest.mark.parametrize("form", FORMATS)
@@ -223,7 +235,9 @@ async def test_csv_without_a_record(make_client: MakeClient) -> None:
     assert data == ",".join(COLUMNS).encode() + b"\r\n"
 
 
-async def test_csv_in_pandas_and_polars(make_client: MakeClient, tmp_path: Path) -> None:
+async def test_csv_in_pandas_and_polars(
+    make_client: MakeClient, tmp_path: Path, pd: ModuleType, pl: ModuleType
+) -> None:
     """Others read the same number of records, and the same texts, out of a CSV file."""
     sent = [
         call(f"{DAY + timedelta(minutes=at)}", clid=text)
@@ -294,7 +308,7 @@ async def test_formula_safe_is_a_choice(make_client: MakeClient, tmp_path: Path)
 # JSON Lines
 
 
-async def test_json_lines_to_the_letter(make_client: MakeClient) -> None:
+async def test_json_lines_to_the_letter(make_client: MakeClient, pd: ModuleType) -> None:
     """An object a line; what is unset is null, a cost is a text, nothing is escaped for ASCII."""
     row = call("2024-03-05 08:00:00", uniqueid="u-1.1", clid="Zoë\u2028", cc_cost="1E-7", end=None)
     data = await written(make_client(Provider([row])), "jsonl")
@@ -355,7 +369,9 @@ async def test_a_row_group_for_each_batch(make_client: MakeClient, tmp_path: Pat
         assert start.min == start.max == DAY.replace(tzinfo=ZURICH) + 2 * HOUR + HOUR / 2
 
 
-async def test_parquet_in_pandas_and_polars(make_client: MakeClient, tmp_path: Path) -> None:
+async def test_parquet_in_pandas_and_polars(
+    make_client: MakeClient, tmp_path: Path, pd: ModuleType, pl: ModuleType
+) -> None:
     """Others read the same values out of a Parquet file."""
     client = make_client(Provider([call(f"{DAY}", clid=text, cc_cost="0.5") for text in NASTY]))
     target = tmp_path / "calls.parquet"

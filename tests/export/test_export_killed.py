@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from exports import names, new_client, read, told, work_folder
 from paths import ROOT
-from waiting import Gate, settled
+from waiting import Gate
 
 from boxis_async.export import Format, export, unfinished
 from boxis_async.testing import LoopbackServer, Provider, generate_calls
@@ -25,15 +25,16 @@ if TYPE_CHECKING:
 
 BEGIN, END = date(2024, 3, 4), date(2024, 3, 24)
 
-# Checkpoints after each batch; then, if asked to, without the root user's leave to write anywhere,
-# and with files that grow to some size and no further, as on a disk that is full.
+# Checkpoints after each batch; for each, a line is printed with what the last checkpoint kept.
+# With `user`, without the root user's permission to write anywhere; what is imported late is
+# imported before, as another user may not be able to read it. With `limit`, files cannot grow
+# beyond that size, as on a disk that is full.
 PROGRAM = """
 import asyncio, json, os, resource, signal, sys
 from datetime import date, timedelta
 import boxis_async.export.checkpoints as checkpoints
 from boxis_async import BoxisClient
 from boxis_async.export import export, unfinished
-import pyarrow.parquet, anyio._backends._asyncio, certifi
 
 checkpoints._INTERVAL = checkpoints._PAUSE_FACTOR = 0
 target, limit, user = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
@@ -41,22 +42,29 @@ if limit:
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
 
+def kept():
+    begun = unfinished(target)
+    return None if begun is None else begun.records
+
+def progress(stats):
+    print(json.dumps({"kept_by_now": kept()}), flush=True)
+
 async def run():
     async with BoxisClient() as client:
         if user:
+            import anyio._backends._asyncio, certifi
             os.seteuid(user)
         calls = client.cdrs(
             date(2024, 3, 4), date(2024, 3, 24), window=timedelta(days=1), unique_by="leg"
         )
-        return await export(calls, target, resume=True)
+        return await export(calls, target, resume=True, progress=progress)
 
 def attempt():
     try:
         print(json.dumps({"records": asyncio.run(run()).records}))
     except OSError as error:
-        begun = unfinished(target)
-        kept = None if begun is None else begun.records
-        print(json.dumps({"error": type(error).__name__, "errno": error.errno, "kept": kept}))
+        end = {"error": type(error).__name__, "errno": error.errno, "kept": kept()}
+        print(json.dumps(end))
 
 attempt()
 if limit:
@@ -66,7 +74,7 @@ if limit:
 
 
 def start(url: str, target: Path, *, limit: int = 0, user: int = 0) -> subprocess.Popen[str]:
-    """Begin the program in a process of its own, or go on with it."""
+    """Begin the export in a process of its own, or resume it."""
     return subprocess.Popen(
         [sys.executable, "-W", "error", "-c", PROGRAM, str(target), str(limit), str(user)],
         env=os.environ
@@ -83,17 +91,22 @@ def start(url: str, target: Path, *, limit: int = 0, user: int = 0) -> subproces
     )
 
 
-def said(job: subprocess.Popen[str]) -> list[dict[str, Any]]:
-    """Let it come to its end, and give what it says."""
-    out, complaints = job.communicate(timeout=50)
+def results(job: subprocess.Popen[str]) -> list[dict[str, Any]]:
+    """Wait for the end of the process, and give what each of its attempts came to."""
+    output, complaints = job.communicate(timeout=50)
     assert (job.returncode, complaints) == (0, "")
-    return [json.loads(line) for line in out.splitlines()]
+    lines = map(json.loads, output.splitlines())
+    return [line for line in lines if "kept_by_now" not in line]
 
 
-def kept(target: Path) -> int:
-    """Tell how many records are kept by now."""
-    begun = unfinished(target)
-    return 0 if begun is None else begun.records
+def wait_until_more_is_kept(job: subprocess.Popen[str], before: int) -> int:
+    """Wait for a checkpoint with more records than before, and give how many it kept."""
+    assert job.stdout is not None
+    for line in job.stdout:
+        kept: int = json.loads(line)["kept_by_now"] or 0
+        if kept > before:
+            return kept
+    raise AssertionError(f"the export ended with no more than {before} records")
 
 
 async def expected(client: BoxisClient) -> Any:  # noqa: ANN401
@@ -118,11 +131,14 @@ async def test_killed_and_resumed(
     for gate in gates:
         provider.gate = gate
         job = start(url, target)
-        await settled(lambda before=before: kept(target) > before, within=40)  # type: ignore[misc]
+        kept = wait_until_more_is_kept(job, before)
         job.kill()
         job.communicate()
         assert job.returncode == -signal.SIGKILL
-        before = kept(target)
+        begun = unfinished(target)
+        assert begun is not None
+        assert begun.records >= kept > before
+        before = begun.records
         assert not target.exists()
         gate.open()
     provider.gate = None
@@ -144,7 +160,7 @@ async def test_a_full_disk(server: LoopbackServer, tmp_path: Path, form: Format)
     url = server.mount(provider)
     target = tmp_path / f"calls.{form}"
     # In each format it comes so far: as CSV and as lines half way, of Parquet to the last step.
-    first, second = said(start(url, target, limit=150_000 if form != "parquet" else 90_000))
+    first, second = results(start(url, target, limit=150_000 if form != "parquet" else 90_000))
     assert first["error"] == "OSError"
     assert first["kept"] > 100
     async with provider.client() as http_client, new_client(provider, http_client) as client:
@@ -164,18 +180,18 @@ async def test_a_folder_that_takes_no_file(server: LoopbackServer, tmp_path: Pat
     folder.mkdir()
     target = folder / "calls.csv"
     permit(folder, 0o555)
-    (refused,) = said(start(url, target, user=user))
+    (refused,) = results(start(url, target, user=user))
     assert refused == {"error": "PermissionError", "errno": 13, "kept": None}
     assert names(folder) == set()
     assert provider.requests == []
     # The work in progress may grow, but the whole file cannot go to its place.
     work_folder_there(folder, target)
-    (kept_whole,) = said(start(url, target, user=user))
+    (kept_whole,) = results(start(url, target, user=user))
     assert kept_whole["error"] == "PermissionError"
     assert kept_whole["kept"] > 100
     requests = len(provider.requests)
     permit(folder, 0o777)
-    (done,) = said(start(url, target, user=user))
+    (done,) = results(start(url, target, user=user))
     assert done["records"] == kept_whole["kept"] == len(read(target))
     assert len(provider.requests) == requests
     assert names(folder) == {target.name}
