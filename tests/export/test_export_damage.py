@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from calls import DAY, HOUR, NEXT_DAY, hourly
-from exports import export_range, names, new_client, quick_folder, read, told, work_folder
+from exports import comparable, export_range, names, new_client, quick_folder, read, work_folder
 
 from boxis_async import UsageError, WindowError
 from boxis_async.export import FORMATS, ExportExistsError, Format, unfinished
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from exports import Told
+    from exports import Comparable
 
     from boxis_async import BoxisClient, Stats
 
@@ -82,7 +82,7 @@ async def test_damaged_anywhere(form: Format, state: str) -> None:
                 await leave_whole(client, target)
             else:
                 await leave(client, provider, target, 8, 16)
-            expected = told(await client.cdrs(DAY, NEXT_DAY).to_list())
+            expected = comparable(await client.cdrs(DAY, NEXT_DAY).to_list())
             good = folder / "good"
             work_folder(target).rename(good)
             for name in sorted(names(good) - {"theirs"}):
@@ -107,7 +107,7 @@ async def test_damaged_anywhere(form: Format, state: str) -> None:
     assert refused > 100
 
 
-async def is_exact(client: BoxisClient, target: Path, expected: list[Told]) -> bool:
+async def is_exact(client: BoxisClient, target: Path, expected: list[Comparable]) -> bool:
     """Resume, and tell whether the file is exact; else nothing must be there, and a way out."""
     try:
         await export_range(client, target, DAY, NEXT_DAY, resume=True, **ASKED)
@@ -135,7 +135,7 @@ def clear(target: Path) -> None:
     ids=lambda text: text[:20],
 )
 async def test_what_is_no_journal(text: str) -> None:
-    """Something else in the place of the journal is told, and can be begun anew."""
+    """Something else in the place of the journal is an error, and one can start over."""
     provider = Provider(hourly())
     with quick_folder() as folder:
         target = folder / "calls.csv"
@@ -153,8 +153,8 @@ async def test_what_is_no_journal(text: str) -> None:
 
 
 @pytest.mark.parametrize("form", FORMATS)
-async def test_begun_anew_after_damage(form: Format) -> None:
-    """What is damaged, in whatever format, is begun anew where that is allowed."""
+async def test_started_over_after_damage(form: Format) -> None:
+    """A damaged export, in whatever format, starts over where that is allowed."""
     provider = Provider(hourly())
     with quick_folder() as folder:
         target = folder / f"calls.{form}"
@@ -164,7 +164,7 @@ async def test_begun_anew_after_damage(form: Format) -> None:
             with pytest.raises(UsageError, match=r"keys is cut off.*start over"):
                 await export_range(client, target, DAY, NEXT_DAY, resume=True, **ASKED)
             exported = await export_range(client, target, DAY, NEXT_DAY, overwrite=True, **ASKED)
-            assert read(target) == told(await client.cdrs(DAY, NEXT_DAY).to_list())
+            assert read(target) == comparable(await client.cdrs(DAY, NEXT_DAY).to_list())
         assert exported.records == 24
         assert names(folder) == {target.name}
 

@@ -20,6 +20,7 @@ from exports import (
     COLUMNS,
     arrow_rows,
     cells,
+    comparable,
     csv_rows,
     export_range,
     json_rows,
@@ -28,7 +29,6 @@ from exports import (
     quick_folder,
     read,
     since_1970,
-    told,
 )
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -92,9 +92,9 @@ def pl() -> ModuleType:
     return importlib.import_module("polars")
 
 
-async def written(client: BoxisClient, format: Format, **asked: Any) -> bytes:  # noqa: A002, ANN401
+async def written(client: BoxisClient, format: Format, **arguments: Any) -> bytes:  # noqa: A002, ANN401
     file = io.BytesIO()
-    await write(client.cdrs(DAY, NEXT_DAY, **asked), file, format)
+    await write(client.cdrs(DAY, NEXT_DAY, **arguments), file, format)
     return file.getvalue()
 
 
@@ -110,7 +110,7 @@ async def test_a_months_calls(make_client: MakeClient, tmp_path: Path, form: For
     target = tmp_path / f"calls.{form}"
     exported = await export(client.cdrs(begin, end, unique_by="leg"), target)
     cdrs = await client.cdrs(begin, end, unique_by="leg").to_list()
-    assert read(target) == told(cdrs)
+    assert read(target) == comparable(cdrs)
     assert len({cdr.start.fold for cdr in cdrs}) == 2
     assert exported.path == target
     assert exported.records == len(cdrs) == exported.stats.records
@@ -141,12 +141,14 @@ async def test_every_field_as_the_provider_sent_it(make_client: MakeClient, form
     (found,) = {"csv": csv_rows, "jsonl": json_rows, "parquet": table_rows}[form](data)
     by_name = dict(zip(COLUMNS, found, strict=True))
     for name, sent in row.items():
-        held = by_name["src_call_id" if name == "srcCallID" else name]
+        found_value = by_name["src_call_id" if name == "srcCallID" else name]
         if name in ("start", "answer", "end"):
             wall = since_1970(datetime.fromisoformat(f"{sent}+01:00"))
-            assert held == wall
+            assert found_value == wall
         else:
-            assert f"{held}" == (sent if name != "cc_cost" or form != "parquet" else "0.1200000000")
+            assert f"{found_value}" == (
+                sent if name != "cc_cost" or form != "parquet" else "0.1200000000"
+            )
     assert by_name["extra"] == ()
 
 
@@ -166,11 +168,11 @@ async def test_whatever_the_provider_sends(form: Format, sent: list[dict[str, st
             new_client(provider, http_client) as client,
         ):
             begin, end = date(2017, 1, 1), date(2028, 1, 1)
-            asked: Any = {"window": timedelta(days=4100), "unique_by": lambda cdr: cdr.linkedid}
-            await export_range(client, folder / f"calls.{form}", begin, end, **asked)
-            cdrs = await client.cdrs(begin, end, **asked).to_list()
+            arguments: Any = {"window": timedelta(days=4100), "unique_by": lambda cdr: cdr.linkedid}
+            await export_range(client, folder / f"calls.{form}", begin, end, **arguments)
+            cdrs = await client.cdrs(begin, end, **arguments).to_list()
         assert len(cdrs) == len(sent)
-        assert read(folder / f"calls.{form}") == told(cdrs)
+        assert read(folder / f"calls.{form}") == comparable(cdrs)
 
 
 @pytest.mark.parametrize("form", FORMATS)
@@ -190,7 +192,7 @@ async def test_nasty_texts(make_client: MakeClient, form: Format) -> None:
     client = make_client(Provider(sent))
     data = await written(client, form)
     found = {"csv": csv_rows, "jsonl": json_rows, "parquet": table_rows}[form](data)
-    assert found == told(await client.cdrs(DAY, NEXT_DAY).to_list())
+    assert found == comparable(await client.cdrs(DAY, NEXT_DAY).to_list())
     assert [row[COLUMNS.index("clid")] for row in found] == list(NASTY)
     assert [dict(row[-1])["note"] for row in found] == list(NASTY)  # type: ignore[call-overload]
 
@@ -259,7 +261,7 @@ FORMULA = re.compile(r"[=+\-@\t\r\n＝＋－＠]")  # noqa: RUF001
 
 def guarded(cdr: CDR) -> list[str]:
     file = io.BytesIO()
-    from boxis_async.export.text_writers import CSVWriter  # noqa: PLC0415 - inside the room
+    from boxis_async.export.text_writers import CSVWriter  # noqa: PLC0415 - a part inside
 
     CSVWriter(file, formula_safe=True).write([cdr])
     (line,) = cells(file.getvalue())
@@ -409,19 +411,19 @@ ZONES = (
 @pytest.mark.parametrize("moment", MOMENTS, ids=str)
 @pytest.mark.parametrize("zone", ZONES, ids=str)
 def test_any_moment(moment: datetime, zone: tzinfo) -> None:
-    """A moment is exact in each format, told apart in the repeated hour, in whatever zone."""
+    """A moment is exact in each format, the repeated hour included, in whatever zone."""
     from boxis_async.export.text_writers import CSVWriter, JSONLinesWriter  # noqa: PLC0415
 
     cdr = CDR(start=moment.replace(tzinfo=zone), end=moment.replace(tzinfo=zone))
-    assert arrow_rows(to_arrow([cdr])) == told([cdr])
-    assert arrow_rows(to_arrow([cdr], timezone=ZURICH)) == told([cdr])
+    assert arrow_rows(to_arrow([cdr])) == comparable([cdr])
+    assert arrow_rows(to_arrow([cdr], timezone=ZURICH)) == comparable([cdr])
     table = io.BytesIO()
     CSVWriter(table).begin()
     CSVWriter(table).write([cdr])
-    assert csv_rows(table.getvalue()) == told([cdr])
+    assert csv_rows(table.getvalue()) == comparable([cdr])
     lines = io.BytesIO()
     JSONLinesWriter(lines).write([cdr])
-    assert json_rows(lines.getvalue()) == told([cdr])
+    assert json_rows(lines.getvalue()) == comparable([cdr])
 
 
 @pytest.mark.parametrize(
@@ -447,7 +449,7 @@ async def test_the_zone_of_a_table(
     await export(client.cdrs(DAY, NEXT_DAY), target)
     assert pyarrow.parquet.read_schema(target).field("start").type.tz == name
     (found,) = read(target)
-    assert found == told(await client.cdrs(DAY, NEXT_DAY).to_list())[0]
+    assert found == comparable(await client.cdrs(DAY, NEXT_DAY).to_list())[0]
 
 
 COSTS = ("0", "-0.5", "1E+3", "1e-10", "0E-30", "12345678901234567890.0123456789", "1.50000")
@@ -469,7 +471,7 @@ async def test_costs(make_client: MakeClient, tmp_path: Path, form: Format, cost
 
 
 async def test_what_does_not_fit_keeps_the_rest(make_client: MakeClient, tmp_path: Path) -> None:
-    """A number that Parquet cannot hold is told, and what was written before it stays."""
+    """A number that Parquet cannot hold is an error, and what was written before it stays."""
     sent = [call(f"{DAY + number * HOUR + HOUR / 2}") for number in range(5)]
     provider = Provider([*sent[:3], {**sent[3], "sequence": f"{2**63}"}, sent[4]])
     client = make_client(provider)
@@ -483,7 +485,7 @@ async def test_what_does_not_fit_keeps_the_rest(make_client: MakeClient, tmp_pat
         assert min(got.datefrom or "" for got in provider.requests) == (
             f"{DAY + 3 * HOUR}" if resume else f"{DAY}"
         )
-    # Once the provider says something else, it goes on.
+    # Once the provider sends another number, it is resumed.
     provider = Provider(sent)
     await export(make_client(provider).cdrs(DAY, NEXT_DAY, window=HOUR), target, resume=True)
     assert len(read(target)) == 5
@@ -506,7 +508,7 @@ def test_to_arrow_takes_any_iterable() -> None:
     zones = (ZURICH, UTC)
     cdrs = [CDR(start=datetime(2024, 3, 5, 12, tzinfo=zone), clid=f"{zone}") for zone in zones]
     table = to_arrow(cdr for cdr in cdrs)
-    assert arrow_rows(table) == told(cdrs)
+    assert arrow_rows(table) == comparable(cdrs)
     assert table.schema.field("start").type == pa.timestamp("us", tz="Europe/Zurich")
 
 

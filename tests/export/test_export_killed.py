@@ -1,4 +1,4 @@
-"""Processes of their own: killed, out of space, without leave to write."""
+"""Processes of their own: killed, out of space, without permission to write."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from exports import names, new_client, read, told, work_folder
+from exports import comparable, names, new_client, read, work_folder
 from paths import ROOT
 from waiting import Gate
 
@@ -110,7 +110,7 @@ def wait_until_more_is_kept(job: subprocess.Popen[str], before: int) -> int:
 
 
 async def expected(client: BoxisClient) -> Any:  # noqa: ANN401
-    return told(await client.cdrs(BEGIN, END, unique_by="leg").to_list())
+    return comparable(await client.cdrs(BEGIN, END, unique_by="leg").to_list())
 
 
 @pytest.mark.parametrize(
@@ -172,7 +172,7 @@ async def test_a_full_disk(server: LoopbackServer, tmp_path: Path, form: Format)
 
 
 async def test_a_folder_that_takes_no_file(server: LoopbackServer, tmp_path: Path) -> None:
-    """Without leave to write nothing is done; taken meanwhile, the last step alone is left."""
+    """Without permission nothing is done; if lost meanwhile, only the last step is missing."""
     provider = Provider(generate_calls(BEGIN, END, calls_per_day=20))
     url = server.mount(provider)
     user = 65534 if os.geteuid() == 0 else 0

@@ -14,13 +14,13 @@ import pytest
 import time_machine
 from calls import DAY, HOUR, NEXT_DAY, call, hourly
 from exports import (
+    comparable,
     each_step,
     export_range,
     names,
     new_client,
     quick_folder,
     read,
-    told,
     work_folder,
 )
 from hypothesis import given, settings
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from conftest import MakeClient
-    from exports import Told
+    from exports import Comparable
 
     from boxis_async import CDR, BoxisClient, Stats
     from boxis_async.testing import Received
@@ -80,10 +80,10 @@ def refusing_from(start: datetime) -> Callable[[Received], Fault | None]:
     return lambda got: Fault.refuse("no") if (got.datefrom or "") >= f"{start}" else None
 
 
-async def finish(provider: Provider, target: Path, *range_: Any, **asked: Any) -> Exported:  # noqa: ANN401
+async def finish(provider: Provider, target: Path, *range_: Any, **arguments: Any) -> Exported:  # noqa: ANN401
     """Export to the end, by a client of its own."""
     async with provider.client() as http_client, new_client(provider, http_client) as client:
-        return await export_range(client, target, *range_, **asked)
+        return await export_range(client, target, *range_, **arguments)
 
 
 # Ended anywhere
@@ -99,7 +99,7 @@ class Ends:
         self._copy = target.with_name("copy")
         self.has_collected = False
 
-    async def run(self, *range_: Any, **asked: Any) -> Exported | None:  # noqa: ANN401
+    async def run(self, *range_: Any, **arguments: Any) -> Exported | None:  # noqa: ANN401
         """Run it until its end, and give what it came to if it came to the end of its work."""
         way = self._turns.choice(("fail", "collect", "raise", "cancel", "kill", "kill", "none"))
         after = self._turns.randrange(8)
@@ -122,13 +122,13 @@ class Ends:
             self._provider.faults = lambda _: (
                 Fault.refuse("no") if next(numbers) in failing else None
             )
-            asked["on_error"] = "collect" if way == "collect" else "raise"
+            arguments["on_error"] = "collect" if way == "collect" else "raise"
         async with (
             self._provider.client() as http_client,
             new_client(self._provider, http_client, concurrency=self._turns.choice((1, 4))) as it,
         ):
             task = asyncio.ensure_future(
-                export_range(it, self._target, *range_, resume=True, progress=progress, **asked)
+                export_range(it, self._target, *range_, resume=True, progress=progress, **arguments)
             )
             try:
                 return await task
@@ -182,7 +182,7 @@ async def test_ended_anywhere(data: st.DataObject) -> None:
     turns = random.Random(data.draw(st.integers(0, 2**32)))
     provider = Provider(rows, filter_mode=mode)
     range_ = (night + 10 * MINUTE, night + SPAN - 10 * MINUTE)
-    asked = {
+    arguments = {
         "window": data.draw(st.sampled_from((11, 30, 45, 77))) * MINUTE,
         "unique_by": RULES[rule],
         "clip": data.draw(st.sampled_from((None, "start"))),
@@ -191,13 +191,13 @@ async def test_ended_anywhere(data: st.DataObject) -> None:
         target = folder / f"calls.{form}"
         ends = Ends(turns, provider, target)
         for _ in range(turns.randrange(1, 5)):
-            if (exported := await ends.run(*range_, **asked)) is not None:
+            if (exported := await ends.run(*range_, **arguments)) is not None:
                 break
         else:
-            exported = await finish(provider, target, *range_, resume=True, **asked)
+            exported = await finish(provider, target, *range_, resume=True, **arguments)
         assert names(folder) == {target.name}
         whole = folder / f"whole.{form}"
-        expected = await finish(provider, whole, *range_, **asked)
+        expected = await finish(provider, whole, *range_, **arguments)
         assert exported.records == expected.records
         if not ends.has_collected:
             assert read(target) == read(whole)
@@ -215,9 +215,9 @@ async def test_killed_at_each_step(tmp_path: Path, form: Format) -> None:
     provider = Provider(rows)
     folder = tmp_path / "there"
     folder.mkdir()
-    asked = {"window": 8 * HOUR}
+    arguments = {"window": 8 * HOUR}
     with each_step(folder) as steps:
-        await finish(provider, folder / f"calls.{form}", DAY, NEXT_DAY, **asked)
+        await finish(provider, folder / f"calls.{form}", DAY, NEXT_DAY, **arguments)
     expected = read(folder / f"calls.{form}")
     resumed = ready = 0
     for copy in steps.copies:
@@ -228,7 +228,7 @@ async def test_killed_at_each_step(tmp_path: Path, form: Format) -> None:
             ready += 1
         if was_there and not was_begun:
             continue
-        exported = await finish(provider, target, DAY, NEXT_DAY, resume=True, **asked)
+        exported = await finish(provider, target, DAY, NEXT_DAY, resume=True, **arguments)
         assert read(target) == expected
         assert names(copy) == {target.name}
         assert exported.records == len(expected)
@@ -262,7 +262,7 @@ async def test_ended_after_each_window(tmp_path: Path, form: Format) -> None:
     assert exported.stats.requests == 1
     assert len(answered) == 24
     async with provider.client() as http_client, new_client(provider, http_client) as client:
-        assert read(target) == told(await client.cdrs(DAY, NEXT_DAY).to_list())
+        assert read(target) == comparable(await client.cdrs(DAY, NEXT_DAY).to_list())
 
 
 # What the stream alone cannot know
@@ -278,16 +278,16 @@ async def test_legs_far_apart(tmp_path: Path, rule: str, records: int) -> None:
     ]
     provider = Provider(sent)
     target = tmp_path / "calls.jsonl"
-    asked: dict[str, Any] = {"window": HOUR, "resume": True}
-    asked["unique_by"] = (lambda cdr: cdr.uniqueid) if rule == "function" else rule
+    arguments: dict[str, Any] = {"window": HOUR, "resume": True}
+    arguments["unique_by"] = (lambda cdr: cdr.uniqueid) if rule == "function" else rule
     for hour in (3, 9, 17):
         provider.faults = refusing_from(DAY + hour * HOUR)
         with pytest.raises(WindowError):
-            await finish(provider, target, DAY, NEXT_DAY, **asked)
+            await finish(provider, target, DAY, NEXT_DAY, **arguments)
     provider.faults = []
-    exported = await finish(provider, target, DAY, NEXT_DAY, **asked)
-    asked["resume"] = False
-    whole = await finish(provider, tmp_path / "whole.jsonl", DAY, NEXT_DAY, **asked)
+    exported = await finish(provider, target, DAY, NEXT_DAY, **arguments)
+    arguments["resume"] = False
+    whole = await finish(provider, tmp_path / "whole.jsonl", DAY, NEXT_DAY, **arguments)
     assert read(target) == read(tmp_path / "whole.jsonl")
     assert exported.records == whole.records == records
     assert exported.conflicts == whole.conflicts == 24 - records
@@ -353,16 +353,16 @@ async def test_windows_in_halves(tmp_path: Path, mode: FilterMode) -> None:
     """Where windows are cut in halves the file is the same, whatever run cut them."""
     provider = Provider(hourly(calls=20), filter_mode=mode)
     target = tmp_path / "calls.csv"
-    asked: dict[str, Any] = {"row_limit": 50, "resume": True, "unique_by": "leg"}
+    arguments: dict[str, Any] = {"row_limit": 50, "resume": True, "unique_by": "leg"}
     for hour in (2, 7, 12, 18):
         provider.faults = refusing_from(DAY + hour * HOUR + HOUR / 2)
         with pytest.raises(WindowError):
-            await finish(provider, target, DAY, NEXT_DAY, **asked)
+            await finish(provider, target, DAY, NEXT_DAY, **arguments)
     provider.faults = []
-    await finish(provider, target, DAY, NEXT_DAY, **asked)
+    await finish(provider, target, DAY, NEXT_DAY, **arguments)
     async with provider.client() as http_client, new_client(provider, http_client) as client:
         cdrs = await client.cdrs(DAY, NEXT_DAY, unique_by="leg").to_list()
-    assert Counter(read(target)) == Counter(told(cdrs))
+    assert Counter(read(target)) == Counter(comparable(cdrs))
     assert len(cdrs) == 480
 
 
@@ -437,9 +437,9 @@ async def test_young_windows_come_again(tmp_path: Path, form: Format) -> None:
         if seen == 20:
             raise StoppedError
 
-    asked: dict[str, Any] = {"window": HOUR, "resume": True, "settle": 6 * HOUR}
+    arguments: dict[str, Any] = {"window": HOUR, "resume": True, "settle": 6 * HOUR}
     with at(datetime(2024, 3, 5, 17, 0, tzinfo=UTC)), pytest.raises(StoppedError):  # 18:00 there
-        await finish(provider, target, DAY, NEXT_DAY, progress=stop, **asked)
+        await finish(provider, target, DAY, NEXT_DAY, progress=stop, **arguments)
     begun = unfinished(target)
     assert begun is not None
     assert (begun.records, begun.covered) == (12, 0.5)
@@ -447,11 +447,11 @@ async def test_young_windows_come_again(tmp_path: Path, form: Format) -> None:
     provider.add(call(f"{DAY + 13 * HOUR}", uniqueid="late", cc_cost="1.5"))
     provider.reset()
     with at(datetime(2024, 3, 8, 17, 0, tzinfo=UTC)):
-        exported = await finish(provider, target, DAY, NEXT_DAY, **asked)
+        exported = await finish(provider, target, DAY, NEXT_DAY, **arguments)
     assert exported.stats.requests == 12
     assert exported.records == 25
     async with provider.client() as http_client, new_client(provider, http_client) as client:
-        assert read(target) == told(await client.cdrs(DAY, NEXT_DAY).to_list())
+        assert read(target) == comparable(await client.cdrs(DAY, NEXT_DAY).to_list())
 
 
 class Clock:
@@ -474,7 +474,7 @@ async def test_whenever_a_checkpoint_is_due(
     clock = Clock()
     monkeypatch.setattr("boxis_async.export.checkpoints.time", clock)
     provider = Provider(hourly())
-    asked: dict[str, Any] = {"window": 2 * HOUR, "settle": 6 * HOUR}
+    arguments: dict[str, Any] = {"window": 2 * HOUR, "settle": 6 * HOUR}
     for due in range(1, 12) if form == "csv" else (2, 5, 7):
         target = tmp_path / f"{due}.{form}"
 
@@ -485,13 +485,13 @@ async def test_whenever_a_checkpoint_is_due(
                 shutil.copytree(work_folder(target), tmp_path / "left")
 
         with at(datetime(2024, 3, 5, 17, 0, tzinfo=UTC)):
-            await finish(provider, target, DAY, NEXT_DAY, progress=progress, **asked)
+            await finish(provider, target, DAY, NEXT_DAY, progress=progress, **arguments)
         if is_killed:
             rows = read(target)
             target.unlink()
             shutil.move(tmp_path / "left", work_folder(target))
             with at(datetime(2024, 3, 6, 17, 0, tzinfo=UTC)):
-                exported = await finish(provider, target, DAY, NEXT_DAY, resume=True, **asked)
+                exported = await finish(provider, target, DAY, NEXT_DAY, resume=True, **arguments)
             assert exported.resumed
             assert read(target) == rows
         assert len(set(read(target))) == len(read(target)) == 24
@@ -502,19 +502,19 @@ async def test_failures_before_young_windows(tmp_path: Path) -> None:
     """With failures collected, what is at rest is kept though the range ends in young windows."""
     provider = Provider(hourly())
     target = tmp_path / "calls.csv"
-    asked: dict[str, Any] = {"window": HOUR, "settle": 6 * HOUR, "resume": True}
+    arguments: dict[str, Any] = {"window": HOUR, "settle": 6 * HOUR, "resume": True}
     provider.faults = lambda got: (
         Fault.refuse("no") if got.datefrom == f"{DAY + 3 * HOUR}" else None
     )
     with at(datetime(2024, 3, 5, 17, 0, tzinfo=UTC)), pytest.raises(IncompleteExportError):
-        await finish(provider, target, DAY, NEXT_DAY, on_error="collect", **asked)
+        await finish(provider, target, DAY, NEXT_DAY, on_error="collect", **arguments)
     begun = unfinished(target)
     assert begun is not None
     assert begun.records == 11
     provider.faults = []
     provider.reset()
     with at(datetime(2024, 3, 8, 17, 0, tzinfo=UTC)):
-        await finish(provider, target, DAY, NEXT_DAY, **asked)
+        await finish(provider, target, DAY, NEXT_DAY, **arguments)
     assert len(provider.requests) == 13
     assert len(set(read(target))) == len(read(target)) == 24
 
@@ -543,21 +543,21 @@ async def test_the_repeated_hour(
     """Ends in the repeated hour, aware or not, in whatever zone, are resumed as they were."""
     rows = generate_calls(date(2024, 10, 26), date(2024, 10, 28), calls_per_day=200)
     provider = Provider(rows)
-    asked: dict[str, Any] = {"window": 20 * MINUTE, "clip": clip, "unique_by": "leg"}
+    arguments: dict[str, Any] = {"window": 20 * MINUTE, "clip": clip, "unique_by": "leg"}
     target, whole = tmp_path / "calls.csv", tmp_path / "whole.csv"
-    await finish(provider, whole, begin, end, **asked)
+    await finish(provider, whole, begin, end, **arguments)
     for after in (2, 3):
         numbers = iter(range(1000))
         provider.faults = lambda _, numbers=numbers, after=after: (  # type: ignore[misc]
             Fault.refuse("no") if next(numbers) >= after else None
         )
         with pytest.raises(WindowError):
-            await finish(provider, target, begin, end, resume=True, **asked)
+            await finish(provider, target, begin, end, resume=True, **arguments)
     provider.faults = []
     # The same moments, as another program might say them.
     if isinstance(begin, datetime) and begin.tzinfo is ZURICH:
         begin, end = begin.astimezone(UTC), end.astimezone(UTC)
-    exported = await finish(provider, target, begin, end, resume=True, **asked)
+    exported = await finish(provider, target, begin, end, resume=True, **arguments)
     assert exported.resumed
     assert read(target) == read(whole)
     assert exported.records > 0
@@ -605,14 +605,14 @@ class Slowly:
 async def test_cancelled_at_any_await(tmp_path: Path, times: int) -> None:
     """Cancelled after any number of turns, once or again and again, and resumed: exact."""
     provider = Provider(hourly(calls=2))
-    asked: dict[str, Any] = {"window": 2 * HOUR, "resume": True, "unique_by": "leg"}
+    arguments: dict[str, Any] = {"window": 2 * HOUR, "resume": True, "unique_by": "leg"}
     whole = tmp_path / "whole.jsonl"
-    await finish(provider, whole, DAY, NEXT_DAY, **asked)
+    await finish(provider, whole, DAY, NEXT_DAY, **arguments)
     ended = 0
     for turns in (*range(0, 20, 3), *range(20, 400, 47)):
         target = tmp_path / f"{turns}.jsonl"
         for _ in range(times):
-            task = asyncio.ensure_future(finish(provider, target, DAY, NEXT_DAY, **asked))
+            task = asyncio.ensure_future(finish(provider, target, DAY, NEXT_DAY, **arguments))
             await Slowly(turns).cancel(task)
             for _ in range(times - 1):
                 await asyncio.sleep(0)
@@ -624,7 +624,7 @@ async def test_cancelled_at_any_await(tmp_path: Path, times: int) -> None:
             if target.exists():
                 break
         if not target.exists():
-            await finish(provider, target, DAY, NEXT_DAY, **asked)
+            await finish(provider, target, DAY, NEXT_DAY, **arguments)
         assert read(target) == read(whole)
     assert ended > 5
     assert not [name for name in names(tmp_path) if "unfinished" in name]
@@ -676,7 +676,7 @@ async def test_windows_of_another_length(tmp_path: Path) -> None:
         provider, target, DAY, NEXT_DAY, resume=True, unique_by="leg", on_error="collect"
     )
     assert exported.stats.requests < 3
-    rows: list[Told] = read(target)
+    rows: list[Comparable] = read(target)
     assert len(set(rows)) == len(rows) == 72
 
 

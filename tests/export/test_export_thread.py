@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import pytest
 from calls import DAY, HOUR, NEXT_DAY
-from exports import export_range, names, read, told
+from exports import comparable, export_range, names, read
 from waiting import Gate, settled
 
 from boxis_async import ClientClosedError, WindowError
@@ -25,34 +25,34 @@ if TYPE_CHECKING:
 
 
 class Stopping:
-    """A key that holds the writing thread, where it is worked out too, at a chosen record."""
+    """A key that stops the writing thread, which computes it too, at a chosen record."""
 
     def __init__(self, at: int = 5) -> None:
         self._at = at
         self._loop_thread = threading.current_thread()
-        self.is_held = threading.Event()
-        self.goes_on = threading.Event()
+        self.is_stopped = threading.Event()
+        self.may_continue = threading.Event()
         self.written = 0
 
     def __call__(self, cdr: CDR) -> str:
         if threading.current_thread() is not self._loop_thread:
             self.written += 1
             if self.written == self._at:
-                self.is_held.set()
-                assert self.goes_on.wait(30)
+                self.is_stopped.set()
+                assert self.may_continue.wait(30)
         return cdr.uniqueid
 
 
 @pytest.mark.both_loops
 @pytest.mark.parametrize("form", FORMATS)
 async def test_the_loop_is_free(client: BoxisClient, tmp_path: Path, form: Format) -> None:
-    """While the thread is held in a write, the loop runs what else there is."""
+    """While the thread is stopped in a write, the loop runs everything else."""
     key = Stopping()
     target = tmp_path / f"calls.{form}"
     task = asyncio.ensure_future(
         export(client.cdrs(DAY, NEXT_DAY, window=HOUR, unique_by=key), target)
     )
-    await settled(key.is_held.is_set)
+    await settled(key.is_stopped.is_set)
     turns = 0
     for _ in range(100):
         await asyncio.sleep(0)
@@ -61,7 +61,7 @@ async def test_the_loop_is_free(client: BoxisClient, tmp_path: Path, form: Forma
     assert len(await client.cdrs(DAY, NEXT_DAY).to_list()) == 24
     assert not task.done()
     assert not target.exists()
-    key.goes_on.set()
+    key.may_continue.set()
     assert (await task).records == 24
     assert turns == 100
 
@@ -69,29 +69,29 @@ async def test_the_loop_is_free(client: BoxisClient, tmp_path: Path, form: Forma
 @pytest.mark.both_loops
 @pytest.mark.parametrize("times", [1, 2, 5])
 async def test_cancelled_in_a_write(client: BoxisClient, tmp_path: Path, times: int) -> None:
-    """Cancelled while the thread writes, it ends after the write, however often it is asked."""
+    """Cancelled while the thread writes, it ends after the write, however often it is cancelled."""
     key = Stopping()
     target = tmp_path / "calls.csv"
-    asked: dict[str, Any] = {"window": HOUR, "unique_by": key}
-    task = asyncio.ensure_future(export_range(client, target, DAY, NEXT_DAY, **asked))
-    await settled(key.is_held.is_set)
+    arguments: dict[str, Any] = {"window": HOUR, "unique_by": key}
+    task = asyncio.ensure_future(export_range(client, target, DAY, NEXT_DAY, **arguments))
+    await settled(key.is_stopped.is_set)
     for _ in range(times):
         task.cancel()
         await asyncio.sleep(0)
     await settled(lambda: True)
     assert not task.done()
     with pytest.raises(ExportBusyError):
-        await export_range(client, target, DAY, NEXT_DAY, resume=True, **asked)
-    key.goes_on.set()
+        await export_range(client, target, DAY, NEXT_DAY, resume=True, **arguments)
+    key.may_continue.set()
     with pytest.raises(asyncio.CancelledError):
         await task
     assert task.cancelling() == times
     begun = unfinished(target)
     assert begun is not None
     assert begun.records == 4
-    exported = await export_range(client, target, DAY, NEXT_DAY, resume=True, **asked)
+    exported = await export_range(client, target, DAY, NEXT_DAY, resume=True, **arguments)
     assert (exported.records, exported.conflicts) == (24, 0)
-    assert read(target) == told(await client.cdrs(DAY, NEXT_DAY).to_list())
+    assert read(target) == comparable(await client.cdrs(DAY, NEXT_DAY).to_list())
     assert names(tmp_path) == {"calls.csv"}
 
 
@@ -102,7 +102,9 @@ async def test_a_scope_of_anyios(client: BoxisClient, tmp_path: Path, *, to_file
     key = Stopping()
     slow = SlowFile()
     target = tmp_path / "calls.csv"
-    is_held, goes_on = (key.is_held, key.goes_on) if to_file else (slow.is_held, slow.goes_on)
+    is_stopped, may_continue = (
+        (key.is_stopped, key.may_continue) if to_file else (slow.is_stopped, slow.may_continue)
+    )
     seen: list[Stats] = []
     scope = anyio.CancelScope()
 
@@ -119,11 +121,11 @@ async def test_a_scope_of_anyios(client: BoxisClient, tmp_path: Path, *, to_file
                 await write(calls, slow, "csv", progress=seen.append)  # type: ignore[arg-type]
 
     task = asyncio.ensure_future(run())
-    await settled(is_held.is_set)
+    await settled(is_stopped.is_set)
     scope.cancel()
     await settled(lambda: True)
     assert not task.done()
-    goes_on.set()
+    may_continue.set()
     await task
     assert scope.cancelled_caught
     assert len(seen) < 6
@@ -137,18 +139,18 @@ async def test_a_scope_of_anyios(client: BoxisClient, tmp_path: Path, *, to_file
 
 
 class SlowFile:
-    """A file that holds whoever writes to it, at its fifth write."""
+    """A file that stops its writer at the fifth write."""
 
     def __init__(self) -> None:
-        self.is_held = threading.Event()
-        self.goes_on = threading.Event()
+        self.is_stopped = threading.Event()
+        self.may_continue = threading.Event()
         self.writes: list[bytes] = []
 
     def write(self, data: bytes) -> int:
         self.writes.append(data)
         if len(self.writes) == 5:
-            self.is_held.set()
-            assert self.goes_on.wait(30)
+            self.is_stopped.set()
+            assert self.may_continue.wait(30)
         return len(data)
 
     def flush(self) -> None:
@@ -161,10 +163,10 @@ async def test_the_loop_is_free_in_write(client: BoxisClient) -> None:
     file = SlowFile()
     calls = client.cdrs(DAY, NEXT_DAY, window=HOUR)
     task = asyncio.ensure_future(write(calls, file, "jsonl"))  # type: ignore[arg-type]
-    await settled(file.is_held.is_set)
+    await settled(file.is_stopped.is_set)
     assert len(await client.cdrs(DAY, NEXT_DAY).to_list()) == 24
     assert not task.done()
-    file.goes_on.set()
+    file.may_continue.set()
     assert (await task).records == 24
     assert b"".join(file.writes).count(b"\n") == 24
 

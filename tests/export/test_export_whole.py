@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from calls import DAY, HOUR, NEXT_DAY, call, hourly, ids
-from exports import each_step, export_range, names, read, told, work_folder
+from exports import comparable, each_step, export_range, names, read, work_folder
 from paths import ROOT
 from waiting import Gate, settled
 
@@ -72,7 +72,7 @@ async def test_at_no_moment_half(make_client: MakeClient, tmp_path: Path, form: 
     folder.mkdir()
     with each_step(folder) as steps:
         await export(client.cdrs(DAY, NEXT_DAY, window=6 * HOUR), folder / f"calls.{form}")
-    expected = told(await client.cdrs(DAY, NEXT_DAY).to_list())
+    expected = comparable(await client.cdrs(DAY, NEXT_DAY).to_list())
     assert names(folder) == {f"calls.{form}"}
     found = [read(copy / f"calls.{form}") for copy in steps.copies if is_there(copy, form)]
     assert len(steps.copies) > 10
@@ -100,7 +100,7 @@ async def test_a_file_is_replaced_at_once(
     new = [copy for copy in steps.copies if copy not in old]
     assert old
     assert new
-    expected = told(await client.cdrs(DAY, NEXT_DAY).to_list())
+    expected = comparable(await client.cdrs(DAY, NEXT_DAY).to_list())
     for place in (*new, folder):
         assert read(place / target.name) == expected
     assert names(folder) == {target.name}
@@ -108,14 +108,14 @@ async def test_a_file_is_replaced_at_once(
 
 
 async def test_everything_at_once(make_client: MakeClient, tmp_path: Path) -> None:
-    """Without dates all calls are exported, in one request; what failed is begun anew."""
+    """Without dates all calls are exported, in one request; what failed starts over."""
     provider = Provider(hourly())
     client = make_client(provider)
     target = tmp_path / "calls.jsonl"
     provider.faults = lambda _: Fault.refuse("no")
     with pytest.raises(WindowError):
         await export(client.cdrs(), target)
-    # Nothing is kept, so there is nothing to go on with.
+    # Nothing is kept, so there is nothing to resume.
     assert unfinished(target) is None
     assert names(tmp_path) == set()
     provider.faults = []
@@ -127,7 +127,7 @@ async def test_everything_at_once(make_client: MakeClient, tmp_path: Path) -> No
 
 async def test_a_refusal_keeps_what_is_unfinished(make_client: MakeClient, tmp_path: Path) -> None:
     """What an export that was not let begin found there stays as it was."""
-    provider = Provider(hourly(), faults=lambda asked: failing_from(asked, 12))
+    provider = Provider(hourly(), faults=lambda request: failing_from(request, 12))
     client = make_client(provider)
     target = tmp_path / "calls.csv"
     with pytest.raises(WindowError):
@@ -144,8 +144,8 @@ async def test_a_refusal_keeps_what_is_unfinished(make_client: MakeClient, tmp_p
     assert (await export(client.cdrs(DAY, NEXT_DAY), target, resume=True)).records == 24
 
 
-def failing_from(asked: Received, hour: int) -> Fault | None:
-    return Fault.refuse("no") if str(asked.datefrom) >= f"{DAY + hour * HOUR}" else None
+def failing_from(request: Received, hour: int) -> Fault | None:
+    return Fault.refuse("no") if str(request.datefrom) >= f"{DAY + hour * HOUR}" else None
 
 
 async def test_an_empty_range(client: BoxisClient, tmp_path: Path) -> None:
@@ -194,7 +194,7 @@ async def test_what_stands_there(  # noqa: PLR0913 - a matrix
         assert provider.requests == []
         return
     exported = await run()
-    assert read(target) == told(await client.cdrs(DAY, NEXT_DAY).to_list())
+    assert read(target) == comparable(await client.cdrs(DAY, NEXT_DAY).to_list())
     assert exported.resumed == (is_begun and resume)
     assert exported.stats.requests == (14 if exported.resumed else 24)
     assert exported.records == 24
@@ -227,7 +227,7 @@ async def test_a_file_appears_meanwhile(client: BoxisClient, tmp_path: Path) -> 
 async def test_may_be_replaced_is_remembered(
     provider: Provider, client: BoxisClient, tmp_path: Path
 ) -> None:
-    """What was begun with leave to replace a file has it when it is resumed."""
+    """What began with permission to replace a file has it when it is resumed."""
     target = tmp_path / "calls.csv"
     target.write_text("old")
     await leave_unfinished(provider, client, target, overwrite=True)
@@ -254,13 +254,13 @@ async def test_may_be_replaced_is_remembered(
 async def test_another_export_is_not_resumed(
     provider: Provider, client: BoxisClient, tmp_path: Path, more: dict[str, Any], word: str
 ) -> None:
-    """What has another query is told in which point, and nothing is touched."""
+    """Another query is refused, with the difference in the message, and nothing is touched."""
     target = tmp_path / "calls.csv"
     await leave_unfinished(provider, client, target)
     before = names(tmp_path)
-    asked = {"datefrom": DAY, "dateto": NEXT_DAY, "window": HOUR} | more
+    arguments = {"datefrom": DAY, "dateto": NEXT_DAY, "window": HOUR} | more
     with pytest.raises(UsageError, match=rf"another query: {word} was .*start over"):
-        await export_range(client, target, resume=True, **asked)
+        await export_range(client, target, resume=True, **arguments)
     assert provider.requests == []
     assert names(tmp_path) == before
     exported = await export(client.cdrs(DAY, NEXT_DAY, window=HOUR), target, resume=True)
@@ -324,7 +324,7 @@ async def test_foreign_files_stay(provider: Provider, client: BoxisClient, tmp_p
 
 
 async def test_a_file_where_the_work_is_to_stand(client: BoxisClient, tmp_path: Path) -> None:
-    """A file in the place of the folder is told, and stays."""
+    """A file in the place of the folder is an error, and stays."""
     target = tmp_path / "calls.csv"
     work_folder(target).write_text("mine")
     for resume in (False, True):
@@ -356,7 +356,7 @@ async def test_a_link(client: BoxisClient, tmp_path: Path) -> None:
 async def test_no_place_for_a_file(
     provider: Provider, client: BoxisClient, tmp_path: Path, place: str
 ) -> None:
-    """A folder, a pipe, a missing folder and a link in a circle are told before a request."""
+    """A folder, a pipe, a missing folder and a link in a circle are refused before a request."""
     (tmp_path / "folder.csv").mkdir()
     os.mkfifo(tmp_path / "pipe.csv")
     if sys.version_info < (3, 13):
@@ -391,7 +391,7 @@ async def test_a_name_without_a_folder(
 
 
 @pytest.mark.parametrize(
-    "asked",
+    "arguments",
     [
         {"datefrom": NEXT_DAY, "dateto": DAY},
         {"datefrom": None},
@@ -405,12 +405,12 @@ async def test_a_name_without_a_folder(
     ids=str,
 )
 async def test_wrong_arguments(
-    provider: Provider, client: BoxisClient, tmp_path: Path, asked: dict[str, Any]
+    provider: Provider, client: BoxisClient, tmp_path: Path, arguments: dict[str, Any]
 ) -> None:
     """What the stream refuses is refused before anything is touched."""
     with pytest.raises(UsageError):
         await export_range(
-            client, tmp_path / "calls.csv", **{"datefrom": DAY, "dateto": NEXT_DAY} | asked
+            client, tmp_path / "calls.csv", **{"datefrom": DAY, "dateto": NEXT_DAY} | arguments
         )
     assert names(tmp_path) == set()
     assert provider.requests == []
@@ -427,7 +427,7 @@ async def test_a_stream_stays_as_it_is(client: BoxisClient, tmp_path: Path) -> N
         assert (exported.records, exported.stats.requests) == (24, 24)
         assert not calls.is_begun
         assert calls.stats.records == 0
-    rows = told(await calls.to_list())
+    rows = comparable(await calls.to_list())
     assert read(tmp_path / "a.csv") == read(tmp_path / "b.jsonl") == rows
     assert calls.is_begun
 
@@ -437,7 +437,7 @@ async def test_the_order_is_the_streams(client: BoxisClient, tmp_path: Path) -> 
     target = tmp_path / "calls.csv"
     await export(client.cdrs(DAY, NEXT_DAY, window=HOUR, order="completion"), target)
     assert sorted(read(target), key=str) == sorted(
-        told(await client.cdrs(DAY, NEXT_DAY).to_list()), key=str
+        comparable(await client.cdrs(DAY, NEXT_DAY).to_list()), key=str
     )
 
 
@@ -535,8 +535,8 @@ async def test_two_processes_at_once(
         env=os.environ | environment(server.mount(other)),
         stdout=subprocess.PIPE,
     )
-    said, _ = await job.communicate()
-    assert said.decode().startswith("busy: another export is at work in")
+    output, _ = await job.communicate()
+    assert output.decode().startswith("busy: another export is at work in")
     assert other.requests == []
     server.unmount(other)
     gate.open()
@@ -584,7 +584,7 @@ async def test_windows_that_failed(
     exported = await export(client.cdrs(DAY, NEXT_DAY, window=HOUR), target, resume=True)
     assert len(provider.requests) == 3
     assert exported.records == 24
-    expected = told(await client.cdrs(DAY, NEXT_DAY).to_list())
+    expected = comparable(await client.cdrs(DAY, NEXT_DAY).to_list())
     late = [row for row in expected if row[1] in {since(error) for error in (3, 4, 20)}]
     assert read(target) == [row for row in expected if row not in late] + late
 
@@ -628,10 +628,10 @@ def contents(path: Path) -> bytes:
     return path.read_bytes() if path.is_file() else b""
 
 
-async def test_an_unfinished_export_is_told(
+async def test_an_unfinished_export_is_reported(
     provider: Provider, client: BoxisClient, tmp_path: Path
 ) -> None:
-    """What is unfinished tells what it asks for and how far it is."""
+    """An unfinished export reports its query, and how far it is."""
     target = tmp_path / "calls.csv"
     assert unfinished(target) is None
     await leave_unfinished(provider, client, target, clip="start", tenant="VOICE-29001-1")
@@ -646,7 +646,7 @@ async def test_an_unfinished_export_is_told(
 
 
 async def test_progress(client: BoxisClient, tmp_path: Path) -> None:
-    """The progress is told after each batch, with what is written by then."""
+    """The progress is reported after each batch, with what is written by then."""
     seen: list[Stats] = []
     await export(client.cdrs(DAY, NEXT_DAY, window=HOUR), tmp_path / "a.csv", progress=seen.append)
     assert [stats.records for stats in seen] == list(range(1, 25))
@@ -697,10 +697,12 @@ def test_without_pyarrow(server: LoopbackServer, tmp_path: Path) -> None:
         timeout=50,
     )
     server.unmount(provider)
-    said = job.stdout.splitlines()
+    output = job.stdout.splitlines()
     assert job.stderr == ""
-    assert [line.endswith('pip install "boxis-async[parquet]"') for line in said[:3]] == [True] * 3
-    assert said[3:] == ["24", "24"]
+    assert [line.endswith('pip install "boxis-async[parquet]"') for line in output[:3]] == [
+        True
+    ] * 3
+    assert output[3:] == ["24", "24"]
     assert names(tmp_path) == {"calls.csv", "calls.jsonl"}
     assert len(provider.requests) == 2
 
@@ -716,7 +718,7 @@ async def test_the_journal_is_for_reading(
     assert journal["asked"]["records"] == 10
 
 
-async def test_conflicts_are_told(make_client: MakeClient, tmp_path: Path) -> None:
+async def test_conflicts_are_counted(make_client: MakeClient, tmp_path: Path) -> None:
     """Records that were left out and are no copies are counted."""
     sent = [call(f"{DAY + at * HOUR}", uniqueid="one", sequence=f"{at}") for at in range(5)]
     client = make_client(Provider(sent))

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 from calls import DAY, HOUR, NEXT_DAY, hourly
-from exports import arrow_rows, csv_rows, json_rows, told
+from exports import arrow_rows, comparable, csv_rows, json_rows
 
 from boxis_async import StreamClosedError, WindowError
 from boxis_async.export import FORMATS, Format, IncompleteExportError, write
@@ -22,16 +22,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from conftest import MakeClient
-    from exports import Told
+    from exports import Comparable
 
     from boxis_async import BoxisClient, Stats
 
 
-def table_rows(data: bytes) -> list[Told]:
+def table_rows(data: bytes) -> list[Comparable]:
     return arrow_rows(pyarrow.parquet.read_table(io.BytesIO(data)))
 
 
-READERS: dict[Format, Callable[[bytes], list[Told]]] = {
+READERS: dict[Format, Callable[[bytes], list[Comparable]]] = {
     "csv": csv_rows,
     "jsonl": json_rows,
     "parquet": table_rows,
@@ -47,7 +47,7 @@ async def test_into_memory(client: BoxisClient, form: Format) -> None:
     seen: list[Stats] = []
     exported = await write(calls, file, form, progress=seen.append)
     assert not file.closed
-    assert READERS[form](file.getvalue()) == told(await client.cdrs(DAY, NEXT_DAY).to_list())
+    assert READERS[form](file.getvalue()) == comparable(await client.cdrs(DAY, NEXT_DAY).to_list())
     assert (exported.path, exported.records, exported.conflicts) == (None, 24, 0)
     assert (exported.stats, exported.resumed) == (calls.stats, False)
     assert [stats.records for stats in seen] == list(range(1, 25))
@@ -63,7 +63,7 @@ async def test_into_a_pipe(client: BoxisClient, form: Format) -> None:
         await write(client.cdrs(DAY, NEXT_DAY, window=HOUR), writing, form)
         writing.close()
         data = await reader
-    assert READERS[form](data) == told(await client.cdrs(DAY, NEXT_DAY).to_list())
+    assert READERS[form](data) == comparable(await client.cdrs(DAY, NEXT_DAY).to_list())
 
 
 @pytest.mark.parametrize("form", FORMATS)
@@ -107,7 +107,9 @@ async def test_a_file_that_takes_little(client: BoxisClient, form: Format) -> No
     """A file that takes a part of what it is given is given the rest."""
     file = Sparing()
     await write(client.cdrs(DAY, NEXT_DAY), cast("BinaryIO", file), form)
-    assert READERS[form](bytes(file.taken)) == told(await client.cdrs(DAY, NEXT_DAY).to_list())
+    assert READERS[form](bytes(file.taken)) == comparable(
+        await client.cdrs(DAY, NEXT_DAY).to_list()
+    )
 
 
 @pytest.mark.parametrize("form", FORMATS)
@@ -150,7 +152,7 @@ async def test_a_parquet_stream_that_failed(make_client: MakeClient, on_error: s
 @pytest.mark.both_loops
 async def test_a_parquet_stream_that_was_cancelled(client: BoxisClient) -> None:
     """Nor when it is cancelled, or the progress raises, whenever that is."""
-    expected = told(await client.cdrs(DAY, NEXT_DAY).to_list())
+    expected = comparable(await client.cdrs(DAY, NEXT_DAY).to_list())
     for windows in (1, 12, 23, 24):
         file = io.BytesIO()
         task: asyncio.Task[Any]
@@ -216,7 +218,7 @@ async def test_any_order(client: BoxisClient) -> None:
     file = io.BytesIO()
     calls = client.cdrs(DAY, NEXT_DAY, window=HOUR, order="completion")
     exported = await write(calls, file, "csv")
-    expected = told(await client.cdrs(DAY, NEXT_DAY).to_list())
+    expected = comparable(await client.cdrs(DAY, NEXT_DAY).to_list())
     assert sorted(csv_rows(file.getvalue()), key=str) == sorted(expected, key=str)
     assert exported.records == 24
 
@@ -228,7 +230,7 @@ async def test_a_stream_that_was_begun(client: BoxisClient) -> None:
     first = [await anext(calls) for _ in range(5)]
     await write(calls, file, "jsonl")
     rest = json_rows(file.getvalue())
-    assert told(first) + rest == told(await client.cdrs(DAY, NEXT_DAY).to_list())
+    assert comparable(first) + rest == comparable(await client.cdrs(DAY, NEXT_DAY).to_list())
 
 
 async def test_no_thread_is_left(client: BoxisClient) -> None:

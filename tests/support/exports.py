@@ -72,7 +72,7 @@ COLUMNS = [
 ]
 """The columns, in order, written out: whoever reads the files relies on them."""
 
-Told: TypeAlias = tuple[object, ...]
+Comparable: TypeAlias = tuple[object, ...]
 """A record, its moments as the time since 1970 in UTC, so that no zone and no fold hides."""
 
 EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - subtracted from what has no zone any more
@@ -89,7 +89,7 @@ def since_1970(moment: datetime | None) -> timedelta | None:
     return moment.replace(tzinfo=None) - EPOCH - offset
 
 
-def told(cdrs: Iterable[CDR]) -> list[Told]:
+def comparable(cdrs: Iterable[CDR]) -> list[Comparable]:
     """Give records as they are to be read back, in order."""
     return [
         tuple(
@@ -104,7 +104,7 @@ def told(cdrs: Iterable[CDR]) -> list[Told]:
     ]
 
 
-def read(path: Path, format: Format | None = None) -> list[Told]:  # noqa: A002 - the field's term
+def read(path: Path, format: Format | None = None) -> list[Comparable]:  # noqa: A002 - the field's term
     """Read a file back, in order."""
     form = format or format_of(path)
     if form == "parquet":
@@ -148,7 +148,7 @@ def _quoted(text: str, at: int) -> tuple[str, int]:
         field, at = f'{field}"', end + 2
 
 
-def csv_rows(data: bytes) -> list[Told]:
+def csv_rows(data: bytes) -> list[Comparable]:
     """Read the records of a CSV file."""
     header, *lines = cells(data)
     assert header == COLUMNS
@@ -173,10 +173,10 @@ def _from_cell(name: str, cell: str) -> object:
     return (cell or None) if name == "disposition" else cell
 
 
-def json_rows(data: bytes) -> list[Told]:
+def json_rows(data: bytes) -> list[Comparable]:
     """Read the records of a file of JSON Lines."""
     assert not data or data.endswith(b"\n")
-    rows: list[Told] = []
+    rows: list[Comparable] = []
     for line in data.split(b"\n")[:-1]:
         row = json.loads(line.decode("utf-8"))
         assert list(row) == COLUMNS
@@ -200,13 +200,13 @@ def _from_json(name: str, value: Any) -> object:  # noqa: ANN401 - JSON
     return value
 
 
-def parquet_rows(path: Path) -> list[Told]:
+def parquet_rows(path: Path) -> list[Comparable]:
     """Read the records of a Parquet file."""
     # To start threads takes longer than to read so few records.
     return arrow_rows(pyarrow.parquet.read_table(path, use_threads=False))
 
 
-def arrow_rows(table: Any) -> list[Told]:  # noqa: ANN401 - pyarrow carries no types
+def arrow_rows(table: Any) -> list[Comparable]:  # noqa: ANN401 - pyarrow carries no types
     """Read the records of an Arrow table."""
     assert table.column_names == COLUMNS
     columns: list[list[object]] = []
