@@ -20,9 +20,9 @@ from .progress import ProgressBar
 from .signals import run_until_signal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
-    from boxis_async import BoxisClient, Stats
+    from boxis_async import BoxisClient
 
     from .export_options import ExportJob, ExportOptions
     from .settings import Settings
