@@ -182,7 +182,7 @@ class RecordError(BadAnswerError):
     """A record that cannot be read; it is never skipped.
 
     Attributes:
-        window: The window whose answer held the record, or None outside a stream.
+        window: The window whose answer has the record, or None outside a stream.
         position: The record's key in the answer, such as `call_17`.
         field: The API's name of the field, or None when the record is no record at all.
         value: The value as sent.
@@ -239,7 +239,7 @@ class ClockError(RefusedError):
     """The answer says `timestamperror`, again, after the clock was set by the server's.
 
     Attributes:
-        server_time: The server's clock in Unix seconds, or None if it was not told.
+        server_time: The server's clock in Unix seconds, or None if the answer has none.
     """
 
     def __init__(self, text: str, *, server_time: int | None = None) -> None:
@@ -247,8 +247,8 @@ class ClockError(RefusedError):
         self.server_time = server_time
 
     def __str__(self) -> str:
-        told = "no usable timestamp" if self.server_time is None else f"{self.server_time}"
-        return f"the server refuses our clock (it says {told}): {self.text or 'no text'}"
+        time = "no usable timestamp" if self.server_time is None else f"{self.server_time}"
+        return f"the server refuses our clock (it says {time}): {self.text or 'no text'}"
 
 
 class WindowError(BoxisError):
@@ -256,8 +256,8 @@ class WindowError(BoxisError):
 
     Attributes:
         window: The window that failed, or None outside a stream.
-        tenant: The tenant that was asked for.
-        attempts: How often the window was asked for.
+        tenant: The tenant.
+        attempts: How often the window was requested.
         cause: The error of the last attempt.
     """
 
@@ -278,7 +278,7 @@ class WindowError(BoxisError):
 
     @classmethod
     def of(cls, cause: Exception, *, window: Window, tenant: str, attempts: int) -> WindowError:
-        """Build the error that a stream raises for a window, its cause told in its text."""
+        """Build the error that a stream raises for a window, with the cause in its text."""
         times = "attempt" if attempts == 1 else "attempts"
         message = f"window {window} of tenant {tenant} failed after {attempts} {times}: {cause}"
         return cls(message, window=window, tenant=tenant, attempts=attempts, cause=cause)

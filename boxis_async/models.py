@@ -66,10 +66,8 @@ class Extra(dict[str, str]):
 
 _NO_EXTRA = Extra()
 
-# Texts, so that `re` compiles them when first needed: that is rare, and importing is not.
-_ESCAPED = r"(?s)\\(.)"
-_NUMBER = r"[+*#]?[0-9][0-9*#]*"
-# This one is asked of each record.
+_ESCAPED = re.compile(r"(?s)\\(.)")
+_NUMBER = re.compile(r"[+*#]?[0-9][0-9*#]*")
 _DIRECTION = re.compile(r"\[(inbound|outbound|local)\]|\A(inbound|outbound|local)\Z", re.IGNORECASE)
 
 
@@ -209,12 +207,12 @@ class CDR(_Referable):
         opened = name.rfind("<")
         if opened >= 0 and name.endswith(">"):
             name, number = name[:opened].rstrip(), name[opened + 1 : -1].strip()
-        elif re.fullmatch(_NUMBER, name):
+        elif _NUMBER.fullmatch(name):
             return "", name
         if len(name) > 1 and name[0] == name[-1] == '"':
             name = name[1:-1]
             if "\\" in name:
-                name = re.sub(_ESCAPED, r"\1", name)
+                name = _ESCAPED.sub(r"\1", name)
         return name.strip(), number
 
 
@@ -275,7 +273,7 @@ class Stretch:
 
 @attrs.frozen(repr=False)
 class Plan(Sequence[Window]):
-    """The windows of a range, in order: a sequence that computes each when asked.
+    """The windows of a range, in order: a sequence that computes each on access.
 
     `guess` is True when the lengths are a first guess only, because the stream sizes its
     windows itself (`window=None`).

@@ -202,7 +202,7 @@ def _maker(*, is_secure: bool) -> Callable[[], _Sending]:
 
 
 class _Progress:
-    """How far an attempt came: whether a failure may be due to what was asked."""
+    """How far an attempt came: whether a failure may be due to the request."""
 
     __slots__ = ("_client", "_is_connecting")
 

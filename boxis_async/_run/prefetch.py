@@ -64,7 +64,7 @@ class Windows(Protocol):
 class Prefetch:
     """The windows ahead of one consumer: the task fills it, and the run empties it."""
 
-    def __init__(  # noqa: PLR0913 - what the stream is asked to do meets here
+    def __init__(  # noqa: PLR0913 - each is one property of the stream
         self,
         windows: Windows,
         fetch: Fetch,

@@ -1,4 +1,4 @@
-"""What was asked: the range, in which windows it is fetched, and what is handed over of it."""
+"""The query: the range, in which windows it is fetched, and what is handed over of it."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Query:
             UsageError: The range is the wrong way round, the coverage is another query's, or there
                 are no dates to resume between.
         """
-        asked = self.range()
+        range_ = self.range()
         if self.resume is None:
             return
         if self.resume.fingerprint != self.fingerprint:
@@ -64,7 +64,7 @@ class Query:
                 "resume is the coverage of another query: tenant, timezone, unique_by and clip "
                 "must be the same, and with clip datefrom too"
             )
-        if asked is None:
+        if range_ is None:
             raise UsageError("resume without datefrom: everything at once cannot be resumed")
 
     def range(self) -> Range | None:
@@ -86,27 +86,27 @@ class Query:
         except (OverflowError, ValueError, OSError):
             return _NEVER
 
-    def missing(self, asked: Range, horizon: datetime) -> list[Span]:
+    def missing(self, range_: Range, horizon: datetime) -> list[Span]:
         """List the parts of the range to fetch: not sealed, and none at rest only in part."""
-        missing = [(asked.start, asked.end)]
+        missing = [(range_.start, range_.end)]
         if self.resume is not None:
-            missing = self.resume.missing(asked.start, asked.end)
+            missing = self.resume.missing(range_.start, range_.end)
         return [part for span in missing for part in _parted(span, horizon)]
 
     def plan(self) -> Plan:
         """Give the windows to ask for, or a first guess at them, by the clock as it is now."""
-        asked = self.range()
+        range_ = self.range()
         return plan_of(
-            asked, self.window, () if asked is None else self.missing(asked, self.horizon())
+            range_, self.window, () if range_ is None else self.missing(range_, self.horizon())
         )
 
     @property
     def fingerprint(self) -> str:
         """A digest of what must be the same for one query's coverage to be of use to another."""
-        asked = self.range()
+        range_ = self.range()
         # What is left out at the start of one range may belong to a range that starts earlier.
-        is_cut = asked is not None and (self.clip is not None or asked.not_before is not None)
-        start = str(asked.clip_from) if asked is not None and is_cut else ""
+        is_cut = range_ is not None and (self.clip is not None or range_.not_before is not None)
+        start = str(range_.clip_from) if range_ is not None and is_cut else ""
         rule = _name_of(self.unique_by)
         parts = (self.tenant, str(self.wall_clock.zone), rule, str(self.clip), start)
         return blake2b(repr(parts).encode("utf-8", "replace"), digest_size=16).hexdigest()

@@ -88,7 +88,7 @@ class Run:
     """The run of one stream.
 
     Args:
-        query: What was asked.
+        query: The arguments of the stream.
         fetcher: Fetches the windows.
         prefetches: Those of the client.
         options: Of the client, for each request.
@@ -115,7 +115,7 @@ class Run:
         self._counts = RequestCounts()
         # Two tasks may share a stream: one of them at a time takes the next window.
         self._taking = asyncio.Lock()
-        self._asked: Range | None = None
+        self._range: Range | None = None
         self._missing: list[Span] = []
         self._sieve: Sieve | None = None
         self._prefetch: Prefetch | None = None
@@ -231,13 +231,13 @@ class Run:
     def _begin(self) -> Prefetch:
         """Cut the range into windows, by the clock as it is now, and start to fetch them."""
         query = self._query
-        self._asked = asked = query.range()
+        self._range = range_ = query.range()
         horizon = query.horizon()
-        self._missing = [] if asked is None else query.missing(asked, horizon)
-        repeated = () if asked is None else asked.repeated
+        self._missing = [] if range_ is None else query.missing(range_, horizon)
+        repeated = () if range_ is None else range_.repeated
         windows: Windows
-        if query.window is not None or asked is None:
-            windows = PlannedWindows(plan_of(asked, query.window, self._missing))
+        if query.window is not None or range_ is None:
+            windows = PlannedWindows(plan_of(range_, query.window, self._missing))
         else:
             windows = SizedWindows(self._missing, repeated, query.traffic, query.row_limit)
         converter = make_converter(query.wall_clock, self._fingerprinter)
@@ -256,7 +256,7 @@ class Run:
             order=query.order,
             on_error=query.on_error,
         )
-        self._sieve = Sieve(query, asked, horizon, self._deduplicator)
+        self._sieve = Sieve(query, range_, horizon, self._deduplicator)
         self.on_drop.prefetch = self._prefetch
         self.state = State.LIVE
         return self._prefetch
@@ -297,10 +297,10 @@ class Run:
 
     def _covered(self) -> float:
         """Give the share of the range, from 0 to 1, that is handed over, by earlier runs too."""
-        asked = self._asked
-        if asked is None:
+        range_ = self._range
+        if range_ is None:
             return float(self._windows > 0)
-        total = (asked.end - asked.start).total_seconds()
+        total = (range_.end - range_.start).total_seconds()
         if not total:
             return float(self._windows > 0 or not self._missing)
         missing = sum((end - start).total_seconds() for start, end in self._missing)

@@ -42,17 +42,17 @@ class Sieve:
     """Sifts the windows of one run, in the order in which they are handed over.
 
     Args:
-        query: What was asked.
-        asked: The range; None is everything.
+        query: The arguments of the stream.
+        range_: The range; None is everything.
         horizon: The wall time up to which records are at rest.
         deduplicator: Knows the records of the run.
     """
 
     def __init__(
-        self, query: Query, asked: Range | None, horizon: datetime, deduplicator: Deduplicator
+        self, query: Query, range_: Range | None, horizon: datetime, deduplicator: Deduplicator
     ) -> None:
         self._query = query
-        self._asked = asked
+        self._range = range_
         self._horizon = horizon
         self._deduplicator = deduplicator
         # The keys of what was handed over with a window that is not sealed, and so will come again.
@@ -81,11 +81,11 @@ class Sieve:
         return Sifted(window, records.cdrs, not len(fetched), is_sealed, marks)
 
     def _in_range(self, records: Records) -> Records:
-        asked = self._asked
-        if asked is not None and asked.reaches_too_far:
-            records = _only(map(asked.contains, records.cdrs), records)
-        if asked is not None and self._query.clip == "start":
-            records = _only((asked.starts_within(cdr.start) for cdr in records.cdrs), records)
+        range_ = self._range
+        if range_ is not None and range_.reaches_too_far:
+            records = _only(map(range_.contains, records.cdrs), records)
+        if range_ is not None and self._query.clip == "start":
+            records = _only((range_.starts_within(cdr.start) for cdr in records.cdrs), records)
         return records
 
     def _in_order(self, records: Records) -> Records:
@@ -106,16 +106,16 @@ class Sieve:
 
     def _is_at_rest(self, window: Window) -> bool:
         """Report whether a window never needs to be asked for again."""
-        if self._asked is None or window.start is None or window.end is None:
+        if self._range is None or window.start is None or window.end is None:
             return False
         ends = (window.start, window.end)
-        if any(hour[0] < end < hour[1] for hour in self._asked.repeated for end in ends):
+        if any(hour[0] < end < hour[1] for hour in self._range.repeated for end in ends):
             # The range's own end parts an hour that comes twice: a call that runs through the
             # change may belong to neither side, see windows.py.
             return False
         # The clock may have been set back by the server's since the run began.
         horizon = self._horizon = min(self._horizon, self._query.horizon())
-        return window.end <= horizon and not self._asked.is_trimmed(window.start, window.end)
+        return window.end <= horizon and not self._range.is_trimmed(window.start, window.end)
 
     def _marks(self, window: Window, records: Records) -> Marks:
         """Mark the records that touch a window's two ends, and all if they are to be carried."""

@@ -36,18 +36,18 @@ _SMALLEST = timedelta(seconds=1)
 _FIRST_GUESS = timedelta(days=1)
 
 
-def plan_of(asked: Range | None, window: timedelta | None, spans: Iterable[Span]) -> Plan:
+def plan_of(range_: Range | None, window: timedelta | None, spans: Iterable[Span]) -> Plan:
     """Cut parts of a range into windows of one length; the last of each part may be shorter.
 
     Args:
-        asked: The range, or None for the one request for everything.
+        range_: The range, or None for the one request for everything.
         window: The length of a window, or None for a first guess of a day.
         spans: The parts of the range to ask for, each cut from its own start.
     """
     length = window or _FIRST_GUESS
-    if asked is None:
+    if range_ is None:
         return Plan((Stretch(None, None, length),))
-    stretches = [part for span in spans for part in _stretches(span, length, asked.repeated)]
+    stretches = [part for span in spans for part in _stretches(span, length, range_.repeated)]
     return Plan(tuple(stretches), guess=window is None)
 
 
@@ -77,7 +77,7 @@ class PlannedWindows:
         return next(self._windows)
 
     def learn(self, window: Window, cdrs: Sequence[CDR]) -> None:
-        """Learn nothing: the windows are as long as they were asked to be."""
+        """Learn nothing: the windows are as long as the caller wants them."""
 
     def fail(self, window: Window) -> None:
         """Learn nothing either."""

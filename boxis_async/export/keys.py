@@ -8,7 +8,7 @@ a record in the file. Only a resumed export loads them.
 from __future__ import annotations
 
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING
 
 from boxis_async.export.files import GrowingFile, Position
 
@@ -17,8 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from boxis_async import CDR
-
-    UniqueBy: TypeAlias = Literal["uniqueid", "leg"] | Callable[[CDR], Hashable]
+    from boxis_async.types import UniqueBy
 
 __all__ = ["KEY_FILE", "KeyFile", "key_function", "rule_name"]
 

@@ -87,7 +87,7 @@ OPTIONAL = {
 }
 """The one module, or the one wing, in which each optional package is imported."""
 
-FACES = ("__init__", "testing", "export")
+FACES = ("__init__", "types", "testing", "export")
 """What a wing may import from outside itself: the library's face, and those of other wings."""
 
 
