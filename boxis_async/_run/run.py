@@ -16,7 +16,7 @@ from operator import length_hint
 from typing import TYPE_CHECKING
 
 from boxis_async._http.requester import RequestCounts
-from boxis_async._run.adaptive_windows import SizedWindows
+from boxis_async._run.adaptive_windows import AdaptiveWindows
 from boxis_async._run.dedupe import Deduplicator
 from boxis_async._run.fetch import Job
 from boxis_async._run.sieve import Sieve
@@ -239,7 +239,7 @@ class Run:
         if query.window is not None or range_ is None:
             windows = PlannedWindows(plan_of(range_, query.window, self._missing))
         else:
-            windows = SizedWindows(self._missing, repeated, query.traffic, query.row_limit)
+            windows = AdaptiveWindows(self._missing, repeated, query.traffic, query.row_limit)
         converter = make_converter(query.wall_clock, self._fingerprinter)
         job = Job(
             tenant=query.tenant,
