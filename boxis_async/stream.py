@@ -6,7 +6,8 @@ time-out around one item. No scope, time-out or lock is held while the consumer 
 
 It is a handle on its run, which does the work and refers to no stream (see `_run/run.py`). That is
 why the methods that a consumer awaits are plain functions which return the run's coroutines: their
-own frames would keep the stream alive in every traceback.
+own frames would keep the stream alive in every traceback. The coroutine that gives the next item
+keeps the stream until the item is there, and lets go of it if there is an error instead.
 """
 
 from __future__ import annotations
@@ -171,7 +172,7 @@ class CDRStream(AsyncIterator[CDR]):
         return self
 
     def __anext__(self) -> Coroutine[Any, Any, CDR]:
-        return self._next()
+        return self._next(self)
 
     async def __aenter__(self) -> Self:
         return self
@@ -201,7 +202,7 @@ class BatchStream(AsyncIterator[Batch]):
         return self
 
     def __anext__(self) -> Coroutine[Any, Any, Batch]:
-        return self._run.next_batch()
+        return self._run.next_batch(self)
 
     def aclose(self) -> Coroutine[Any, Any, None]:
         """Close the stream."""

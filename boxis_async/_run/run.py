@@ -150,8 +150,12 @@ class Run:
         """What it is done with so far, with what earlier runs were done with."""
         return self._coverage.coverage()
 
-    async def next_record(self) -> CDR:
+    async def next_record(self, stream: object) -> CDR:
         """Give the next record.
+
+        Args:
+            stream: What must not be dropped before the record is there. In
+                `await anext(client.cdrs(...))` nothing else refers to the stream.
 
         Raises:
             StopAsyncIteration: There is none left.
@@ -160,15 +164,25 @@ class Run:
         # The usual case, kept short: the next record of the current window.
         for cdr in self._rest:
             return cdr
-        while await self._advance():
-            self._is_untouched = False
-            for cdr in self._rest:
-                return cdr
+        try:
+            while await self._advance():
+                self._is_untouched = False
+                for cdr in self._rest:
+                    return cdr
+        except BaseException:
+            # Whoever keeps the traceback must not keep the stream by it.
+            del stream
+            raise
         raise StopAsyncIteration
 
-    async def next_batch(self) -> Batch:
-        """Give the rest of the current window, or the next window; errors as `next_record`."""
-        if not await self._advance() or self._current is None:
+    async def next_batch(self, stream: object) -> Batch:
+        """Give the rest of the current window, or the next window; otherwise as `next_record`."""
+        try:
+            is_one_there = await self._advance()
+        except BaseException:
+            del stream  # as above
+            raise
+        if not is_one_there or self._current is None:
             raise StopAsyncIteration
         self._is_untouched = False
         return Batch(self._current.window, tuple(self._rest))
