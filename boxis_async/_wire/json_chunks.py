@@ -140,16 +140,16 @@ class _Parser:
             cut = next_cut(text, at + _CHUNK)
             end = len(text) if cut is None else cut.start() + 1
             rows, length = self._chunk(f"{opening}{text[at:end]}", is_last=cut is None)
+            # If the closing that was put behind a chunk was not reached, the rows end before it.
+            is_last = cut is None or length < end - at + 2
             if self._is_chunked and rows:
                 yield list(rows.values()) if opening == "{" else rows
                 # The keys alone are of further use: none may come twice.
                 rows = dict.fromkeys(rows) if opening == "{" else range(len(rows))
-            else:
+            elif not is_last:
                 yield []
             chunks.append(rows)
-            if cut is None or length < end - at + 2:
-                # Of a chunk before the last, the closing that was put behind it was not reached:
-                # the rows end before it.
+            if cut is None or is_last:
                 break
             at = cut.end()
         found: list[Any] | dict[str, Any]
