@@ -15,18 +15,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mutations import MUTATIONS
 
-from boxis_async import BoxisError, MalformedAnswerError, RecordError, WindowError
+from boxis_async import BoxisError, MalformedAnswerError, Window, WindowError
 from boxis_async._wire import json as wire_json
-from boxis_async._wire.answers import answer_in_steps, read_answer, rows
-from boxis_async._wire.cooperative import Built, at_once
-from boxis_async._wire.json_orjson import read_records
-from boxis_async._wire.records import Readings, make_converter
+from boxis_async._wire.cooperative import at_once
+from boxis_async._wire.json_orjson import read_rows
+from boxis_async._wire.messages import Reply
+from boxis_async._wire.readers import RecordsReader
+from boxis_async._wire.records import Fingerprinter, Records, make_converter
 from boxis_async._wire.wallclock import WallClock
 from boxis_async.testing import Fault, Provider, generate_calls
 from boxis_async.testing.answers import params_entry, write_json
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
     from conftest import MakeClient
 
@@ -83,7 +84,7 @@ def by_json(text: str) -> Any:  # noqa: ANN401 - whatever JSON holds
 @given(anything)
 def test_the_same_as_json(text: str) -> None:
     """Whatever is read is what json reads, each key once; whatever json refuses is not read."""
-    found = read_records(text)
+    found = read_rows(text)
     if found is not None:
         # Written down, as 0 equals False, and 1.0 equals 1.
         assert json.dumps(found) == json.dumps(by_json(text))
@@ -101,7 +102,7 @@ record = st.dictionaries(plain, st.one_of(st.none(), plain), max_size=9)
 def test_records_are_read(sent: list[dict[str, Any]] | dict[str, dict[str, Any]]) -> None:
     """Records of texts and nulls, as PHP writes them, are read: it is not all left to json."""
     text = json.dumps(sent, separators=(",", ":"))
-    assert read_records(text.replace("/", "\\/")) == sent
+    assert read_rows(text.replace("/", "\\/")) == sent
 
 
 @pytest.mark.parametrize(
@@ -144,7 +145,7 @@ def test_records_are_read(sent: list[dict[str, Any]] | dict[str, dict[str, Any]]
 )
 def test_what_is_left_to_json(text: str) -> None:
     """Whatever is not certain to be read alike is left alone."""
-    assert read_records(text) is None
+    assert read_rows(text) is None
 
 
 # The same with and without it
@@ -206,28 +207,21 @@ async def test_odd_records(
     assert (told if isinstance(value, (int, dict)) else str(told)) == value
 
 
-READ_MANY = make_converter(WallClock("Europe/Zurich")).get_structure_hook(Readings)
+CONVERT = make_converter(WallClock("Europe/Zurich"), Fingerprinter(b"key")).get_structure_hook(
+    Records
+)
 
 
 def outcome(body: bytes, read: Callable[[str], Any] | None) -> object:
     """Give what a stream makes of an answer: records with their fingerprints, or an error."""
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(wire_json, "fast_reader", lambda: read)
+        reader = RecordsReader(CONVERT, "json", window=Window(None, None))
         try:
-            try:
-                answer = at_once(answer_in_steps(body, as_text=True, build=build))
-            except RecordError:
-                answer = read_answer(body, as_text=True)
-            found = rows(answer)
-            if isinstance(found, Built):
-                return [*found]
-            return [build([row]) for row in found.values()]
+            found = at_once(reader.read(Reply(200, body)))
         except BoxisError as error:
-            return type(error), str(error)
-
-
-def build(some: Iterable[Any]) -> Any:  # noqa: ANN401 - whatever is built
-    return READ_MANY(some, Readings)
+            return type(error), str(error), reader.server_time
+        return found.cdrs, found.fingerprints, reader.server_time
 
 
 @pytest.mark.parametrize("kind", MUTATIONS)
@@ -237,7 +231,7 @@ def test_the_same_of_what_is_broken(kind: str) -> None:
     is_read: list[bool] = []
 
     def read(text: str) -> object:
-        found = read_records(text)
+        found = read_rows(text)
         is_read.append(found is not None)
         return found
 

@@ -12,9 +12,14 @@ from hypothesis import strategies as st
 from paths import DATA
 from strategies import names, rows, xml_texts
 
-from boxis_async._wire.answers import read_answer
-from boxis_async._wire.answers import rows as rows_in
-from boxis_async._wire.records import DIGEST_SIZE, Readings, make_converter
+from boxis_async._wire.answers import read_answer, rows_of
+from boxis_async._wire.cooperative import at_once
+from boxis_async._wire.records import (
+    FINGERPRINT_SIZE,
+    Fingerprinter,
+    Records,
+    make_converter,
+)
 from boxis_async._wire.wallclock import WallClock
 from boxis_async._wire.xml import read_xml
 from boxis_async.errors import (
@@ -31,19 +36,28 @@ if TYPE_CHECKING:
 
     from strategies import Row
 
+    from boxis_async.types import ReturnType
+
 PAGE_EXAMPLE = (DATA / "page_example.json").read_bytes()
 PAGE_AS_XML = write_xml(json.loads(PAGE_EXAMPLE))
-CONVERTER = make_converter(WallClock("Europe/Zurich"))
+CONVERTER = make_converter(WallClock("Europe/Zurich"), Fingerprinter(b"key"))
 
 
 def content(row: object) -> bytes:
-    """Give the digest of all that a row says."""
-    return CONVERTER.structure([row], Readings)[1][0][DIGEST_SIZE:]
+    """Give the fingerprint of all that a row says."""
+    return CONVERTER.structure([row], Records).fingerprints[0][FINGERPRINT_SIZE:]
+
+
+def rows_in(body: bytes, returntype: ReturnType) -> list[tuple[str, object]]:
+    """Read records, each with its key."""
+    found = rows_of(at_once(read_answer(body, returntype, as_text=True)))
+    assert isinstance(found, dict)
+    return [*found.items()]
 
 
 def read(body: bytes | str) -> list[tuple[str, object]]:
     """Read records from XML."""
-    return [*rows_in(read_answer(body.encode() if isinstance(body, str) else body, "xml")).items()]
+    return rows_in(body.encode() if isinstance(body, str) else body, "xml")
 
 
 def cdrs(found: Sequence[tuple[str, object]]) -> list[CDR]:
@@ -58,7 +72,7 @@ def ok(inside: str) -> str:
 
 def test_page_example() -> None:
     """The page's records give the same calls, with the same content, from XML as from JSON."""
-    from_json = [*rows_in(read_answer(PAGE_EXAMPLE, as_text=True)).items()]
+    from_json = rows_in(PAGE_EXAMPLE, "json")
     from_xml = read(PAGE_AS_XML)
     assert len(from_xml) == 2
     assert cdrs(from_xml) == cdrs(from_json)
@@ -78,7 +92,7 @@ def test_the_same_calls_as_json(records: list[Row]) -> None:
         **params_entry(records, "list"),
         "timestamp": "1",
     }
-    from_json = [*rows_in(read_answer(write_json(whole), as_text=True)).items()]
+    from_json = rows_in(write_json(whole), "json")
     from_xml = read(write_xml(whole))
     assert cdrs(from_xml) == cdrs(from_json)
     assert [content(row) for _, row in from_xml] == [content(row) for _, row in from_json]
