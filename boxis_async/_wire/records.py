@@ -64,6 +64,9 @@ _DISPOSITIONS = {str(word): word for word in Disposition} | {
 # documented on the page (`answer` of an unanswered call); `NULL` was seen in real records.
 _UNSET = frozenset({None, "", "NULL", "0000-00-00 00:00:00", "0000-00-00"})
 
+# Characters of a text whose meaning is remembered.
+_LONGEST_REMEMBERED = 64
+
 # ASCII's unit separator; see `_content_text`.
 _SEPARATOR = "\x1f"
 
@@ -176,7 +179,10 @@ def _row_reader(clock: WallClock, fingerprinter: Fingerprinter) -> Callable[...,
                 _amount(cost),
             )
         except (TypeError, ValueError, AttributeError):
-            raise _unreadable(rest) from None
+            # One cannot be read, or is too long to be remembered.
+            values = None
+        if values is None:
+            values = _values(rest)
         cdr: CDR = draft(*texts, *moments, *values, extra)
         cdr.__class__ = CDR
         if fingerprints is not None:
@@ -252,14 +258,13 @@ def _moments(
     return clock.moments(start, answer, end, uniqueid)
 
 
-def _unreadable(rest: Sequence[object]) -> RecordError:
-    """Find the field that cannot be read, and say why."""
-    for (field, read), value in zip(_READERS.items(), rest[len(_TIMES) :], strict=True):
-        try:
-            _read(field, value, read)
-        except RecordError as error:
-            return error
-    raise AssertionError("one of the fields could not be read")
+def _values(rest: Sequence[object]) -> tuple[Any, ...]:
+    """Read the fields that are neither text nor time, one by one, and remember none."""
+    sent = rest[len(_TIMES) :]
+    return tuple(
+        _read(field, value, read)
+        for (field, read), value in zip(_READERS.items(), sent, strict=True)
+    )
 
 
 def _read(field: str, sent: object, read: Callable[[str], T]) -> T | None:
@@ -342,7 +347,11 @@ def _remembering(read: Callable[[str], T]) -> Callable[[str | None], T | None]:
 
     @lru_cache(maxsize=2048)
     def remember(sent: str | None) -> T | None:
-        return None if sent in _UNSET else read(cast("str", sent))
+        if sent is None or sent in _UNSET:
+            return None
+        if len(sent) > _LONGEST_REMEMBERED:
+            raise ValueError("to remember it would take more memory than it saves time")
+        return read(sent)
 
     return remember
 
