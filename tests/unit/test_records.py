@@ -22,7 +22,12 @@ from hypothesis import strategies as st
 from paths import DATA
 from strategies import FIELDS, TYPED, ZURICH, rows, texts, uniqueid
 
-from boxis_async._wire.records import DIGEST_SIZE, Readings, digest, make_converter
+from boxis_async._wire.records import (
+    FINGERPRINT_SIZE,
+    Fingerprinter,
+    Records,
+    make_converter,
+)
 from boxis_async._wire.wallclock import WallClock
 from boxis_async.errors import RecordError
 from boxis_async.models import CDR, Direction, Disposition, Extra
@@ -33,13 +38,13 @@ if TYPE_CHECKING:
     from strategies import Row
 
 PAGE_EXAMPLE = json.loads((DATA / "page_example.json").read_bytes())["params"]["cdr"]
-CONVERTER = make_converter(WallClock("Europe/Zurich"))
+CONVERTER = make_converter(WallClock("Europe/Zurich"), Fingerprinter(b"key"))
 
 
 def known_by(row: Mapping[str, object]) -> tuple[bytes, bytes]:
     """Give the fingerprints of a row's leg and of its content."""
-    _, (both,) = CONVERTER.structure([{"start": "2024-03-05 12:00:00", **row}], Readings)
-    return both[:DIGEST_SIZE], both[DIGEST_SIZE:]
+    (both,) = CONVERTER.structure([{"start": START, **row}], Records).fingerprints
+    return both[:FINGERPRINT_SIZE], both[FINGERPRINT_SIZE:]
 
 
 def content(row: Mapping[str, object]) -> bytes:
@@ -524,7 +529,12 @@ def test_content_of_a_change(row: Row, field: str, text: str) -> None:
         ({"o": "dd", "x": "y"}, {"o": "ddx", "y": ""}),
         ({"cc_cost": "0.5"}, {"cc_cost": "0.50"}),
         ({"uniqueid": "a", "disposition": "8"}, {"uniqueid": "a", "disposition": "ANSWERED"}),
+        ({"disposition": "8"}, {"disposition": "ANSWERED"}),
+        ({"disposition": "answered"}, {"disposition": "ANSWERED"}),
+        ({"duration": "07"}, {"duration": "7"}),
+        ({"duration": "NULL"}, {}),
         ({"uniqueid": "a", "answer": "0000-00-00 00:00:00"}, {"uniqueid": "a"}),
+        ({"answer": "0000-00-00 00:00:00"}, {}),
         ({"uniqueid": "a", "duration": "-1"}, {"uniqueid": "a", "duration": "-2"}),
         ({"uniqueid": "a\0b", "src": "c"}, {"uniqueid": "a", "src": "b\0c"}),
         (
@@ -541,7 +551,7 @@ def test_content_of_a_change(row: Row, field: str, text: str) -> None:
 def test_other_contents(one: dict[str, object], other: dict[str, object]) -> None:
     """Contents that could be mixed up differ."""
     assert content(one) != content(other)
-    assert len(content(one)) == DIGEST_SIZE
+    assert len(content(one)) == FINGERPRINT_SIZE
 
 
 # Legs
@@ -564,14 +574,14 @@ def test_legs(one: dict[str, object], other: dict[str, object], text: str) -> No
     """Records have one leg's fingerprint exactly if they are of one leg, whatever else they say."""
     of_one, of_other = known_by(one | {"lastdata": text}), known_by(other)
     assert (of_one[0] == of_other[0]) is (read(one).leg == read(other).leg)
-    assert len(of_one[0]) == DIGEST_SIZE
+    assert len(of_one[0]) == FINGERPRINT_SIZE
 
 
 @given(rows())
 def test_without_uniqueid(row: Row) -> None:
-    """A record without a uniqueid is known by its content alone, in every process alike."""
+    """A record without a uniqueid is known by its content alone, which stands twice."""
     leg, told = known_by(row | {"uniqueid": ""})
-    assert leg == told == digest(read(row | {"uniqueid": ""}))
+    assert leg == told
 
 
 # Read, and made
@@ -732,6 +742,26 @@ def test_no_long_text_is_remembered() -> None:
     word = weakref.ref(made(disposition="x" * 10_000).disposition or Disposition.BUSY)
     gc.collect()
     assert word() is None
+
+
+@pytest.mark.parametrize(
+    ("field", "sent", "wanted"),
+    [
+        ("duration", "7" * 65, int("7" * 65)),
+        ("sequence", "0" * 99 + "1", 1),
+        ("disposition", "x" * 65, "x" * 65),
+        ("cc_cost", f"0.{'3' * 65}", Decimal(f"0.{'3' * 65}")),
+    ],
+)
+def test_values_too_long_to_be_remembered(field: str, sent: str, wanted: object) -> None:
+    """A value that is too long to be kept is read all the same, beside others that are kept."""
+    for _ in range(2):
+        cdr = made(**({"billsec": "5", "cc_date": "2018-02-06"} | {field: sent}))
+        assert getattr(cdr, field) == wanted
+        assert (cdr.billsec, cdr.cc_date) == (5, date(2018, 2, 6))
+        with pytest.raises(RecordError) as caught:
+            made(**({"billsec": "odd", "cc_type_id": "1"} | {field: sent}))
+        assert caught.value.field == "billsec"
 
 
 def test_ring_time_over_the_gap() -> None:
