@@ -19,6 +19,7 @@ import llms
 import boxis_async
 import boxis_async.export
 import boxis_async.testing
+import boxis_async.types
 
 if TYPE_CHECKING:
     from sphinx.writers.text import TextTranslator
@@ -51,7 +52,7 @@ python_use_unqualified_type_names = True
 # The docstrings set code in single backticks, as Markdown does.
 default_role = "code"
 
-_FACES = (boxis_async, boxis_async.export, boxis_async.testing)
+_FACES = (boxis_async, boxis_async.types, boxis_async.export, boxis_async.testing)
 _FACE = "|".join({name for face in _FACES for name in face.__all__})
 _MENTION = re.compile(rf"(?<![`:\w])`((?:{_FACE})(?:\.\w+)?)`(?!`)")
 
@@ -80,11 +81,15 @@ def _finish(*event: object) -> None:
 
 
 def _shorten(*event: object) -> tuple[str, object] | None:
-    """Leave out how a default is made, which attrs and Python can only show as objects."""
+    """Leave out how a default is made, which attrs and Python can only show as objects.
+
+    And the type of what stands for an argument that was left out, where None means something.
+    """
     signature, returns = event[-2:]
     if signature is None:
         return None
-    return re.sub(r"NOTHING|<function [^>]*>", "...", str(signature)), returns
+    made = re.sub(r"NOTHING|<function [^>]*>", "...", str(signature))
+    return re.sub(r" \| [~\w.]*_Unchanged\b", "", made), returns
 
 
 def _read_sources() -> None:
