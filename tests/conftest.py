@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 from calls import hourly
+from clients import PROMPTLY
 from hypothesis import settings
 from loops import LOOPS
 from pytest_asyncio import is_async_test
 from waiting import settled
 
-from boxis_async import BoxisClient, RetryPolicy
+from boxis_async import BoxisClient
 from boxis_async._wire import json as wire_json
 from boxis_async.testing import LoopbackServer, Provider
 
@@ -26,9 +27,6 @@ if TYPE_CHECKING:
 settings.register_profile("fast", deadline=None, max_examples=100)
 settings.register_profile("thorough", deadline=None, max_examples=1000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fast"))
-
-PROMPTLY = RetryPolicy(attempts=3, wait_initial=0, wait_max=0, wait_jitter=0)
-"""Retries that wait for nothing."""
 
 
 class MakeClient(Protocol):

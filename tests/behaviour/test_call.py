@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
+from transports import answering
 
 from boxis_async import (
     AuthenticationError,
@@ -43,7 +44,7 @@ async def answered(make_client: MakeClient, body: Any, **settings: Any) -> dict[
     def answer(_: httpx.Request) -> httpx.Response:
         return httpx.Response(200, **content)
 
-    async with httpx.AsyncClient(transport=httpx.MockTransport(answer)) as http_client:
+    async with answering(answer) as http_client:
         client = make_client(Provider(), http_client=http_client, **settings)
         return await client.call("voip", "getLineList")
 

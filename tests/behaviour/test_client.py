@@ -12,7 +12,9 @@ from zoneinfo import ZoneInfo
 import httpx
 import pytest
 import time_machine
-from calls import DAY, HOUR, NEXT_DAY, call, hourly, ids, ids_of
+from calls import DAY, HOUR, NEXT_DAY, call, ids, ids_of
+from provider_page import KEY
+from transports import Recording, answering
 
 from boxis_async import (
     BoxisClient,
@@ -23,14 +25,12 @@ from boxis_async import (
     Window,
     WrongLoopError,
 )
-from boxis_async.testing import InProcessTransport, Provider
+from boxis_async.testing import Provider
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from conftest import MakeClient
-
-KEY = "BX3KwWU2SuqvoEWnjYmOibf"
 
 
 def configured(**settings: Any) -> BoxisClient:  # noqa: ANN401
@@ -380,15 +380,9 @@ def test_a_client_belongs_to_one_loop(provider: Provider) -> None:
 @pytest.fixture
 async def lent(provider: Provider) -> AsyncIterator[tuple[httpx.AsyncClient, list[httpx.Request]]]:
     """Lend a client that is full of settings of its own, and list what it sends."""
-    sent: list[httpx.Request] = []
-
-    class Recorder(InProcessTransport):
-        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-            sent.append(request)
-            return await super().handle_async_request(request)
-
+    recording = Recording(provider)
     async with httpx.AsyncClient(
-        transport=Recorder(provider),
+        transport=recording,
         base_url="https://else.example.com/",
         headers={"authorization": "Bearer theirs", "x-theirs": "yes", "user-agent": "theirs"},
         cookies={"session": "theirs"},
@@ -397,7 +391,7 @@ async def lent(provider: Provider) -> AsyncIterator[tuple[httpx.AsyncClient, lis
         timeout=1e-9,
         follow_redirects=True,
     ) as http_client:
-        yield http_client, sent
+        yield http_client, recording.requests
 
 
 async def test_a_lent_client_stays_open(
@@ -441,7 +435,7 @@ async def test_a_lent_client_keeps_no_cookie_of_ours(make_client: MakeClient) ->
             200, headers={"set-cookie": "session=1"}, json={"result": "1", "params": []}
         )
 
-    async with httpx.AsyncClient(transport=httpx.MockTransport(answer)) as http_client:
+    async with answering(answer) as http_client:
         client = make_client(Provider(), http_client=http_client)
         await client.cdrs(DAY, NEXT_DAY, window=HOUR).to_list()
     assert len(sent) == 24
@@ -628,17 +622,16 @@ def test_no_password_of_a_url_is_shown(url: str) -> None:
     assert "secret" not in str(caught.value)
 
 
-async def test_no_end_of_settling() -> None:
+async def test_no_end_of_settling(client: BoxisClient) -> None:
     """A time to settle that reaches back before all time seals nothing, and is no error."""
-    provider = Provider(hourly())
-    async with provider.client() as http_client:
-        client = BoxisClient(
-            provider.username, provider.api_key, tenant=provider.tenant, http_client=http_client
-        )
-        stream = client.cdrs(DAY, NEXT_DAY, settle=timedelta.max)
-        assert len(await stream.to_list()) == 24
-        assert stream.coverage.sealed == ()
-        with pytest.raises(UsageError, match="section must be a str"):
-            await client.call(5, "getLineList")  # type: ignore[arg-type]
-        with pytest.raises(UsageError, match="tenant"):
-            client.cdrs(DAY, tenant="")
+    stream = client.cdrs(DAY, NEXT_DAY, settle=timedelta.max)
+    assert len(await stream.to_list()) == 24
+    assert stream.coverage.sealed == ()
+
+
+async def test_texts_are_checked(client: BoxisClient) -> None:
+    """A section that is no text, and a tenant that is none, are refused by their names."""
+    with pytest.raises(UsageError, match="section must be a str"):
+        await client.call(5, "getLineList")  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="tenant"):
+        client.cdrs(DAY, tenant="")

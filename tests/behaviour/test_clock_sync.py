@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 from calls import DAY, HOUR, NEXT_DAY, hourly, ids, ids_of
+from transports import answering
 from waiting import Gate, settled
 
 from boxis_async import ClockError, RefusedError, WindowError
@@ -56,8 +57,7 @@ async def test_an_answer_that_does_not_tell_the_time(
 ) -> None:
     """An answer whose timestamp is none is an answer still, and tells nothing of the clock."""
     body = {"result": "1", "resulttxt": "", "params": [], "timestamp": told}
-    transport = httpx.MockTransport(lambda _: httpx.Response(200, json=body))
-    async with httpx.AsyncClient(transport=transport) as http_client:
+    async with answering(lambda _: httpx.Response(200, json=body)) as http_client:
         client = make_client(Provider(), http_client=http_client)
         assert await client.cdrs(DAY, NEXT_DAY).to_list() == []
         assert client.clock_offset is None
@@ -161,7 +161,7 @@ async def test_a_refusal_without_a_time(make_client: MakeClient) -> None:
             200, json={"result": "0", "resulttxt": "Error: clock", "timestamperror": 1}
         )
 
-    async with httpx.AsyncClient(transport=httpx.MockTransport(answer)) as http_client:
+    async with answering(answer) as http_client:
         client = make_client(Provider(), http_client=http_client)
         with pytest.raises(WindowError) as caught:
             await client.cdrs(DAY, NEXT_DAY).to_list()

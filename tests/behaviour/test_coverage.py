@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import random
 from collections import Counter
@@ -10,49 +9,40 @@ from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from hashlib import blake2b
 from operator import attrgetter
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING
 
 import attrs
 import pytest
 import time_machine
-from calls import DAY, HOUR, NEXT_DAY, call, hourly, ids, ids_of
+from calls import DAY, HOUR, NEXT_DAY, SECOND, call, hour, hourly, ids, ids_of
+from choices import MODES, ORDERS
+from clients import ONCE_MORE, connected
+from consumers import take_into
+from faults import failing_at
 from hypothesis import example, given
 from hypothesis import strategies as st
+from keys import by_dst, by_src
 from ledgers import NIGHTS, SPAN, ledgers
+from waiting import Gate, jitter
 
 from boxis_async import (
     CDR,
     BoxisClient,
     Coverage,
-    RetryPolicy,
     UsageError,
     Window,
     WindowError,
 )
 from boxis_async.coverage import CoverageBuilder, Marks, Memory, SealedSpan, memory_of
-from boxis_async.testing import Fault, FilterMode, Provider, generate_calls
+from boxis_async.testing import Fault, Provider, generate_calls
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Hashable
+    from collections.abc import Callable, Hashable
 
-    import httpx
     from conftest import MakeClient
 
     from boxis_async import CDRStream
-    from boxis_async.testing import Received
-
-    Order = Literal["time", "completion"]
-    UniqueBy = Literal["uniqueid", "leg"] | Callable[[CDR], Hashable]
-    Row = dict[str, str | None]
-
-ORDERS: tuple[Order, ...] = ("time", "completion")
-MODES: tuple[FilterMode, ...] = get_args(FilterMode)
-SECOND = timedelta(seconds=1)
-MINUTE = timedelta(minutes=1)
-
-
-def hour(number: int, hours: int = 1) -> Window:
-    return Window(DAY + number * HOUR, DAY + (number + hours) * HOUR)
+    from boxis_async.types import Order, UniqueBy
 
 
 def starts(provider: Provider) -> list[str]:
@@ -108,10 +98,7 @@ async def test_batches_count_alike(client: BoxisClient) -> None:
 async def test_spans_are_merged(make_client: MakeClient) -> None:
     """Spans that meet are one; the empty and the failed ones are listed, merged as well."""
     rows = [row for row in hourly() if not "05" <= str(row["start"])[11:13] <= "07"]
-    failing = {f"{hour(number).start}" for number in (10, 11, 20)}
-    provider = Provider(
-        rows, faults=lambda got: Fault.refuse("no") if got.datefrom in failing else None
-    )
+    provider = Provider(rows, faults=failing_at(10, 11, 20))
     stream = make_client(provider).cdrs(DAY, NEXT_DAY, window=HOUR, on_error="collect")
     await stream.to_list()
     coverage = stream.coverage
@@ -296,14 +283,6 @@ def test_what_is_no_text(text: object) -> None:
 # Whose it is
 
 
-def by_dst(cdr: CDR) -> str:
-    return cdr.dst
-
-
-def by_src(cdr: CDR) -> str:
-    return cdr.src
-
-
 class Keyed:
     """A key function that is an object."""
 
@@ -433,10 +412,7 @@ async def test_nothing_is_missing(provider: Provider, client: BoxisClient) -> No
 
 async def test_just_what_failed(make_client: MakeClient) -> None:
     """Going on after collected failures asks for exactly these."""
-    failing = {f"{hour(number).start}" for number in (3, 4, 20)}
-    provider = Provider(
-        hourly(), faults=lambda got: Fault.refuse("no") if got.datefrom in failing else None
-    )
+    provider = Provider(hourly(), faults=failing_at(3, 4, 20))
     client = make_client(provider)
     stream = client.cdrs(DAY, NEXT_DAY, window=HOUR, on_error="collect")
     first = await stream.to_list()
@@ -447,7 +423,7 @@ async def test_just_what_failed(make_client: MakeClient) -> None:
         DAY, NEXT_DAY, window=HOUR, resume=Coverage.from_json(stream.coverage.to_json())
     )
     second = await again.to_list()
-    assert starts(provider) == sorted(failing)
+    assert starts(provider) == [f"{hour(number).start}" for number in (3, 4, 20)]
     assert sorted(ids(first + second)) == sorted(ids_of(provider.select()))
     assert again.coverage.sealed == (Window(DAY, NEXT_DAY),)
     assert again.coverage.failed == ()
@@ -456,25 +432,17 @@ async def test_just_what_failed(make_client: MakeClient) -> None:
 
 async def test_after_an_error(make_client: MakeClient) -> None:
     """Going on after an error begins at the window that failed."""
-    provider = Provider(
-        hourly(),
-        faults=lambda got: Fault.refuse("no") if got.datefrom == f"{hour(9).start}" else None,
-    )
+    provider = Provider(hourly(), faults=failing_at(9))
     client = make_client(provider)
     stream = client.cdrs(DAY, NEXT_DAY, window=HOUR)
     found: list[CDR] = []
     with pytest.raises(WindowError):
-        await recorded(stream, found)
+        await take_into(found, stream)
     provider.faults = lambda _: None
     provider.reset()
     found += await client.cdrs(DAY, NEXT_DAY, window=HOUR, resume=stream.coverage).to_list()
     assert ids(found) == ids_of(provider.select())
     assert starts(provider) == [f"{hour(number).start}" for number in range(9, 24)]
-
-
-async def recorded(stream: CDRStream, found: list[CDR]) -> None:
-    async for cdr in stream:
-        found.append(cdr)  # noqa: PERF401 - what came before an error is kept
 
 
 @pytest.mark.parametrize("order", ORDERS)
@@ -565,17 +533,6 @@ def alike(cdr: CDR, rule: str) -> Hashable:
     return (cdr.uniqueid, f"{cdr.start:%F %T}", cdr.channel, cdr.dstchannel)
 
 
-def new_client(provider: Provider, http_client: httpx.AsyncClient, **more: int) -> BoxisClient:
-    return BoxisClient(
-        provider.username,
-        provider.api_key,
-        tenant=provider.tenant,
-        http_client=http_client,
-        retry=RetryPolicy(attempts=2, wait_initial=0, wait_max=0, wait_jitter=0),
-        **more,  # type: ignore[arg-type]
-    )
-
-
 async def read_in_pieces(  # noqa: PLR0913 - all that may differ
     provider: Provider,
     datefrom: datetime,
@@ -593,10 +550,7 @@ async def read_in_pieces(  # noqa: PLR0913 - all that may differ
     length = max(1, int((dateto - datefrom).total_seconds()))
     for _ in range(60):
         resume = consumer.crash()
-        async with (
-            provider.client() as http_client,
-            new_client(provider, http_client, concurrency=turns.randint(1, 8)) as client,
-        ):
+        async with connected(provider, retry=ONCE_MORE, concurrency=turns.randint(1, 8)) as client:
             stream = client.cdrs(
                 datefrom,
                 dateto,
@@ -677,23 +631,10 @@ async def test_killed_anywhere(data: st.DataObject) -> None:
     assert_each_once(consumer, await at_once(provider, datefrom, dateto, rule), rule)
 
 
-def jitter(turns: random.Random) -> Callable[[Received], Awaitable[None]]:
-    """Let windows come back in any order."""
-
-    async def gate(_: Received) -> None:
-        for _ in range(turns.randrange(4)):
-            await asyncio.sleep(0)
-
-    return gate
-
-
 async def at_once(provider: Provider, datefrom: datetime, dateto: datetime, rule: str) -> list[CDR]:
     """Read the range in one window."""
     provider.gate = None
-    async with (
-        provider.client() as http_client,
-        new_client(provider, http_client) as client,
-    ):
+    async with connected(provider) as client:
         return await client.cdrs(
             datefrom, dateto, window=dateto - datefrom, unique_by=RULES[rule]
         ).to_list()
@@ -772,10 +713,7 @@ async def test_ranges_that_grow(data: st.DataObject) -> None:
     parts = [sorted(data.draw(st.tuples(ends, ends))) for _ in range(data.draw(st.integers(0, 4)))]
     coverage: Coverage | None = None
     found: list[CDR] = []
-    async with (
-        provider.client() as http_client,
-        new_client(provider, http_client) as client,
-    ):
+    async with connected(provider) as client:
         for datefrom, dateto in [*parts, (night, night + SPAN)]:
             stream = client.cdrs(datefrom, dateto, window=HOUR, unique_by="leg", resume=coverage)
             batches = [batch async for batch in stream.batches()]
@@ -957,13 +895,8 @@ async def test_a_call_on_the_horizon_seen_by_the_younger_side_first(
     """A record handed over with an unsealed window is handed over with it again."""
     horizon = DAY + timedelta(hours=14, minutes=30)
     provider = Provider([call(f"{horizon}", "edge"), call(f"{horizon + HOUR}", "young")])
-    old = asyncio.Event()
-
-    async def gate(received: Received) -> None:
-        if received.datefrom == f"{DAY}":
-            await old.wait()
-
-    provider.gate = gate
+    old = Gate(lambda received: received.datefrom == f"{DAY}")
+    provider.gate = old
     client = make_client(provider)
     with time_machine.travel(NOW, tick=False):
         stream = client.cdrs(
@@ -971,7 +904,7 @@ async def test_a_call_on_the_horizon_seen_by_the_younger_side_first(
         )
         batches = stream.batches()
         young = await anext(batches)
-        old.set()
+        old.open()
         sealed = await anext(batches)
         assert [batch async for batch in batches] == []
         assert (young.window.start, ids(young.cdrs)) == (horizon, ["edge", "young"])
@@ -1037,4 +970,3 @@ async def test_a_further_leg_is_not_known_without(make_client: MakeClient) -> No
     kept, stream = await legs_of_one_call(make_client, carry_keys=False)
     assert ids(kept) == ["one", "one", "two"]
     assert stream.stats.conflicts == 0
-    assert MINUTE < HOUR

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
-from datetime import timedelta
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import pytest
-from calls import DAY, HOUR, NEXT_DAY, call, hourly, ids, ids_of
+from calls import DAY, HOUR, NEXT_DAY, SECOND, call, hour, hourly, ids, ids_of
+from choices import ORDERS
+from consumers import take_into
+from faults import REFUSED, failing_at
 from waiting import Gate, settled
 
 from boxis_async import (
@@ -26,30 +28,13 @@ from boxis_async import (
 from boxis_async.testing import Fault, Provider
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from conftest import MakeClient
 
     from boxis_async import CDR, Batch, BoxisClient, CDRStream
     from boxis_async.testing import Received
-
-    Order = Literal["time", "completion"]
+    from boxis_async.types import Order
 
 pytestmark = pytest.mark.both_loops
-
-ORDERS: tuple[Order, ...] = ("time", "completion")
-SECOND = timedelta(seconds=1)
-REFUSED = Fault.refuse("out of order")
-
-
-def hour(number: int, hours: int = 1) -> Window:
-    return Window(DAY + number * HOUR, DAY + (number + hours) * HOUR)
-
-
-def failing_at(*numbers: int, fault: Fault = REFUSED) -> Callable[[Received], Fault | None]:
-    """Let the windows that begin with some hours fail for good."""
-    starts = {f"{hour(number).start}" for number in numbers}
-    return lambda received: fault if received.datefrom in starts else None
 
 
 @pytest.fixture
@@ -64,11 +49,6 @@ def collecting(client: BoxisClient) -> CDRStream:
     return client.cdrs(DAY, NEXT_DAY, window=HOUR, on_error="collect")
 
 
-async def recorded(stream: CDRStream, found: list[CDR]) -> None:
-    async for cdr in stream:
-        found.append(cdr)  # noqa: PERF401 - what came before an error is kept
-
-
 # Raised
 
 
@@ -80,7 +60,7 @@ async def test_what_came_before_is_handed_over(
     provider.faults = failing_at(number)
     found: list[CDR] = []
     with pytest.raises(WindowError) as caught:
-        await recorded(stream, found)
+        await take_into(found, stream)
     assert ids(found) == ids_of(provider.select())[:number]
     error = caught.value
     assert (error.window, error.tenant, error.attempts) == (hour(number), provider.tenant, 1)
@@ -124,7 +104,7 @@ async def test_earlier_halves_are_handed_over(make_client: MakeClient, order: Or
     stream = make_client(provider).cdrs(DAY, NEXT_DAY, window=24 * HOUR, order=order, row_limit=20)
     found: list[CDR] = []
     with pytest.raises(WindowError) as caught:
-        await recorded(stream, found)
+        await take_into(found, stream)
     assert caught.value.window == hour(18, 6)
     assert ids(found) == ids_of(provider.select())[: 2 * 18]
     assert stream.coverage.sealed == (hour(0, 18),)

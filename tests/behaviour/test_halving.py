@@ -10,19 +10,22 @@ import zlib
 from collections import Counter
 from datetime import date, datetime, timedelta
 from itertools import islice
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING
 
 import httpx
 import pytest
-from calls import DAY, HOUR, NEXT_DAY, call, hourly, ids, ids_of
+from calls import DAY, HOUR, NEXT_DAY, SECOND, call, hourly, ids, ids_of
+from choices import MODES, ORDERS
+from clients import connected
+from faults import window_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from keys import by_row
 from ledgers import NIGHTS, ledgers
 from waiting import Gate, settled
 
 from boxis_async import (
     AttemptTimeoutError,
-    BoxisClient,
     ConnectionFailedError,
     MalformedAnswerError,
     RecordError,
@@ -33,37 +36,24 @@ from boxis_async import (
     Window,
     WindowError,
 )
-from boxis_async.testing import Fault, FilterMode, Provider
+from boxis_async.testing import Fault, Provider
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 
     from conftest import MakeClient
 
-    from boxis_async import CDR, Batch
+    from boxis_async import Batch
     from boxis_async.testing import Received
+    from boxis_async.types import Order
 
-    Order = Literal["time", "completion"]
-
-ORDERS: tuple[Order, ...] = ("time", "completion")
-MODES: tuple[FilterMode, ...] = get_args(FilterMode)
-SECOND = timedelta(seconds=1)
 ATTEMPTS = 3
 """What `make_client` allows."""
 
 
-def asked(received: Received) -> Window:
-    """Give the window that a request asks for."""
-    assert received.datefrom is not None
-    assert received.dateto is not None
-    return Window(
-        datetime.fromisoformat(received.datefrom), datetime.fromisoformat(received.dateto)
-    )
-
-
 def longer_than(length: timedelta, fault: Fault) -> Callable[[Received], Fault | None]:
     """Spoil the answer to each request for more than a length."""
-    return lambda received: fault if asked(received).length > length else None
+    return lambda received: fault if window_of(received).length > length else None
 
 
 def tiles(windows: Sequence[Window], start: datetime, end: datetime) -> bool:
@@ -306,9 +296,9 @@ async def test_one_second_is_the_smallest(make_client: MakeClient, order: Order)
     assert caught.value.window == Window(start, start + SECOND)
     assert isinstance(caught.value.cause, TooLargeError)
     assert caught.value.cause.limit == 4
-    lengths = [asked(received).length for received in provider.requests]
+    lengths = [window_of(received).length for received in provider.requests]
     assert min(lengths) == SECOND
-    assert max(Counter(map(asked, provider.requests)).values()) == 1
+    assert max(Counter(map(window_of, provider.requests)).values()) == 1
 
 
 async def test_a_poisoned_second_is_found(make_client: MakeClient) -> None:
@@ -316,7 +306,7 @@ async def test_a_poisoned_second_is_found(make_client: MakeClient) -> None:
     poisoned = DAY + 12 * HOUR + 7 * SECOND
 
     def faults(received: Received) -> Fault | None:
-        window = asked(received)
+        window = window_of(received)
         assert window.start is not None
         assert window.end is not None
         return Fault.out_of_memory() if window.start < poisoned <= window.end else None
@@ -367,19 +357,19 @@ async def test_everything_at_once_is_too_much(make_client: MakeClient) -> None:
 
 def third(received: Received) -> bool:
     """Tell whether a request asks for the first third of the day, or part of it."""
-    end = asked(received).end
+    end = window_of(received).end
     return end is not None and end <= DAY + 8 * HOUR
 
 
 @pytest.mark.both_loops
 async def test_halves_take_their_parents_place(make_client: MakeClient) -> None:
     """By time, the halves of the first window come before the others, however late they are."""
-    gate = Gate(lambda received: third(received) and asked(received).length < 8 * HOUR)
+    gate = Gate(lambda received: third(received) and window_of(received).length < 8 * HOUR)
     provider = Provider(
         hourly(),
         gate=gate,
         faults=lambda received: (
-            Fault.empty() if third(received) and asked(received).length > 2 * HOUR else None
+            Fault.empty() if third(received) and window_of(received).length > 2 * HOUR else None
         ),
     )
     stream = make_client(provider).cdrs(DAY, NEXT_DAY, window=8 * HOUR)
@@ -397,12 +387,12 @@ async def test_halves_take_their_parents_place(make_client: MakeClient) -> None:
 @pytest.mark.both_loops
 async def test_halves_stay_together_by_completion(make_client: MakeClient) -> None:
     """By completion, a window that was halved comes last if it was last, its parts in order."""
-    gate = Gate(lambda received: third(received) and asked(received).length < 8 * HOUR)
+    gate = Gate(lambda received: third(received) and window_of(received).length < 8 * HOUR)
     provider = Provider(
         hourly(),
         gate=gate,
         faults=lambda received: (
-            Fault.empty() if third(received) and asked(received).length > 2 * HOUR else None
+            Fault.empty() if third(received) and window_of(received).length > 2 * HOUR else None
         ),
     )
     stream = make_client(provider).cdrs(DAY, NEXT_DAY, window=8 * HOUR, order="completion")
@@ -480,11 +470,6 @@ class Case:
             moment += SECOND
 
 
-def leg_of(cdr: CDR) -> tuple[str, ...]:
-    number = "" if cdr.sequence is None else f"{cdr.sequence}"
-    return (cdr.uniqueid, f"{cdr.start:%F %T}", f"{cdr.end:%F %T}", number, cdr.dstchannel)
-
-
 # Each example is dozens of requests.
 @settings(max_examples=settings().max_examples // 4)
 @given(data=st.data())
@@ -492,19 +477,14 @@ async def test_any_row_limit_gives_the_undivided_request(data: st.DataObject) ->
     """For any rows, limit, filter and order: what one request would give, or an error."""
     case = Case(data)
     provider = Provider(case.rows, filter_mode=case.mode, row_limit=case.limit)
-    async with (
-        provider.client() as http_client,
-        BoxisClient(
-            provider.username, provider.api_key, tenant=provider.tenant, http_client=http_client
-        ) as client,
-    ):
+    async with connected(provider) as client:
         stream = client.cdrs(
             case.datefrom,
             case.dateto,
             window=None if case.window is None else timedelta(seconds=case.window),
             order=case.order,
             row_limit=case.limit,
-            unique_by=leg_of,
+            unique_by=by_row,
         )
         try:
             batches = [batch async for batch in stream.batches()]
@@ -516,7 +496,7 @@ async def test_any_row_limit_gives_the_undivided_request(data: st.DataObject) ->
                 assert_repeated_hour_is_whole(received, case)
     provider.row_limit = None
     undivided = provider.select(f"{case.datefrom}", f"{case.dateto}")
-    found = [leg_of(cdr) for batch in batches for cdr in batch.cdrs]
+    found = [by_row(cdr) for batch in batches for cdr in batch.cdrs]
     expected = {
         (
             str(row["uniqueid"]),
@@ -537,7 +517,7 @@ async def test_any_row_limit_gives_the_undivided_request(data: st.DataObject) ->
         assert len(batches) == len(stream.plan()) + stream.stats.splits
 
 
-AUTUMN = datetime(2024, 10, 27, 2), datetime(2024, 10, 27, 3)  # noqa: DTZ001 - the wall clock
+REPEATED_HOUR = datetime(2024, 10, 27, 2), datetime(2024, 10, 27, 3)  # noqa: DTZ001 - the wall clock
 
 
 def assert_is_smallest(error: WindowError) -> None:
@@ -547,16 +527,16 @@ def assert_is_smallest(error: WindowError) -> None:
     assert window is not None
     assert window.start is not None
     assert window.end is not None
-    is_within_repeated_hour = AUTUMN[0] <= window.start and window.end <= AUTUMN[1]
+    is_within_repeated_hour = REPEATED_HOUR[0] <= window.start and window.end <= REPEATED_HOUR[1]
     assert window.length <= SECOND or is_within_repeated_hour
 
 
 def assert_repeated_hour_is_whole(received: Received, case: Case) -> None:
     """Hold a request to no end within the repeated hour that is not the range's own."""
-    window = asked(received)
+    window = window_of(received)
     for end in (window.start, window.end):
         assert end is not None
-        inside = AUTUMN[0] < end < AUTUMN[1]
+        inside = REPEATED_HOUR[0] < end < REPEATED_HOUR[1]
         assert not inside or end in (case.datefrom, case.dateto)
 
 
@@ -583,4 +563,4 @@ async def test_too_much_in_the_repeated_hour(make_client: MakeClient) -> None:
     stream = make_client(Provider(night)).cdrs(date(2024, 10, 27), date(2024, 10, 28), row_limit=6)
     with pytest.raises(WindowError, match="no smaller window") as caught:
         await stream.to_list()
-    assert caught.value.window == Window(*AUTUMN)
+    assert caught.value.window == Window(*REPEATED_HOUR)

@@ -11,11 +11,12 @@ import re
 import traceback
 from typing import TYPE_CHECKING, Any
 
-import httpx
 import pytest
 from calls import DAY, HOUR, NEXT_DAY, call, hourly
+from provider_page import KEY
 from rich.console import Console
 from rich.traceback import Traceback
+from transports import answering
 
 from boxis_async import (
     AuthenticationError,
@@ -34,11 +35,11 @@ from boxis_async.testing import FAULT_KINDS, Fault, Provider
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    import httpx
     from conftest import MakeClient
 
     from boxis_async.testing import FaultKind
 
-KEY = "BX3KwWU2SuqvoEWnjYmOibf"
 CALLER = "0041445550123"
 
 _HEX = re.compile(r"[0-9a-f]{32}")
@@ -348,7 +349,7 @@ async def test_no_secret_in_a_broken_transport(
     def answer(request: httpx.Request) -> httpx.Response:
         raise ZeroDivisionError(str(request.url))
 
-    async with httpx.AsyncClient(transport=httpx.MockTransport(answer)) as http_client:
+    async with answering(answer) as http_client:
         client = make_client(secretive, http_client=http_client)
         with pytest.raises(WindowError) as caught:
             await client.cdrs(DAY, NEXT_DAY).to_list()

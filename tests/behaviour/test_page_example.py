@@ -5,22 +5,19 @@ from __future__ import annotations
 import hashlib
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qsl
 
 import httpx
 import pytest
 import time_machine
-from paths import DATA
+from provider_page import EXAMPLE, KEY, form_of
 
 from boxis_async import BoxisClient, ClockError, RefusedError, WindowError
 
 if TYPE_CHECKING:
     import respx
 
-KEY = "BX3KwWU2SuqvoEWnjYmOibf"
 URL = "https://api.boxis.net/"
 FROM, TO = datetime(2018, 2, 6, 20), datetime(2018, 2, 6, 21)  # noqa: DTZ001 - a wall clock
-EXAMPLE = (DATA / "page_example.json").read_bytes()
 EMPTY = b'{"result": "1", "resulttxt": "success", "params": [], "timestamp": 1518091850}'
 REFUSAL = b'{"result":"0",\n "resulttxt":"Error: {error description}",\n "timestamp":1335777400}'
 
@@ -28,13 +25,6 @@ REFUSAL = b'{"result":"0",\n "resulttxt":"Error: {error description}",\n "timest
 def client() -> BoxisClient:
     """Make a client as the page's example names it."""
     return BoxisClient("your@mail.com", KEY, tenant="VOICE-12001-1")
-
-
-def form(request: httpx.Request) -> dict[str, str]:
-    """Read what was posted; a name that comes twice is an error."""
-    pairs = parse_qsl(request.content.decode(), keep_blank_values=True, strict_parsing=True)
-    assert len(dict(pairs)) == len(pairs)
-    return dict(pairs)
 
 
 async def test_the_example_is_read(respx_mock: respx.MockRouter) -> None:
@@ -56,7 +46,7 @@ async def test_the_request_is_the_pages(respx_mock: respx.MockRouter) -> None:
         assert await boxis.cdrs(FROM, TO).to_list() == []
     (call,) = route.calls
     assert call.request.headers["content-type"] == "application/x-www-form-urlencoded"
-    assert form(call.request) == {
+    assert form_of(call.request) == {
         "version": "1.0",
         "returntype": "json",
         "timestamp": "1336553826",
@@ -90,7 +80,7 @@ async def test_the_clock_is_set_as_in_the_sample(respx_mock: respx.MockRouter) -
     route.side_effect = [httpx.Response(200, content=body) for body in (refused, EMPTY, EMPTY)]
     async with client() as boxis:
         await boxis.cdrs(FROM, TO, window=timedelta(minutes=30)).to_list()
-    signed = [form(call.request)["timestamp"] for call in route.calls]
+    signed = [form_of(call.request)["timestamp"] for call in route.calls]
     assert signed[0] == "1336553826"
     assert "1336560000" in signed[1:]
 

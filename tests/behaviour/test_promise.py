@@ -2,36 +2,33 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
 from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
 from random import Random
 from typing import TYPE_CHECKING, Literal, get_args
-from zoneinfo import ZoneInfo
 
 import pytest
 from calls import HOUR, call, ids
+from choices import MODES, ORDERS
+from clients import connected
 from hypothesis import given
 from hypothesis import strategies as st
+from keys import by_minute
 from ledgers import NIGHTS, SPAN, ledgers
+from strategies import ZURICH
+from waiting import jitter
 
-from boxis_async import CDR, BoxisClient, Stats, Window
-from boxis_async.testing import EmptyForm, FilterMode, Provider, generate_calls
+from boxis_async import CDR, Stats, Window
+from boxis_async.testing import EmptyForm, Provider, generate_calls
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable
 
     from conftest import MakeClient
 
-    from boxis_async.testing import Received, ResultAs, Row
-
-    Order = Literal["time", "completion"]
-    UniqueBy = Literal["uniqueid", "leg"] | Callable[[CDR], Hashable]
-
-MODES: tuple[FilterMode, ...] = get_args(FilterMode)
-ORDERS: tuple[Order, ...] = ("time", "completion")
-ZURICH = ZoneInfo("Europe/Zurich")
+    from boxis_async.testing import FilterMode, ResultAs, Row
+    from boxis_async.types import Order, UniqueBy
 
 Said = tuple[str, ...]
 """What a record says, field by field: the wall clock's texts, and the rest as sent."""
@@ -60,10 +57,6 @@ def leg(said: Said) -> Said:
     return (uniqueid, sequence) if sequence else (uniqueid, start, dstchannel)
 
 
-def by_minute(cdr: CDR) -> str:
-    return f"{cdr.start:%H:%M}"
-
-
 KEYS: dict[str, tuple[UniqueBy, Callable[[Said], Hashable]]] = {
     # A record without a uniqueid is known by its whole content.
     "uniqueid": ("uniqueid", lambda said: said[0] or said),
@@ -85,25 +78,9 @@ async def test_stream_equals_the_undivided_request(data: st.DataObject) -> None:
     mode = data.draw(st.sampled_from(MODES))
     order = data.draw(st.sampled_from(ORDERS))
     unique_by, key = KEYS[data.draw(st.sampled_from(sorted(KEYS)))]
-    # Drawn here, since nothing may be drawn from within the tasks of the stream.
     turns = Random(data.draw(st.integers(0, 1000)))
-
-    async def gate(_: Received) -> None:
-        # Windows come back in any order.
-        for _ in range(turns.randrange(4)):
-            await asyncio.sleep(0)
-
-    provider = Provider(rows, filter_mode=mode, gate=gate)
-    async with (
-        provider.client() as http_client,
-        BoxisClient(
-            provider.username,
-            provider.api_key,
-            tenant=provider.tenant,
-            http_client=http_client,
-            concurrency=data.draw(st.integers(1, 8)),
-        ) as client,
-    ):
+    provider = Provider(rows, filter_mode=mode, gate=jitter(turns))
+    async with connected(provider, concurrency=data.draw(st.integers(1, 8))) as client:
         if window is None and data.draw(st.booleans()):
             # As if it had been busy of late, so that the windows are of some minutes.
             past = Window(night - 2 * HOUR, night + 5 * HOUR)
@@ -162,12 +139,7 @@ async def test_neighbouring_ranges_share_no_call(data: st.DataObject) -> None:
     edges = [night + timedelta(seconds=second) for second in cuts]
     window = timedelta(seconds=data.draw(st.integers(600, 7200)))
     parts: list[list[Said]] = []
-    async with (
-        provider.client() as http_client,
-        BoxisClient(
-            provider.username, provider.api_key, tenant=provider.tenant, http_client=http_client
-        ) as client,
-    ):
+    async with connected(provider) as client:
         for datefrom, dateto in pairwise(edges):
             stream = client.cdrs(
                 datefrom, dateto, window=window, clip="start", unique_by=whole_content

@@ -8,14 +8,15 @@ from collections import Counter
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qsl
 
 import httpx
 import pytest
 import stamina
 import time_machine
 from calls import DAY, HOUR, NEXT_DAY, hourly, ids, ids_of
+from provider_page import form_of
 from stamina.instrumentation import RetryDetails, get_on_retry_hooks, set_on_retry_hooks
+from transports import Recording
 from waiting import settled
 
 from boxis_async import (
@@ -73,18 +74,6 @@ def _stamina_as_it_was() -> Iterator[None]:
     stamina.set_active(True)
 
 
-class Recording(httpx.AsyncBaseTransport):
-    """Keeps the forms that pass by, on their way to a provider."""
-
-    def __init__(self, provider: Provider) -> None:
-        self._next = InProcessTransport(provider)
-        self.forms: list[dict[str, str]] = []
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        self.forms.append(dict(parse_qsl(request.content.decode(), keep_blank_values=True)))
-        return await self._next.handle_async_request(request)
-
-
 def day(client: BoxisClient) -> CDRStream:
     """Ask for the day in one window."""
     return client.cdrs(DAY, NEXT_DAY, window=24 * HOUR)
@@ -111,18 +100,19 @@ async def test_what_may_pass_is_sent_again_freshly_signed(
             provider.faults = faults
             stream = day(client)
             assert ids(await stream.to_list()) == ids_of(provider.select())
-    assert stream.stats.requests == len(recording.forms) == 3
+    forms = [form_of(request) for request in recording.requests]
+    assert stream.stats.requests == len(forms) == 3
     assert stream.stats.retries == 2
     assert provider.refusals == []
-    stamps = [int(form["timestamp"]) for form in recording.forms]
+    stamps = [int(form["timestamp"]) for form in forms]
     assert stamps == [stamps[0], stamps[0] + 7, stamps[0] + 14]
-    for form in recording.forms:
+    for form in forms:
         signed = hashlib.md5(f"{form['timestamp']}stand-in-key".encode()).hexdigest()
         assert form["authcode"] == signed
-    assert len({form["authcode"] for form in recording.forms}) == 3
+    assert len({form["authcode"] for form in forms}) == 3
     same = [
         {key: value for key, value in form.items() if key not in ("timestamp", "authcode")}
-        for form in recording.forms
+        for form in forms
     ]
     assert same[0] == same[1] == same[2]
 

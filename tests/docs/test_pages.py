@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as ET
 
 import pytest
+from clients import connected
 from paths import ROOT
 
 from boxis_async import BoxisClient
@@ -365,12 +366,7 @@ def test_record_error_reads_as_shown() -> None:
     provider = Provider([row] * 16 + [row | {"duration": "soon"}])
 
     async def fetch() -> str:
-        async with (
-            provider.client() as http_client,
-            BoxisClient(
-                provider.username, provider.api_key, tenant="VOICE-29001-1", http_client=http_client
-            ) as client,
-        ):
+        async with connected(provider) as client:
             with pytest.raises(Exception, match="duration") as raised:
                 await client.cdrs(date(2026, 10, 1), date(2026, 10, 2)).to_list()
         return str(raised.value.__cause__)

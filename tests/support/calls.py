@@ -6,6 +6,8 @@ from datetime import datetime, timedelta
 from itertools import count
 from typing import TYPE_CHECKING
 
+from boxis_async import Window
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -14,8 +16,15 @@ if TYPE_CHECKING:
 DAY = datetime(2024, 3, 5)  # noqa: DTZ001 - the provider's wall clock
 NEXT_DAY = DAY + timedelta(days=1)
 HOUR = timedelta(hours=1)
+MINUTE = timedelta(minutes=1)
+SECOND = timedelta(seconds=1)
 
 _numbers = count(1)
+
+
+def hour(number: int, hours: int = 1) -> Window:
+    """Name the window of one hour of `DAY`, or of several from that one on."""
+    return Window(DAY + number * HOUR, DAY + (number + hours) * HOUR)
 
 
 def call(start: str, uniqueid: str | None = None, **fields: str | None) -> dict[str, str | None]:

@@ -1,4 +1,4 @@
-"""The one place where a test waits for what it cannot be told of."""
+"""The one place where a test waits for what nothing announces, and gates that hold requests."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import threading
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    import random
+    from collections.abc import Awaitable, Callable
 
     from boxis_async.testing import Received
 
@@ -53,3 +54,17 @@ class Gate:
             for loop, event in self._waiting:
                 loop.call_soon_threadsafe(event.set)
             self._waiting.clear()
+
+
+def jitter(turns: random.Random) -> Callable[[Received], Awaitable[None]]:
+    """Make a gate that gives each request a few turns of the loop: windows come in any order.
+
+    The turns come from a generator that was seeded before, since nothing may be drawn from
+    within the tasks of a stream.
+    """
+
+    async def gate(_: Received) -> None:
+        for _ in range(turns.randrange(4)):
+            await asyncio.sleep(0)
+
+    return gate
