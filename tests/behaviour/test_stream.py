@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import pytest
-from calls import DAY, HOUR, NEXT_DAY, call, hourly, ids, ids_of
+from calls import DAY, HOUR, NEXT_DAY, call, hour, hourly, ids, ids_of
+from choices import ORDERS
+from clients import connected
+from consumers import take
+from faults import failing_at
 from waiting import Gate, settled
 
 from boxis_async import (
@@ -24,38 +28,20 @@ from boxis_async import (
 from boxis_async.testing import Fault, Provider
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from conftest import MakeClient
 
     from boxis_async import Batch, CDRStream
-    from boxis_async.testing import Received
-
-    Order = Literal["time", "completion"]
+    from boxis_async.types import Order
 
 pytestmark = pytest.mark.both_loops
 
-ORDERS: tuple[Order, ...] = ("time", "completion")
+BROKEN = Fault.status(500)
 
 
 @pytest.fixture
 def stream(client: BoxisClient) -> CDRStream:
     """Ask for the day, an hour at a time: a call each."""
     return client.cdrs(DAY, NEXT_DAY, window=HOUR)
-
-
-def hour(number: int) -> Window:
-    return Window(DAY + number * HOUR, DAY + (number + 1) * HOUR)
-
-
-def failing_at(number: int) -> Callable[[Received], Fault | None]:
-    """Let one window fail for good."""
-    datefrom = f"{hour(number).start}"
-    return lambda received: Fault.status(500) if received.datefrom == datefrom else None
-
-
-async def taken(stream: CDRStream, count: int) -> list[CDR]:
-    return [await anext(stream) for _ in range(count)]
 
 
 # What is handed over
@@ -99,7 +85,7 @@ async def test_to_list(provider: Provider, stream: CDRStream) -> None:
 
 async def test_to_list_goes_on_with_a_live_run(provider: Provider, stream: CDRStream) -> None:
     """A list of a run that was begun holds what is still to come."""
-    first = await taken(stream, 5)
+    first = await take(stream, 5)
     rest = await stream.to_list()
     assert ids(first + rest) == ids_of(provider.select())
     assert stream.stats == Stats(records=24, requests=24, windows=24, covered=1.0)
@@ -129,10 +115,10 @@ async def test_batches_and_items_share_a_run(make_client: MakeClient) -> None:
     everything = ids_of(provider.select())
     batches = stream.batches()
 
-    assert ids(await taken(stream, 1)) == everything[:1]
+    assert ids(await take(stream, 1)) == everything[:1]
     rest = await anext(batches)
     assert (rest.window, ids(rest.cdrs)) == (hour(0), everything[1:3])
-    assert ids(await taken(stream, 3)) == everything[3:6]
+    assert ids(await take(stream, 3)) == everything[3:6]
     following = await anext(batches)
     assert (following.window, ids(following.cdrs)) == (hour(2), everything[6:9])
     assert ids([cdr async for cdr in stream]) == everything[9:]
@@ -180,7 +166,7 @@ async def test_stats_of_a_run_cut_short(make_client: MakeClient) -> None:
     """Only what was handed over is counted of a run that was closed early."""
     provider = Provider(hourly(calls=2))
     stream = make_client(provider).cdrs(DAY, NEXT_DAY, window=HOUR)
-    await taken(stream, 3)
+    await take(stream, 3)
     await stream.aclose()
     assert (stream.stats.records, stream.stats.windows) == (3, 1)
     assert stream.stats.covered == pytest.approx(1 / 24)
@@ -288,7 +274,7 @@ async def test_a_stream_in_chunks(stream: CDRStream) -> None:
 
 async def test_a_closed_stream_stays_closed(provider: Provider, stream: CDRStream) -> None:
     """After `aclose()` whatever is requested raises, and a new stream gives everything."""
-    await taken(stream, 3)
+    await take(stream, 3)
     await stream.aclose()
     await stream.aclose()
     for _ in range(2):
@@ -332,7 +318,7 @@ async def test_a_block_around_a_loop(provider: Provider, stream: CDRStream) -> N
 
 async def test_a_failed_stream_stays_cut_short(provider: Provider, stream: CDRStream) -> None:
     """A failed stream never looks complete, and does not spoil a new one."""
-    provider.faults = failing_at(3)
+    provider.faults = failing_at(3, fault=BROKEN)
     with pytest.raises(WindowError):
         await stream.to_list()
     for _ in range(2):
@@ -413,7 +399,7 @@ async def test_completion_yields_the_fast_window_first(
     """By completion, a window that is held does not hold up those behind it."""
     gate = provider.gate = Gate(lambda received: received.datefrom == f"{DAY}")
     stream = client.cdrs(DAY, NEXT_DAY, window=HOUR, order="completion")
-    first = await taken(stream, 23)
+    first = await take(stream, 23)
     assert f"{DAY + HOUR / 2}" not in {f"{cdr.start:%Y-%m-%d %H:%M:%S}" for cdr in first}
     gate.open()
     assert [cdr.start.hour async for cdr in stream] == [0]
@@ -545,7 +531,7 @@ async def test_consumers_that_share_a_stream(make_client: MakeClient) -> None:
 @pytest.mark.parametrize("over_http", [False, True], ids=["in-process", "http"])
 async def test_a_window_that_fails_for_good(make_client: MakeClient, *, over_http: bool) -> None:
     """All that lies before the window is handed over, then one error that says which it was."""
-    provider = Provider(hourly(), faults=failing_at(7))
+    provider = Provider(hourly(), faults=failing_at(7, fault=BROKEN))
     stream = make_client(provider, over_http=over_http).cdrs(DAY, NEXT_DAY, window=HOUR)
     found: list[CDR] = []
 
@@ -572,7 +558,7 @@ async def test_a_window_that_fails_for_good(make_client: MakeClient, *, over_htt
 async def test_a_failure_by_completion(make_client: MakeClient) -> None:
     """By completion, what arrived before the failure is handed over, then the one error."""
     gate = Gate(lambda received: received.datefrom != f"{DAY}")
-    provider = Provider(hourly(), gate=gate, faults=failing_at(0))
+    provider = Provider(hourly(), gate=gate, faults=failing_at(0, fault=BROKEN))
     stream = make_client(provider).cdrs(DAY, NEXT_DAY, window=HOUR, order="completion")
     with pytest.raises(WindowError) as caught:
         await anext(stream)
@@ -593,7 +579,7 @@ async def test_several_failures_are_one_error(make_client: MakeClient) -> None:
 async def test_a_later_failure_keeps_what_lies_before(make_client: MakeClient) -> None:
     """Each record before the failed window is handed over, however early the failure was known."""
     gate = Gate(lambda received: received.datefrom == f"{DAY}")
-    provider = Provider(hourly(), gate=gate, faults=failing_at(5))
+    provider = Provider(hourly(), gate=gate, faults=failing_at(5, fault=BROKEN))
     stream = make_client(provider).cdrs(DAY, NEXT_DAY, window=HOUR)
     first = asyncio.ensure_future(anext(stream))
     await settled(lambda: provider.in_flight == 1)
@@ -613,7 +599,7 @@ async def test_a_key_function_that_raises(provider: Provider, client: BoxisClien
         return cdr.uniqueid
 
     stream = client.cdrs(DAY, NEXT_DAY, window=HOUR, unique_by=key)
-    assert len(await taken(stream, 3)) == 3
+    assert len(await take(stream, 3)) == 3
     with pytest.raises(LookupError, match="no such key"):
         await anext(stream)
     with pytest.raises(StreamClosedError):
@@ -635,12 +621,7 @@ async def test_a_key_that_cannot_be_one(client: BoxisClient) -> None:
 @pytest.mark.parametrize("steps", range(60))
 async def test_closed_while_the_end_is_waited_for(provider: Provider, steps: int) -> None:
     """Two who share a stream get all of it, or an error, when it is closed: never a part."""
-    async with (
-        provider.client() as http_client,
-        BoxisClient(
-            provider.username, provider.api_key, tenant=provider.tenant, http_client=http_client
-        ) as client,
-    ):
+    async with connected(provider) as client:
         stream = client.cdrs(DAY, NEXT_DAY, window=HOUR * 12)
 
         found: list[CDR] = []
