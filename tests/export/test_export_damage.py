@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from calls import DAY, HOUR, NEXT_DAY, hourly
-from exports import comparable, export_range, names, new_client, quick_folder, read, work_folder
+from clients import ONCE_MORE, connected
+from exports import comparable, export_range, names, quick_folder, read, work_folder
 
 from boxis_async import UsageError, WindowError
 from boxis_async.export import FORMATS, ExportExistsError, Format, unfinished
@@ -76,7 +77,7 @@ async def test_damaged_anywhere(form: Format, state: str) -> None:
     exact = refused = 0
     needed = {"journal.json", "lines", "whole.parquet"}
     with quick_folder() as folder:
-        async with provider.client() as http_client, new_client(provider, http_client) as client:
+        async with connected(provider, retry=ONCE_MORE) as client:
             target = folder / f"calls.{form}"
             if state == "whole":
                 await leave_whole(client, target)
@@ -139,7 +140,7 @@ async def test_what_is_no_journal(text: str) -> None:
     provider = Provider(hourly())
     with quick_folder() as folder:
         target = folder / "calls.csv"
-        async with provider.client() as http_client, new_client(provider, http_client) as client:
+        async with connected(provider, retry=ONCE_MORE) as client:
             await leave(client, provider, target, 8)
             (work_folder(target) / "journal.json").write_text(text)
             with pytest.raises(UsageError, match=r"journal.*start over"):
@@ -158,7 +159,7 @@ async def test_started_over_after_damage(form: Format) -> None:
     provider = Provider(hourly())
     with quick_folder() as folder:
         target = folder / f"calls.{form}"
-        async with provider.client() as http_client, new_client(provider, http_client) as client:
+        async with connected(provider, retry=ONCE_MORE) as client:
             await leave(client, provider, target, 8)
             (work_folder(target) / "keys").write_bytes(b"")
             with pytest.raises(UsageError, match=r"keys is cut off.*start over"):
@@ -174,7 +175,7 @@ async def test_taken_away_after_its_end() -> None:
     provider = Provider(hourly())
     with quick_folder() as folder:
         target = folder / "calls.csv"
-        async with provider.client() as http_client, new_client(provider, http_client) as client:
+        async with connected(provider, retry=ONCE_MORE) as client:
             await leave_whole(client, target)
             (work_folder(target) / "theirs").unlink()
             (work_folder(target) / "lines").rename(target)
@@ -214,7 +215,7 @@ async def test_a_journal_of_an_earlier_version_is_read() -> None:
     provider.add(tenant="VOICE-2-2")
     with quick_folder() as folder:
         target = folder / "calls.csv"
-        async with provider.client() as http_client, new_client(provider, http_client) as client:
+        async with connected(provider, retry=ONCE_MORE) as client:
             await leave(client, provider, target, 8)
             edit_journal(target, lambda values: values["asked"].update(tenant=None))
             left = unfinished(target)
@@ -234,7 +235,7 @@ async def test_a_journal_of_another_version_is_refused() -> None:
     provider = Provider(hourly())
     with quick_folder() as folder:
         target = folder / "calls.csv"
-        async with provider.client() as http_client, new_client(provider, http_client) as client:
+        async with connected(provider, retry=ONCE_MORE) as client:
             await leave(client, provider, target, 8)
             edit_journal(target, lambda values: values.update(version=99))
             with pytest.raises(UsageError, match=r"version 99.*start over.*remove its folder"):
@@ -250,7 +251,7 @@ async def test_a_coverage_of_another_version_is_refused() -> None:
     provider = Provider(hourly())
     with quick_folder() as folder:
         target = folder / "calls.csv"
-        async with provider.client() as http_client, new_client(provider, http_client) as client:
+        async with connected(provider, retry=ONCE_MORE) as client:
             await leave(client, provider, target, 8)
             edit_journal(
                 target,
@@ -267,7 +268,7 @@ async def test_the_stored_names_stay() -> None:
     provider = Provider(hourly())
     with quick_folder() as folder:
         target = folder / "calls.csv"
-        async with provider.client() as http_client, new_client(provider, http_client) as client:
+        async with connected(provider, retry=ONCE_MORE) as client:
             await leave(client, provider, target, 8)
         values = json.loads((work_folder(target) / "journal.json").read_bytes())
         assert list(values) == [

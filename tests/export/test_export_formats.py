@@ -16,8 +16,10 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 from calls import DAY, HOUR, NEXT_DAY, call
+from clients import ONCE_MORE, connected
 from exports import (
     COLUMNS,
+    READERS,
     arrow_rows,
     cells,
     comparable,
@@ -25,14 +27,13 @@ from exports import (
     export_range,
     json_rows,
     names,
-    new_client,
     quick_folder,
     read,
     since_1970,
 )
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from strategies import FIELDS, rows, texts
+from strategies import FIELDS, ZURICH, rows, texts
 
 from boxis_async import CDR, Disposition, UsageError
 from boxis_async.export import FORMATS, Format, UnfitValueError, export, format_of, to_arrow, write
@@ -47,7 +48,6 @@ if TYPE_CHECKING:
 
     from boxis_async import BoxisClient
 
-ZURICH = ZoneInfo("Europe/Zurich")
 NASTY = (
     "",
     " ",
@@ -138,7 +138,7 @@ async def test_every_field_as_the_provider_sent_it(make_client: MakeClient, form
         "cc_cost": "0.12000",
     }
     data = await written(make_client(Provider([row])), form)
-    (found,) = {"csv": csv_rows, "jsonl": json_rows, "parquet": table_rows}[form](data)
+    (found,) = READERS[form](data)
     by_name = dict(zip(COLUMNS, found, strict=True))
     for name, sent in row.items():
         found_value = by_name["src_call_id" if name == "srcCallID" else name]
@@ -152,10 +152,6 @@ async def test_every_field_as_the_provider_sent_it(make_client: MakeClient, form
     assert by_name["extra"] == ()
 
 
-def table_rows(data: bytes) -> list[tuple[object, ...]]:
-    return arrow_rows(pyarrow.parquet.read_table(io.BytesIO(data), use_threads=False))
-
-
 @pytest.mark.parametrize("form", FORMATS)
 @settings(max_examples=settings().max_examples // 4)
 @given(sent=st.lists(rows(), max_size=4))
@@ -163,10 +159,7 @@ async def test_whatever_the_provider_sends(form: Format, sent: list[dict[str, st
     """For any rows, all texts and all that is unset among them, a file holds what a list holds."""
     provider = Provider([{**row, "linkedid": f"{at}"} for at, row in enumerate(sent)])
     with quick_folder() as folder:
-        async with (
-            provider.client() as http_client,
-            new_client(provider, http_client) as client,
-        ):
+        async with connected(provider, retry=ONCE_MORE) as client:
             begin, end = date(2017, 1, 1), date(2028, 1, 1)
             arguments: Any = {"window": timedelta(days=4100), "unique_by": lambda cdr: cdr.linkedid}
             await export_range(client, folder / f"calls.{form}", begin, end, **arguments)
@@ -191,7 +184,7 @@ async def test_nasty_texts(make_client: MakeClient, form: Format) -> None:
     ]
     client = make_client(Provider(sent))
     data = await written(client, form)
-    found = {"csv": csv_rows, "jsonl": json_rows, "parquet": table_rows}[form](data)
+    found = READERS[form](data)
     assert found == comparable(await client.cdrs(DAY, NEXT_DAY).to_list())
     assert [row[COLUMNS.index("clid")] for row in found] == list(NASTY)
     assert [dict(row[-1])["note"] for row in found] == list(NASTY)  # type: ignore[call-overload]
@@ -204,7 +197,7 @@ async def test_fields_that_nobody_documented(make_client: MakeClient, form: Form
     nested: Any = {"deep": ["a", {"b": None}], "n": "1"}
     provider = Provider([{**sent[0], "recording": nested, "näme": "x", "unset": None}, sent[1]])
     data = await written(make_client(provider), form)
-    found = {"csv": csv_rows, "jsonl": json_rows, "parquet": table_rows}[form](data)
+    found = READERS[form](data)
     extra = dict(found[0][-1])  # type: ignore[call-overload]
     assert json.loads(extra["recording"]) == nested
     assert extra["näme"] == "x"

@@ -11,7 +11,8 @@ from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from exports import comparable, names, new_client, read, work_folder
+from clients import ONCE_MORE, connected
+from exports import comparable, names, read, work_folder
 from paths import ROOT
 from waiting import Gate
 
@@ -142,7 +143,7 @@ async def test_killed_and_resumed(
         assert not target.exists()
         gate.open()
     provider.gate = None
-    async with provider.client() as http_client, new_client(provider, http_client) as client:
+    async with connected(provider, retry=ONCE_MORE) as client:
         exported = await export(
             client.cdrs(BEGIN, END, window=timedelta(days=1), unique_by="leg"), target, resume=True
         )
@@ -163,7 +164,7 @@ async def test_a_full_disk(server: LoopbackServer, tmp_path: Path, form: Format)
     first, second = results(start(url, target, limit=150_000 if form != "parquet" else 90_000))
     assert first["error"] == "OSError"
     assert first["kept"] > 100
-    async with provider.client() as http_client, new_client(provider, http_client) as client:
+    async with connected(provider, retry=ONCE_MORE) as client:
         rows = await expected(client)
     assert second == {"records": len(rows)}
     assert read(target) == rows

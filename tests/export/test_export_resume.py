@@ -7,25 +7,27 @@ import random
 import shutil
 from collections import Counter
 from datetime import UTC, date, datetime, timedelta
-from typing import TYPE_CHECKING, Any, get_args
-from zoneinfo import ZoneInfo
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import time_machine
-from calls import DAY, HOUR, NEXT_DAY, call, hourly
+from calls import DAY, HOUR, MINUTE, NEXT_DAY, call, hourly
+from choices import MODES
+from clients import ONCE_MORE, connected
 from exports import (
     comparable,
     each_step,
     export_range,
     names,
-    new_client,
     quick_folder,
     read,
     work_folder,
 )
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from keys import by_minute
 from ledgers import NIGHTS, SPAN, ledgers
+from strategies import ZURICH
 
 from boxis_async import UsageError, WindowError
 from boxis_async.export import (
@@ -37,7 +39,7 @@ from boxis_async.export import (
     export,
     unfinished,
 )
-from boxis_async.testing import Fault, FilterMode, Provider, generate_calls
+from boxis_async.testing import Fault, Provider, generate_calls
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
@@ -47,15 +49,7 @@ if TYPE_CHECKING:
     from exports import Comparable
 
     from boxis_async import CDR, BoxisClient, Stats
-    from boxis_async.testing import Received
-
-MODES: tuple[FilterMode, ...] = get_args(FilterMode)
-ZURICH = ZoneInfo("Europe/Zurich")
-MINUTE = timedelta(minutes=1)
-
-
-def by_minute(cdr: CDR) -> str:
-    return f"{cdr.start:%H:%M}"
+    from boxis_async.testing import FilterMode, Received
 
 
 def by_nothing(cdr: CDR) -> str | None:
@@ -82,7 +76,7 @@ def refusing_from(start: datetime) -> Callable[[Received], Fault | None]:
 
 async def finish(provider: Provider, target: Path, *range_: Any, **arguments: Any) -> Exported:  # noqa: ANN401
     """Export to the end, by a client of its own."""
-    async with provider.client() as http_client, new_client(provider, http_client) as client:
+    async with connected(provider, retry=ONCE_MORE) as client:
         return await export_range(client, target, *range_, **arguments)
 
 
@@ -124,8 +118,9 @@ class Ends:
             )
             arguments["on_error"] = "collect" if way == "collect" else "raise"
         async with (
-            self._provider.client() as http_client,
-            new_client(self._provider, http_client, concurrency=self._turns.choice((1, 4))) as it,
+            connected(
+                self._provider, retry=ONCE_MORE, concurrency=self._turns.choice((1, 4))
+            ) as it,
         ):
             task = asyncio.ensure_future(
                 export_range(it, self._target, *range_, resume=True, progress=progress, **arguments)
@@ -261,7 +256,7 @@ async def test_ended_after_each_window(tmp_path: Path, form: Format) -> None:
     assert exported.records == 24
     assert exported.stats.requests == 1
     assert len(answered) == 24
-    async with provider.client() as http_client, new_client(provider, http_client) as client:
+    async with connected(provider, retry=ONCE_MORE) as client:
         assert read(target) == comparable(await client.cdrs(DAY, NEXT_DAY).to_list())
 
 
@@ -360,7 +355,7 @@ async def test_windows_in_halves(tmp_path: Path, mode: FilterMode) -> None:
             await finish(provider, target, DAY, NEXT_DAY, **arguments)
     provider.faults = []
     await finish(provider, target, DAY, NEXT_DAY, **arguments)
-    async with provider.client() as http_client, new_client(provider, http_client) as client:
+    async with connected(provider, retry=ONCE_MORE) as client:
         cdrs = await client.cdrs(DAY, NEXT_DAY, unique_by="leg").to_list()
     assert Counter(read(target)) == Counter(comparable(cdrs))
     assert len(cdrs) == 480
@@ -450,7 +445,7 @@ async def test_young_windows_come_again(tmp_path: Path, form: Format) -> None:
         exported = await finish(provider, target, DAY, NEXT_DAY, **arguments)
     assert exported.stats.requests == 12
     assert exported.records == 25
-    async with provider.client() as http_client, new_client(provider, http_client) as client:
+    async with connected(provider, retry=ONCE_MORE) as client:
         assert read(target) == comparable(await client.cdrs(DAY, NEXT_DAY).to_list())
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from calls import DAY, HOUR, NEXT_DAY, call, hourly, ids
 from exports import comparable, each_step, export_range, names, read, work_folder
+from keys import by_src
 from paths import ROOT
 from waiting import Gate, settled
 
@@ -34,17 +35,13 @@ if TYPE_CHECKING:
 
     from conftest import MakeClient
 
-    from boxis_async import CDR, BoxisClient, Stats
+    from boxis_async import BoxisClient, Stats
     from boxis_async.testing import Received
 
 
 def refusing(start: object) -> Any:  # noqa: ANN401 - a plan of faults
     """Refuse the window that begins then."""
     return lambda got: Fault.refuse("no") if got.datefrom == f"{start}" else None
-
-
-def by_src(cdr: CDR) -> str:
-    return cdr.src
 
 
 async def leave_unfinished(

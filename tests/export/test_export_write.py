@@ -12,30 +12,16 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 from calls import DAY, HOUR, NEXT_DAY, hourly
-from exports import arrow_rows, comparable, csv_rows, json_rows
+from exports import READERS, comparable, csv_rows, json_rows, parquet_rows
 
 from boxis_async import StreamClosedError, WindowError
 from boxis_async.export import FORMATS, Format, IncompleteExportError, write
 from boxis_async.testing import Fault, Provider
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from conftest import MakeClient
-    from exports import Comparable
 
     from boxis_async import BoxisClient, Stats
-
-
-def table_rows(data: bytes) -> list[Comparable]:
-    return arrow_rows(pyarrow.parquet.read_table(io.BytesIO(data)))
-
-
-READERS: dict[Format, Callable[[bytes], list[Comparable]]] = {
-    "csv": csv_rows,
-    "jsonl": json_rows,
-    "parquet": table_rows,
-}
 
 
 @pytest.mark.both_loops
@@ -167,7 +153,7 @@ async def test_a_parquet_stream_that_was_cancelled(client: BoxisClient) -> None:
             await task
         # After the last batch it may be whole in time.
         assert not looks_whole(file.getvalue()) or (
-            windows == 24 and table_rows(file.getvalue()) == expected
+            windows == 24 and parquet_rows(file.getvalue()) == expected
         )
 
     def fail(stats: Stats) -> None:
@@ -184,11 +170,11 @@ class Failing(io.BytesIO):
 
     def __init__(self, at: int) -> None:
         super().__init__()
-        self._left = at
+        self.left = at
 
     def write(self, data: Any, /) -> int:  # noqa: ANN401 - any buffer
-        self._left -= 1
-        if self._left == 0:
+        self.left -= 1
+        if self.left == 0:
             raise OSError(28, "No space left on device")
         return super().write(data)
 
@@ -199,7 +185,7 @@ async def test_a_write_that_fails(make_client: MakeClient, form: Format) -> None
     client = make_client(Provider(hourly()[::6]))
     counting = Failing(0)
     await write(client.cdrs(DAY, NEXT_DAY, window=12 * HOUR), counting, form)
-    writes = -counting._left
+    writes = -counting.left
     assert writes >= 2
     for at in {*range(1, writes + 1, 7 if form == "parquet" else 1), writes - 1, writes}:
         file = Failing(at)

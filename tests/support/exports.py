@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import shutil
@@ -17,15 +18,13 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import attrs
 import pyarrow.parquet
 
-from boxis_async import CDR, BoxisClient, RetryPolicy
 from boxis_async.export import Exported, Format, export, format_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
-    import httpx
+    from boxis_async import CDR, BoxisClient
 
-    from boxis_async.testing import Provider
 
 MOMENTS = frozenset({"start", "answer", "end"})
 WHOLES = frozenset({"duration", "billsec", "sequence", "prevsequence", "cc_type_id"})
@@ -77,8 +76,6 @@ Comparable: TypeAlias = tuple[object, ...]
 
 EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - subtracted from what has no zone any more
 
-PROMPTLY = RetryPolicy(attempts=2, wait_initial=0, wait_max=0, wait_jitter=0)
-
 
 def since_1970(moment: datetime | None) -> timedelta | None:
     """Give a moment without computing in a calendar that begins with the year 1."""
@@ -106,11 +103,7 @@ def comparable(cdrs: Iterable[CDR]) -> list[Comparable]:
 
 def read(path: Path, format: Format | None = None) -> list[Comparable]:  # noqa: A002 - the field's term
     """Read a file back, in order."""
-    form = format or format_of(path)
-    if form == "parquet":
-        return parquet_rows(path)
-    data = path.read_bytes()
-    return csv_rows(data) if form == "csv" else json_rows(data)
+    return READERS[format or format_of(path)](path.read_bytes())
 
 
 def cells(data: bytes) -> list[list[str]]:
@@ -200,10 +193,10 @@ def _from_json(name: str, value: Any) -> object:  # noqa: ANN401 - JSON
     return value
 
 
-def parquet_rows(path: Path) -> list[Comparable]:
+def parquet_rows(data: bytes) -> list[Comparable]:
     """Read the records of a Parquet file."""
     # To start threads takes longer than to read so few records.
-    return arrow_rows(pyarrow.parquet.read_table(path, use_threads=False))
+    return arrow_rows(pyarrow.parquet.read_table(io.BytesIO(data), use_threads=False))
 
 
 def arrow_rows(table: Any) -> list[Comparable]:  # noqa: ANN401 - pyarrow carries no types
@@ -221,6 +214,14 @@ def arrow_rows(table: Any) -> list[Comparable]:  # noqa: ANN401 - pyarrow carrie
             values = [tuple(sorted(value)) for value in values]
         columns.append(values)
     return list(zip(*columns, strict=True))
+
+
+READERS: dict[Format, Callable[[bytes], list[Comparable]]] = {
+    "csv": csv_rows,
+    "jsonl": json_rows,
+    "parquet": parquet_rows,
+}
+"""How the content of a file is read, by its format."""
 
 
 # Folders
@@ -243,15 +244,6 @@ def quick_folder() -> Iterator[Path]:
     where = memory if memory.is_dir() and os.access(memory, os.W_OK) else None
     with tempfile.TemporaryDirectory(dir=where) as folder:
         yield Path(folder).resolve()
-
-
-def new_client(provider: Provider, http_client: httpx.AsyncClient, **more: Any) -> BoxisClient:  # noqa: ANN401 - whatever a client takes
-    """Make a client whose retries wait for nothing."""
-    return BoxisClient(
-        provider.username,
-        provider.api_key,
-        **{"tenant": provider.tenant, "http_client": http_client, "retry": PROMPTLY, **more},
-    )
 
 
 OPTIONS = frozenset({"format", "formula_safe", "resume", "overwrite", "progress"})
