@@ -15,7 +15,7 @@ from clients import connected
 from hypothesis import given
 from hypothesis import strategies as st
 from keys import by_minute
-from ledgers import NIGHTS, SPAN, ledgers
+from ledgers import NIGHTS, SPAN, Content, content_of_cdr, content_of_row, ledgers
 from strategies import ZURICH
 from waiting import jitter
 
@@ -30,38 +30,18 @@ if TYPE_CHECKING:
     from boxis_async.testing import FilterMode, ResultAs, Row
     from boxis_async.types import Order, UniqueBy
 
-Said = tuple[str, ...]
-"""What a record says, field by field: the wall clock's texts, and the rest as sent."""
 
-
-def said_by_row(row: Row) -> Said:
-    names = ("uniqueid", "start", "end", "sequence", "dstchannel", "cc_cost")
-    return tuple(str(row[name] or "") for name in names)
-
-
-def said_by_cdr(cdr: CDR) -> Said:
-    assert cdr.end is not None
-    return (
-        cdr.uniqueid,
-        f"{cdr.start:%Y-%m-%d %H:%M:%S}",
-        f"{cdr.end:%Y-%m-%d %H:%M:%S}",
-        "" if cdr.sequence is None else f"{cdr.sequence}",
-        cdr.dstchannel,
-        f"{cdr.cc_cost}",
-    )
-
-
-def leg(said: Said) -> Said:
+def leg(content: Content) -> Content:
     """Name a leg: by uniqueid and sequence, or by what stands in for a missing sequence."""
-    uniqueid, start, _, sequence, dstchannel, _ = said
+    uniqueid, start, _, sequence, dstchannel, _ = content
     return (uniqueid, sequence) if sequence else (uniqueid, start, dstchannel)
 
 
-KEYS: dict[str, tuple[UniqueBy, Callable[[Said], Hashable]]] = {
+KEYS: dict[str, tuple[UniqueBy, Callable[[Content], Hashable]]] = {
     # A record without a uniqueid is known by its whole content.
-    "uniqueid": ("uniqueid", lambda said: said[0] or said),
-    "leg": ("leg", lambda said: leg(said) if said[0] else said),
-    "function": (by_minute, lambda said: said[1][11:16]),
+    "uniqueid": ("uniqueid", lambda content: content[0] or content),
+    "leg": ("leg", lambda content: leg(content) if content[0] else content),
+    "function": (by_minute, lambda content: content[1][11:16]),
 }
 
 
@@ -95,16 +75,16 @@ async def test_stream_equals_the_undivided_request(data: st.DataObject) -> None:
         )
         batches = [batch async for batch in stream.batches()]
 
-    undivided = [said_by_row(row) for row in provider.select(f"{datefrom}", f"{dateto}")]
-    found = [said_by_cdr(cdr) for batch in batches for cdr in batch.cdrs]
-    keys = [key(said) for said in found]
+    undivided = [content_of_row(row) for row in provider.select(f"{datefrom}", f"{dateto}")]
+    found = [content_of_cdr(cdr) for batch in batches for cdr in batch.cdrs]
+    keys = [key(content) for content in found]
     assert Counter(keys) == Counter(set(map(key, undivided)))
     assert set(found) <= set(undivided)
     if order == "time":
         if window is not None:
             assert [batch.window for batch in batches] == list(stream.plan())
         for batch in batches:
-            starts = [(said_by_cdr(cdr)[1], cdr.sequence or -1) for cdr in batch.cdrs]
+            starts = [(content_of_cdr(cdr)[1], cdr.sequence or -1) for cdr in batch.cdrs]
             assert starts == sorted(starts)
     sent = sum(
         len(provider.select(request.datefrom, request.dateto)) for request in provider.requests
@@ -123,8 +103,10 @@ async def test_stream_equals_the_undivided_request(data: st.DataObject) -> None:
     if unique_by == "leg":
         assert stream.stats.conflicts == 0
     elif unique_by == "uniqueid":
-        legs = {leg(said) for said in undivided if said[0]}
-        assert stream.stats.conflicts == len(legs) - len({said[0] for said in undivided if said[0]})
+        legs = {leg(content) for content in undivided if content[0]}
+        assert stream.stats.conflicts == len(legs) - len(
+            {content[0] for content in undivided if content[0]}
+        )
 
 
 # Ranges that share no call
@@ -138,26 +120,22 @@ async def test_neighbouring_ranges_share_no_call(data: st.DataObject) -> None:
     cuts = sorted(data.draw(st.sets(st.integers(0, int(SPAN.total_seconds())), min_size=2)))
     edges = [night + timedelta(seconds=second) for second in cuts]
     window = timedelta(seconds=data.draw(st.integers(600, 7200)))
-    parts: list[list[Said]] = []
+    parts: list[list[Content]] = []
     async with connected(provider) as client:
         for datefrom, dateto in pairwise(edges):
             stream = client.cdrs(
-                datefrom, dateto, window=window, clip="start", unique_by=whole_content
+                datefrom, dateto, window=window, clip="start", unique_by=content_of_cdr
             )
-            parts.append([said_by_cdr(cdr) for cdr in await stream.to_list()])
-            assert all(f"{datefrom}" <= said[1] < f"{dateto}" for said in parts[-1])
-    together = [said for part in parts for said in part]
+            parts.append([content_of_cdr(cdr) for cdr in await stream.to_list()])
+            assert all(f"{datefrom}" <= content[1] < f"{dateto}" for content in parts[-1])
+    together = [content for part in parts for content in part]
     assert len(together) == len(set(together))
-    everything = {said_by_row(row) for row in provider.select()}
-    within = {said for said in everything if f"{edges[0]}" <= said[1] < f"{edges[-1]}"}
+    everything = {content_of_row(row) for row in provider.select()}
+    within = {content for content in everything if f"{edges[0]}" <= content[1] < f"{edges[-1]}"}
     if provider.filter_mode == "end":
         # Such a server is asked for calls by their end: what ends after a range is not in it.
-        within = {said for said in within if said in together}
+        within = {content for content in within if content in together}
     assert set(together) == within
-
-
-def whole_content(cdr: CDR) -> Hashable:
-    return said_by_cdr(cdr)
 
 
 # The repeated hour

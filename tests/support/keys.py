@@ -21,9 +21,3 @@ def by_dst(cdr: CDR) -> str:
 def by_minute(cdr: CDR) -> str:
     """Know a record by the minute of its day: one key for records that differ in all else."""
     return f"{cdr.start:%H:%M}"
-
-
-def by_row(cdr: CDR) -> tuple[str, ...]:
-    """Know a record by what tells the rows of `ledgers` apart, its cost aside."""
-    number = "" if cdr.sequence is None else f"{cdr.sequence}"
-    return (cdr.uniqueid, f"{cdr.start:%F %T}", f"{cdr.end:%F %T}", number, cdr.dstchannel)

@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, TypeAlias
 
 from hypothesis import strategies as st
+
+if TYPE_CHECKING:
+    from boxis_async import CDR
+
+Content: TypeAlias = tuple[str, ...]
+"""What a row of a ledger holds, field by field: the wall clock's texts, and the rest as sent."""
 
 # A quiet night, the spring night without a third hour, and the autumn night with two of them.
 NIGHTS = tuple(
@@ -44,3 +51,22 @@ def ledgers(draw: st.DrawFn, night: datetime) -> list[dict[str, str | None]]:
             }
         )
     return rows
+
+
+def content_of_row(row: dict[str, str | None]) -> Content:
+    """Give what a row holds; its cost comes last."""
+    names = ("uniqueid", "start", "end", "sequence", "dstchannel", "cc_cost")
+    return tuple(str(row[name] or "") for name in names)
+
+
+def content_of_cdr(cdr: CDR) -> Content:
+    """Give what a record that was read from such a row holds, likewise."""
+    assert cdr.end is not None
+    return (
+        cdr.uniqueid,
+        f"{cdr.start:%Y-%m-%d %H:%M:%S}",
+        f"{cdr.end:%Y-%m-%d %H:%M:%S}",
+        "" if cdr.sequence is None else f"{cdr.sequence}",
+        cdr.dstchannel,
+        f"{cdr.cc_cost}",
+    )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from zoneinfo import ZoneInfo
 
 import attrs
+from calls import SECOND
 from hypothesis import strategies as st
 
 from boxis_async.models import CDR
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
 
     Row: TypeAlias = dict[str, str | None]
 
-SECOND = timedelta(seconds=1)
 ZURICH = ZoneInfo("Europe/Zurich")
 
 FIELDS = tuple(
@@ -80,6 +80,11 @@ TURNED_FORWARD = (
         ZoneInfo("Australia/Lord_Howe"), datetime(2026, 10, 3, 15, 30, tzinfo=UTC), timedelta(0)
     ),
 )
+
+
+def wall(moment: datetime, zone: tzinfo = ZURICH) -> datetime:
+    """Read the clock on the wall at a moment."""
+    return moment.astimezone(zone).replace(tzinfo=None, fold=0)
 
 
 def uniqueid(epoch: float, count: int = 108168) -> str:

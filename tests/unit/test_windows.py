@@ -11,9 +11,10 @@ from itertools import islice, pairwise
 from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
 import pytest
+from calls import HOUR, SECOND
 from hypothesis import Phase, example, given, settings
 from hypothesis import strategies as st
-from strategies import SECOND, TURNED_BACK, TURNED_FORWARD, ClockChange, seconds_in
+from strategies import TURNED_BACK, TURNED_FORWARD, ClockChange, seconds_in, wall
 
 from boxis_async._checks import problem_with_window
 from boxis_async._run.windows import plan_of
@@ -30,7 +31,6 @@ Mode: TypeAlias = Literal["start", "start, half open", "end", "overlap"]
 Row: TypeAlias = tuple[datetime, datetime, int]
 
 DAY = timedelta(days=1)
-HOUR = timedelta(hours=1)
 NOON = datetime(2024, 3, 5, 12)
 modes = pytest.mark.parametrize("mode", get_args(Mode))
 
@@ -257,20 +257,20 @@ def test_windows_over_a_clock_change(mode: Mode, change: ClockChange, data: st.D
     Going back, a call may end earlier on the wall clock than it starts.
     """
 
-    def wall(moment: datetime) -> datetime:
-        return moment.astimezone(change.zone).replace(tzinfo=None, fold=0)
+    def shown(moment: datetime) -> datetime:
+        return wall(moment, change.zone)
 
     # By five minutes: boundaries and calls then meet often, and few examples find much.
     step = timedelta(minutes=5)
     begins = st.integers(-24, 24).map(lambda steps: change.moment + steps * step)
     calls = st.tuples(begins, st.integers(0, 18))
     rows: list[Row] = [
-        (wall(begin), wall(begin + steps * step), number)
+        (shown(begin), shown(begin + steps * step), number)
         for number, (begin, steps) in enumerate(
             data.draw(st.lists(calls, min_size=10, max_size=20))
         )
     ]
-    start = wall(change.moment) + data.draw(st.integers(-30, 6)) * step
+    start = shown(change.moment) + data.draw(st.integers(-30, 6)) * step
     end = start + data.draw(st.integers(0, 48)) * step
     length = data.draw(st.integers(1, 24)) * step
     plan = cut(asked(start, end, change.zone), length)
