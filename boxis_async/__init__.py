@@ -3,6 +3,7 @@
 `BoxisClient` is where to begin.
 """
 
+from boxis_async._version import __version__ as __version__
 from boxis_async.client import BoxisClient
 from boxis_async.coverage import Coverage
 from boxis_async.errors import (
@@ -32,8 +33,6 @@ from boxis_async.hooks import Hooks, RequestEvent, ResponseEvent, RetryEvent, Wi
 from boxis_async.models import CDR, Batch, Direction, Disposition, Extra, Plan, Stats, Window
 from boxis_async.retry import RetryPolicy
 from boxis_async.stream import BatchStream, CDRStream
-
-__version__ = "0.1.0"
 
 __all__ = [
     "CDR",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 from boxis_async.models import CDR
 
@@ -25,21 +25,33 @@ ReturnType: TypeAlias = Literal["json", "xml"]
 """The form of the provider's answers."""
 
 
+@runtime_checkable
 class HTTPClient(Protocol):
-    """What an `http_client` must be: an `httpx.AsyncClient`, or a child of it."""
+    """What may be lent as `http_client`: an `httpx.AsyncClient`, or what sends like one.
+
+    It lends its connections, proxies and certificates. Requests come with their own headers, and
+    without a time-out, as the library limits the time of a whole attempt.
+    """
 
     @property
     def is_closed(self) -> bool:
-        """Whether it can send no longer."""
+        """Whether it is closed, and sends no more."""
         ...
 
     async def send(
         self,
-        request: Any,  # noqa: ANN401 - each library has its own
+        request: Any,  # noqa: ANN401 - an httpx.Request; only the transport knows httpx
         *,
         stream: bool,
         auth: None,
         follow_redirects: bool,
-    ) -> Any:  # noqa: ANN401 - likewise
-        """Send a request, and return the response."""
+    ) -> Any:  # noqa: ANN401 - an httpx.Response
+        """Send an `httpx.Request` and return the `httpx.Response`.
+
+        Args:
+            request: The request, whole: nothing is to be added to it.
+            stream: Always true: the body is not to be read yet, since it may be too large.
+            auth: Always None: the form carries its own signature.
+            follow_redirects: Always false: a redirect must not carry the form elsewhere.
+        """
         ...

@@ -1,4 +1,7 @@
-"""The body of an answer while it is received: decompressed, and no further than a limit."""
+"""The body of an answer, decompressed while it is received, up to a limit.
+
+We decompress by ourselves, as httpx has no limit: a small answer could fill the memory.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ _GZIP = 16 + zlib.MAX_WBITS
 
 
 class Body:
-    """A body that is being read: never more of it in memory than the limit, and one byte."""
+    """A body that is being received; it never keeps more than one byte beyond the limit."""
 
     __slots__ = ("_inflate", "_most", "_parts", "_size")
 
@@ -29,7 +32,12 @@ class Body:
         self._inflate = zlib.decompressobj(_GZIP) if compression.endswith("gzip") else None
 
     def add(self, chunk: bytes) -> Self:
-        """Take in what was received, or as much of it as the limit allows to know it is passed."""
+        """Decompress a chunk and keep it.
+
+        Raises:
+            MalformedAnswerError: Its compression is broken.
+            TooLargeError: The body is larger than the limit.
+        """
         if self._inflate is not None:
             try:
                 chunk = self._inflate.decompress(chunk, self._most + 1 - self._size)
@@ -48,11 +56,15 @@ class Body:
         return self
 
     def clear(self) -> None:
-        """Let go of what was read."""
+        """Forget what was received."""
         self._parts.clear()
 
     def whole(self) -> bytes:
-        """Give all of it, now that all was received."""
+        """Return the body, when the last chunk was added.
+
+        Raises:
+            MalformedAnswerError: Its compression ends too early.
+        """
         if self._inflate is not None and not self._inflate.eof:
             raise MalformedAnswerError("the answer's compression ends too early")
         return b"".join(self._parts)

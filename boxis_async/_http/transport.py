@@ -1,19 +1,24 @@
-"""The only room that knows httpx: a form out, a status and bytes in, its errors translated."""
+"""Sends a form by httpx and returns the reply; the only module of the core that knows httpx.
+
+A lent client and one of our own are used in the same way. One time limit covers a whole attempt,
+from connecting to the last byte. Every foreign error leaves here as one of the library's.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import inspect
 import re
 import ssl
 import time
-from typing import TYPE_CHECKING, Final, TypeAlias, cast
-from urllib.request import getproxies
+from typing import TYPE_CHECKING, Final, cast
 
 import anyio
 import httpx
 
 from boxis_async._http.connections import Connections
 from boxis_async._http.response_body import Body
+from boxis_async._version import __version__
 from boxis_async._wire.messages import Reply
 from boxis_async.errors import (
     AttemptTimeoutError,
@@ -23,12 +28,12 @@ from boxis_async.errors import (
     MalformedAnswerError,
     UsageError,
 )
+from boxis_async.types import HTTPClient
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
 
     from boxis_async._wire.messages import Form
-    from boxis_async.types import HTTPClient
 
 __all__ = ["Transport", "problem_with_http_client", "problem_with_url"]
 
@@ -37,16 +42,21 @@ _LONGEST_IDLE: Final = 5.0
 _ONE: Final = httpx.Limits(
     max_connections=1, max_keepalive_connections=1, keepalive_expiry=_LONGEST_IDLE
 )
-_PROXIES: Final = frozenset({"http", "https", "all"})
-"""What `getproxies` gives proxies for that httpx minds."""
-# Texts, so that `re` compiles them when a client is made, and not at import.
-_SHOWABLE = r"[^@?#]*"
-_LOOPBACK = r"localhost|127(?:\.[0-9]{1,3}){3}|::1"
+_HEADERS: Final = {
+    "accept": "*/*",
+    "accept-encoding": "gzip",
+    "content-type": "application/x-www-form-urlencoded",
+    "user-agent": f"boxis-async/{__version__}",
+}
+_NO_LIMITS: Final = httpx.Timeout(None)
+"""A limit on each read would let an answer drip for ever; `post` limits the whole attempt."""
+_SHOWABLE = re.compile(r"[^@?#]*")
+_LOOPBACK = re.compile(r"localhost|127(?:\.[0-9]{1,3}){3}|::1")
 
 
 def problem_with_url(url: object, *, allow_insecure: bool) -> str | None:
     """Say what is wrong with a base URL, or None."""
-    if isinstance(url, str) and not re.fullmatch(_SHOWABLE, url):
+    if isinstance(url, str) and not _SHOWABLE.fullmatch(url):
         # Not shown: a password could stand in it.
         return "base_url must hold no user, query or fragment: give a scheme, a host and a path"
     try:
@@ -56,7 +66,7 @@ def problem_with_url(url: object, *, allow_insecure: bool) -> str | None:
         return f"base_url {url!r} is no URL: {error}"
     if parsed.scheme not in {"http", "https"} or not host:
         return f"base_url {url!r} must begin with https:// and name a host"
-    loopback = re.fullmatch(_LOOPBACK, host) is not None
+    loopback = _LOOPBACK.fullmatch(host) is not None
     if parsed.scheme == "http" and not loopback and not allow_insecure:
         return (
             f"base_url {url!r} is not encrypted: whoever listens could replay the authcode; "
@@ -67,7 +77,12 @@ def problem_with_url(url: object, *, allow_insecure: bool) -> str | None:
 
 def problem_with_http_client(http_client: object) -> str | None:
     """Say what is wrong with a client that the user passed in, or None."""
-    if http_client is None or isinstance(http_client, httpx.AsyncClient):
+    # A class has the names of the protocol too, and so has an httpx.Client, whose `send` blocks.
+    if http_client is None or (
+        isinstance(http_client, HTTPClient)
+        and not isinstance(http_client, type)
+        and inspect.iscoroutinefunction(http_client.send)
+    ):
         return None
     return f"http_client must be an httpx.AsyncClient, not {type(http_client).__name__}"
 
@@ -75,7 +90,7 @@ def problem_with_http_client(http_client: object) -> str | None:
 class Transport:
     """Sends forms to one URL, over connections of its own or those of a lent client.
 
-    Of its own it opens no more than its caller ever has requests in flight at once.
+    It opens no more of its own than its caller has requests in flight at once.
     """
 
     __slots__ = ("_is_closed", "_lent", "_most_bytes", "_own", "_url")
@@ -90,9 +105,9 @@ class Transport:
     ) -> None:
         self._url = httpx.URL(url)
         self._most_bytes = most_bytes
-        self._lent = cast("httpx.AsyncClient | None", http_client)
+        self._lent = http_client
         self._own = Connections(
-            _maker(is_secure=self._url.scheme == "https"), longest_idle=_LONGEST_IDLE, clock=clock
+            _opener(is_secure=self._url.scheme == "https"), longest_idle=_LONGEST_IDLE, clock=clock
         )
         self._is_closed = False
 
@@ -109,7 +124,7 @@ class Transport:
                 "the http_client that was passed in is closed: keep it open longer than this client"
             )
 
-    async def post(self, form: Form, *, timeout: float) -> Reply:  # noqa: ASYNC109
+    async def post(self, form: Form, *, timeout: float) -> Reply:  # noqa: ASYNC109 - a scope inside it
         """Send a form and read the whole answer, within so many seconds.
 
         A lent client lends its connections, proxies and certificates only: its headers,
@@ -123,24 +138,11 @@ class Transport:
             ClientClosedError: This is closed, or the lent client is.
         """
         self.check_open()
-        request = httpx.Request(
-            "POST",
-            self._url,
-            content=form.body,
-            headers={
-                "accept": "*/*",
-                "accept-encoding": "gzip",
-                "content-type": "application/x-www-form-urlencoded",
-                "user-agent": "boxis-async",
-            },
-            # One limit on the whole attempt, below; a limit on each read would let an answer
-            # drip for ever.
-            extensions={"timeout": httpx.Timeout(None).as_dict()},
-        )
+        request = httpx.Request("POST", self._url, content=form.body, headers=_HEADERS)
         one = self._own.one() if self._lent is None else contextlib.nullcontext(self._lent)
         async with one as client:
             progress = _Progress(client)
-            request.extensions["trace"] = progress.note
+            request.extensions = {"timeout": _NO_LIMITS.as_dict(), "trace": progress.note}
             with anyio.move_on_after(timeout):
                 return await _exchange(client, request, progress, self._most_bytes)
             what = "no complete answer" if progress.was_sent else "no connection"
@@ -152,82 +154,59 @@ class Transport:
         await self._own.aclose()
 
 
-class _Connection(httpx.AsyncHTTPTransport):
-    """One connection, without an HTTP client around it.
-
-    Of what a client does, only to find the proxy is of use here; with all the rest, such as
-    cookies, a small request takes a seventh longer.
-    """
-
-    is_closed = False
-
-    async def send(self, request: httpx.Request, **_: object) -> httpx.Response:
-        """Send a request as a client does, and return the response, its body not yet read."""
-        return await self.handle_async_request(request)
-
-    async def aclose(self) -> None:
-        """Close the connection: what is under way over it fails."""
-        self.is_closed = True
-        await super().aclose()
-
-
-_Sending: TypeAlias = "httpx.AsyncClient | _Connection"
-
-
-def _maker(*, is_secure: bool) -> Callable[[], _Sending]:
-    """Give a function that makes what sends over one connection each."""
+def _opener(*, is_secure: bool) -> Callable[[], httpx.AsyncClient]:
+    """Return a function that makes clients for one connection each."""
     ssl_context: ssl.SSLContext | None = None
 
-    def make() -> _Sending:
+    def open_client() -> httpx.AsyncClient:
         nonlocal ssl_context
         try:
             if ssl_context is None:
-                # One for all: to load the certificates of the authorities takes 20 ms. Without
-                # TLS none are needed, and a context without any trusts nobody.
+                # All share one, as loading the authorities' certificates takes 20 ms. Without TLS
+                # we need none, and this context, which holds none, trusts nobody.
                 ssl_context = (
                     httpx.create_ssl_context()
                     if is_secure
                     else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
                 )
-            if _PROXIES.isdisjoint(getproxies()):
-                return _Connection(verify=ssl_context, limits=_ONE)
             return httpx.AsyncClient(verify=ssl_context, limits=_ONE)
         except (OSError, ValueError, ImportError, httpx.InvalidURL) as error:
             raise UsageError(
-                f"{_described('no connection can be made as the environment asks for', error)}: set "
+                f"{_message('no connection can be made as the environment asks for', error)}: set "
                 "SSL_CERT_FILE, SSL_CERT_DIR, HTTPS_PROXY and the like right, or none of them"
             ) from error
 
-    return make
+    return open_client
 
 
 class _Progress:
-    """How far an attempt came: whether a failure may be due to the request."""
+    """How far an attempt came, and so whether the request itself may be why it failed."""
 
     __slots__ = ("_client", "_is_connecting")
 
-    def __init__(self, client: _Sending) -> None:
+    def __init__(self, client: HTTPClient) -> None:
         self._client = client
         self._is_connecting = False
 
     @property
     def was_sent(self) -> bool:
-        """Whether the request was under way; a transport that does not tell has no wires."""
+        """Whether the request was sent; true for a lent transport that reports no events."""
         return not self._is_connecting
 
     async def note(self, event: str, _: object) -> None:
-        """Take note of what httpx's transport does: see its extension `trace`."""
+        """Note what httpx's transport does, by its extension `trace`."""
         if event.endswith("send_request_headers.started"):
             self._is_connecting = False
             if self._client.is_closed:
-                # httpx closes no connection that is being made: it would be used, and stay open.
+                # A connection that was being made when its client closed would be used, and stay
+                # open. Failing here closes it.
                 raise ClientClosedError(_CLOSED_MEANWHILE)
         elif event.startswith("connection.") and event.endswith(".started"):
             self._is_connecting = True
 
 
 async def _exchange(
-    client: _Sending, request: httpx.Request, progress: _Progress, most_bytes: int
+    client: HTTPClient, request: httpx.Request, progress: _Progress, most_bytes: int
 ) -> Reply:
     try:
         response = await client.send(request, stream=True, auth=None, follow_redirects=False)
@@ -238,24 +217,22 @@ async def _exchange(
     except BoxisError:
         raise
     except httpx.TimeoutException as error:
-        # Only a lent client's own transport can say this; ours has no limits.
+        # Only a lent client's transport can raise this, as we set no limits.
         was_sent = not isinstance(error, (httpx.ConnectTimeout, httpx.PoolTimeout))
-        raise AttemptTimeoutError(_described("timed out", error), was_sent=was_sent) from error
+        raise AttemptTimeoutError(_message("timed out", error), was_sent=was_sent) from error
     except httpx.DecodingError as error:
-        raise MalformedAnswerError(
-            _described("the answer's compression is broken", error)
-        ) from error
+        raise MalformedAnswerError(_message("the answer's compression is broken", error)) from error
     except (httpx.UnsupportedProtocol, httpx.InvalidURL, httpx.LocalProtocolError) as error:
-        raise UsageError(_described("the request cannot be sent", error)) from error
+        raise UsageError(_message("the request cannot be sent", error)) from error
     except Exception as error:
-        # Whatever a lent client's transport may raise ends here: the border to foreign errors.
+        # A lent client's transport may raise anything.
         if client.is_closed:
             raise ClientClosedError(_CLOSED_MEANWHILE) from error
         was_sent = progress.was_sent and not isinstance(
             error, (httpx.ConnectError, httpx.ProxyError)
         )
         raise ConnectionFailedError(
-            _described("the connection failed", error), was_sent=was_sent
+            _message("the connection failed", error), was_sent=was_sent
         ) from error
     return Reply(
         response.status_code,
@@ -266,10 +243,10 @@ async def _exchange(
 
 
 async def _read(response: httpx.Response, most_bytes: int) -> bytes:
-    """Read a body and decompress it, no further than the limit."""
+    """Read a body and decompress it, up to the limit."""
     body = Body(response.headers.get("content-encoding", ""), most_bytes)
     if response.is_stream_consumed:
-        # A canned response, as tests lend them, is in memory already, and decompressed.
+        # A canned response, such as tests lend, is in memory already, and decompressed.
         return Body("", most_bytes).add(response.content).whole()
     chunks = cast("AsyncGenerator[bytes, None]", response.aiter_raw())
     try:
@@ -278,9 +255,9 @@ async def _read(response: httpx.Response, most_bytes: int) -> bytes:
                 body.add(chunk)
         return body.whole()
     finally:
-        # An error is kept while the halves are fetched, and its traceback would keep the body.
+        # The error is kept while the halves are fetched, and its traceback would keep the body.
         body.clear()
 
 
-def _described(what: str, error: Exception) -> str:
+def _message(what: str, error: Exception) -> str:
     return f"{what}: {type(error).__name__}" + (f", {error}" if str(error) else "")

@@ -14,6 +14,7 @@ import httpx
 import pytest
 from waiting import settled
 
+import boxis_async
 from boxis_async import (
     AttemptTimeoutError,
     BoxisClient,
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.both_loops
 
 BODY = b'{"result":"1","params":{}}'
+HEAD = b"HTTP/1.1 200 OK\r\nset-cookie: session=1\r\ncontent-length: %d\r\n\r\n"
 FORM = Form(b"section=voip&action=getLineList")
 
 
@@ -62,7 +64,7 @@ class Server:
                 self.held += 1
                 await self.may_answer.wait()
                 self.held -= 1
-                writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % len(BODY) + BODY)
+                writer.write(HEAD % len(BODY) + BODY)
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
         finally:
@@ -117,7 +119,7 @@ def clock() -> Clock:
 @pytest.fixture
 async def transport(served: Server, clock: Clock) -> AsyncIterator[Transport]:
     """Send to `served`."""
-    transport = Transport(served.url, timeout=20, most_bytes=100, clock=clock)
+    transport = Transport(served.url, most_bytes=100, clock=clock)
     yield transport
     await transport.aclose()
     await settled(lambda: served.left == 0)
@@ -127,7 +129,7 @@ async def at_once(transport: Transport, served: Server, count: int) -> list[asyn
     """Send so many requests, which the server holds."""
     served.hold()
     before = served.held
-    tasks = [asyncio.create_task(transport.post(FORM)) for _ in range(count)]
+    tasks = [asyncio.create_task(transport.post(FORM, timeout=20)) for _ in range(count)]
     await settled(lambda: served.held == before + count)
     return tasks
 
@@ -139,13 +141,27 @@ async def burst(transport: Transport, served: Server, count: int) -> None:
     await asyncio.gather(*tasks)
 
 
+# What is sent
+
+
+async def test_the_version_is_sent(transport: Transport, served: Server) -> None:
+    """Each request names the library and its version, and carries no cookie."""
+    for _ in range(2):
+        await transport.post(FORM, timeout=20)
+    for head in served.heads:
+        lines = head.lower().split(b"\r\n")
+        assert f"user-agent: boxis-async/{boxis_async.__version__}".encode() in lines
+        assert b"accept-encoding: gzip" in lines
+        assert not any(line.startswith(b"cookie") for line in lines)
+
+
 # How many
 
 
 async def test_one_after_the_other(transport: Transport, served: Server) -> None:
     """Requests that follow each other use one connection."""
     for _ in range(10):
-        assert (await transport.post(FORM)).body == BODY
+        assert (await transport.post(FORM, timeout=20)).body == BODY
     assert (served.opened, len(served.heads)) == (1, 10)
 
 
@@ -172,7 +188,7 @@ async def test_the_last_used_is_used_next(transport: Transport, served: Server) 
     await burst(transport, served, 4)
     served.over.clear()
     for _ in range(6):
-        await transport.post(FORM)
+        await transport.post(FORM, timeout=20)
     assert len(served.over) == 6
     assert len(set(served.over)) == 1
     await burst(transport, served, 2)
@@ -190,14 +206,14 @@ async def test_what_is_idle_for_long_is_closed(
     clock.now += 4
     await burst(transport, served, 2)
     clock.now += 1
-    await transport.post(FORM)
+    await transport.post(FORM, timeout=20)
     assert served.left == 4
     clock.now += 0.5
-    await transport.post(FORM)
+    await transport.post(FORM, timeout=20)
     await settled(lambda: served.left == 2)
     for _ in range(10):
         clock.now += 4
-        await transport.post(FORM)
+        await transport.post(FORM, timeout=20)
     await settled(lambda: served.left == 1)
     assert served.opened == 4
     await burst(transport, served, 4)
@@ -241,14 +257,32 @@ async def test_cancelled_at_any_turn(transport: Transport, served: Server, turns
     """Wherever a request is cancelled, from its connecting on, none is in the next one's way."""
     for warm in (False, True):
         if warm:
-            await transport.post(FORM)
-        task = asyncio.create_task(transport.post(FORM))
+            await transport.post(FORM, timeout=20)
+        task = asyncio.create_task(transport.post(FORM, timeout=20))
         for _ in range(turns):
             await asyncio.sleep(0)
         task.cancel()
         await asyncio.wait([task])
-        assert (await transport.post(FORM)).body == BODY
+        assert (await transport.post(FORM, timeout=20)).body == BODY
         await settled(lambda: served.left == 1)
+
+
+async def test_cancelled_anywhere_none_is_lost(transport: Transport, served: Server) -> None:
+    """However many requests are cancelled, once or twice, nothing stays open that is not used."""
+    for turns in range(100):
+        tasks = [asyncio.create_task(transport.post(FORM, timeout=20)) for _ in range(4)]
+        for _ in range(turns // 2):
+            await asyncio.sleep(0)
+        for task in tasks[:2]:
+            task.cancel()
+        for _ in range(turns % 5):
+            await asyncio.sleep(0)
+        tasks[0].cancel()
+        await asyncio.wait(tasks)
+        assert [task.result().body for task in tasks[2:]] == [BODY, BODY]
+    await settled(lambda: served.left <= 4)
+    await burst(transport, served, 4)
+    assert served.left == 4
 
 
 async def test_cancelled_while_others_are_closed(
@@ -257,12 +291,12 @@ async def test_cancelled_while_others_are_closed(
     """A request that is cancelled while it closes idle connections leaves the rest to the next."""
     await burst(transport, served, 6)
     clock.now += 6
-    task = asyncio.create_task(transport.post(FORM))
+    task = asyncio.create_task(transport.post(FORM, timeout=20))
     await asyncio.sleep(0)
     task.cancel()
     await asyncio.wait([task])
     assert task.cancelled()
-    await transport.post(FORM)
+    await transport.post(FORM, timeout=20)
     await settled(lambda: served.left == 1)
 
 
@@ -270,19 +304,19 @@ async def test_timed_out(transport: Transport, served: Server) -> None:
     """A request that takes too long closes its connection, and the next opens another."""
     served.hold()
     with pytest.raises(AttemptTimeoutError, match=r"no complete answer within 0\.05 s"):
-        await transport.post(FORM, at_most=0.05)
+        await transport.post(FORM, timeout=0.05)
     served.answer()
     await settled(lambda: served.left == 0)
-    await transport.post(FORM)
+    await transport.post(FORM, timeout=20)
     assert (served.opened, served.left) == (2, 1)
 
 
 async def test_an_answer_that_is_not_read(served: Server) -> None:
     """An answer that is too large closes its connection, and the next opens another."""
-    transport = Transport(served.url, timeout=20, most_bytes=len(BODY) - 1)
+    transport = Transport(served.url, most_bytes=len(BODY) - 1)
     for opened in (1, 2):
         with pytest.raises(TooLargeError):
-            await transport.post(FORM)
+            await transport.post(FORM, timeout=20)
         await settled(lambda: served.left == 0)
         assert served.opened == opened
     await transport.aclose()
@@ -303,7 +337,7 @@ async def test_closed_during_requests(transport: Transport, served: Server) -> N
     await settled(lambda: served.left == 0)
     await transport.aclose()
     with pytest.raises(ClientClosedError, match="make a new one"):
-        await transport.post(FORM)
+        await transport.post(FORM, timeout=20)
     assert served.opened == 5
 
 
@@ -319,7 +353,7 @@ async def test_closed_while_connecting(
         return await connect(*args, **more)
 
     monkeypatch.setattr(anyio, "connect_tcp", slowly)
-    task = asyncio.create_task(transport.post(FORM))
+    task = asyncio.create_task(transport.post(FORM, timeout=20))
     await connecting.wait()
     await transport.aclose()
     may_connect.set()
@@ -362,8 +396,10 @@ async def test_one_ssl_context_for_all(contexts: list[ssl.SSLContext]) -> None:
     """All connections share one SSL context, which checks certificates and names."""
     async with await anyio.create_tcp_listener(local_host="127.0.0.1") as listener:
         port = listener.extra(anyio.abc.SocketAttribute.local_port)
-    transport = Transport(f"https://127.0.0.1:{port}/", timeout=20, most_bytes=100)
-    ends = await asyncio.gather(*(transport.post(FORM) for _ in range(3)), return_exceptions=True)
+    transport = Transport(f"https://127.0.0.1:{port}/", most_bytes=100)
+    ends = await asyncio.gather(
+        *(transport.post(FORM, timeout=20) for _ in range(3)), return_exceptions=True
+    )
     assert {type(end) for end in ends} == {ConnectionFailedError}
     assert (len(contexts), len(set(contexts))) == (3, 1)
     assert contexts[0].verify_mode is ssl.CERT_REQUIRED
@@ -376,7 +412,7 @@ async def test_without_tls_nobody_is_trusted(
     transport: Transport, contexts: list[ssl.SSLContext]
 ) -> None:
     """Over plain HTTP no certificates are loaded, and none would be believed."""
-    await transport.post(FORM)
+    await transport.post(FORM, timeout=20)
     (context,) = contexts
     assert context.verify_mode is ssl.CERT_REQUIRED
     assert context.check_hostname
@@ -398,9 +434,9 @@ async def test_proxies_of_the_environment(
     for other in [other for other in os.environ if other.lower().endswith("_proxy")]:
         monkeypatch.delenv(other)
     monkeypatch.setenv(name, served.url)
-    transport = Transport(f"{scheme}://api.example/", timeout=20, most_bytes=100)
+    transport = Transport(f"{scheme}://api.example/", most_bytes=100)
     served.hold()
-    tasks = [asyncio.create_task(transport.post(FORM)) for _ in range(2)]
+    tasks = [asyncio.create_task(transport.post(FORM, timeout=20)) for _ in range(2)]
     await settled(lambda: served.held == 2)
     assert [head.split(b"\r\n")[0] for head in served.heads] == [line, line]
     await transport.aclose()
@@ -408,8 +444,8 @@ async def test_proxies_of_the_environment(
     assert all(isinstance(task.exception(), ClientClosedError) for task in tasks)
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     served.answer()
-    direct = Transport(served.url, timeout=20, most_bytes=100)
-    assert (await direct.post(FORM)).body == BODY
+    direct = Transport(served.url, most_bytes=100)
+    assert (await direct.post(FORM, timeout=20)).body == BODY
     assert served.heads[-1].startswith(b"POST / HTTP/1.1")
     await direct.aclose()
 
@@ -423,7 +459,7 @@ async def test_an_environment_that_cannot_be_obeyed(
 ) -> None:
     """What httpx cannot do with the environment is told as such, and what to do about it."""
     monkeypatch.setenv(name, value)
-    transport = Transport("https://127.0.0.1:9/", timeout=20, most_bytes=100)
+    transport = Transport("https://127.0.0.1:9/", most_bytes=100)
     with pytest.raises(UsageError, match="SSL_CERT_FILE, SSL_CERT_DIR, HTTPS_PROXY"):
-        await transport.post(FORM)
+        await transport.post(FORM, timeout=20)
     await transport.aclose()

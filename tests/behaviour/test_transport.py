@@ -17,6 +17,8 @@ from boxis_async import (
     AttemptTimeoutError,
     BoxisClient,
     BoxisError,
+    ClientClosedError,
+    ConfigurationError,
     ConnectionFailedError,
     MalformedAnswerError,
     NoAnswerError,
@@ -143,6 +145,48 @@ async def test_a_refused_connection() -> None:
         ) as caught:
             await client.cdrs(DAY, NEXT_DAY).to_list()
     assert isinstance(caught.value.cause, NoAnswerError)
+
+
+# What may be lent
+
+
+class Wrapped:
+    """Sends by an httpx client, and is none itself."""
+
+    def __init__(self, http_client: httpx.AsyncClient) -> None:
+        self._http_client = http_client
+        self.sent = 0
+
+    @property
+    def is_closed(self) -> bool:
+        return self._http_client.is_closed
+
+    async def send(
+        self, request: httpx.Request, *, stream: bool, auth: None, follow_redirects: bool
+    ) -> httpx.Response:
+        self.sent += 1
+        return await self._http_client.send(
+            request, stream=stream, auth=auth, follow_redirects=follow_redirects
+        )
+
+
+async def test_what_sends_like_an_httpx_client_may_be_lent(make_client: MakeClient) -> None:
+    """A client needs no more than to send, and to say whether it is closed."""
+    provider = Provider(hourly())
+    async with provider.client() as http_client:
+        lent = Wrapped(http_client)
+        client = make_client(provider, http_client=lent)
+        assert len(await client.cdrs(DAY, NEXT_DAY).to_list()) == 24
+        assert lent.sent == len(provider.requests) == 1
+    with pytest.raises(ClientClosedError, match="http_client that was passed in is closed"):
+        await client.call("voip", "getLineList")
+
+
+@pytest.mark.parametrize("lent", [httpx.AsyncClient, object()])
+def test_what_does_not_send_is_refused(make_client: MakeClient, lent: object) -> None:
+    """A class in place of a client, and what cannot send, are refused at once."""
+    with pytest.raises(ConfigurationError, match=r"http_client must be an httpx\.AsyncClient, not"):
+        make_client(Provider(), http_client=lent)
 
 
 # Time
