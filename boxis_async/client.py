@@ -165,7 +165,7 @@ class BoxisClient:
         self,
         *,
         timeout: float | _Unchanged = _UNCHANGED,
-        retry: RetryPolicy | _Unchanged = _UNCHANGED,
+        retry: RetryPolicy | _Unchanged | None = _UNCHANGED,
         tenant: str | _Unchanged | None = _UNCHANGED,
         max_rate: float | _Unchanged | None = _UNCHANGED,
     ) -> BoxisClient:
@@ -175,7 +175,8 @@ class BoxisClient:
 
         Args:
             timeout: Seconds for one attempt.
-            retry: How often, and after how long, a request that failed is sent again.
+            retry: How often, and after how long, a request that failed is sent again; None is
+                `RetryPolicy()`, as for a new client.
             tenant: The tenant unless `cdrs()` names one.
             max_rate: Requests a second at most over the streams of the new client; the limit of
                 this one, and its concurrency, apply as well.
@@ -204,7 +205,7 @@ class BoxisClient:
         client = object.__new__(type(self))
         client.__dict__.update(self.__dict__)
         client._tenant = tenant
-        client._options = Options(timeout, retry, limiter)
+        client._options = Options(timeout, retry or RetryPolicy(), limiter)
         return client
 
     def cdrs(  # noqa: PLR0913 - each is one thing to set, by name
@@ -250,7 +251,7 @@ class BoxisClient:
             row_limit: So many records in an answer, or more, mean that it may be cut off: the
                 window is then asked for in halves. None trusts every answer to be whole.
             on_error: What happens to a window that failed for good: `"raise"` hands over what
-                comes before it in order, then raises; `"collect"` goes on, and lists it in
+                comes before it in order, then raises; `"collect"` continues, and lists it in
                 `CDRStream.failures`.
             resume: The `coverage` of an earlier run of the same query: only what is not sealed in
                 it is fetched.

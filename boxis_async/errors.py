@@ -158,7 +158,8 @@ class StatusError(BadAnswerError):
 class RateLimitError(StatusError):
     """HTTP status 429: the provider received more requests than it allows.
 
-    The whole client pauses for as long as the provider asks in `Retry-After`, and sends it again.
+    The whole client then pauses for as long as the provider asks in `Retry-After`, before it sends
+    the request again.
     """
 
 

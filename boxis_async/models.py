@@ -279,24 +279,24 @@ class Plan(Sequence[Window]):
     windows itself (`window=None`).
     """
 
-    stretches: tuple[Stretch, ...]
+    _stretches: tuple[Stretch, ...]
     guess: bool = False
 
     @property
     def start(self) -> datetime | None:
         """When the first window begins; None for everything, or when there is no window."""
-        return self.stretches[0].start if self.stretches else None
+        return self._stretches[0].start if self._stretches else None
 
     @property
     def end(self) -> datetime | None:
         """When the last window ends; None for everything, or when there is no window."""
-        return self.stretches[-1].end if self.stretches else None
+        return self._stretches[-1].end if self._stretches else None
 
     def __len__(self) -> int:
-        return sum(map(len, self.stretches))
+        return sum(map(len, self._stretches))
 
     def __iter__(self) -> Iterator[Window]:
-        for stretch in self.stretches:
+        for stretch in self._stretches:
             for index in range(len(stretch)):
                 yield stretch[index]
 
@@ -311,13 +311,13 @@ class Plan(Sequence[Window]):
 
     def __repr__(self) -> str:
         windows = "1 window" if len(self) == 1 else f"{len(self)} windows"
-        if len(self.stretches) == 1 and len(self) > 1:
-            windows += f" of {self.stretches[0].window}"
+        if len(self._stretches) == 1 and len(self) > 1:
+            windows += f" of {self._stretches[0].window}"
         span = f", {Window(self.start, self.end)}" if self else ""
         return f"<Plan({windows}{span}{', a guess' if self.guess else ''})>"
 
     def _at(self, index: int) -> Window:
-        for stretch in self.stretches:
+        for stretch in self._stretches:
             if index < len(stretch):
                 return stretch[index]
             index -= len(stretch)
@@ -326,7 +326,7 @@ class Plan(Sequence[Window]):
 
 @attrs.frozen
 class Stats:
-    """What a stream's latest run did so far.
+    """What a stream did so far.
 
     A record is counted as a duplicate, a conflict or a revision when it was dropped
     because its key had been handed over before.
