@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import subprocess
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
@@ -29,6 +31,9 @@ settings.register_profile("thorough", deadline=None, max_examples=1000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fast"))
 
 
+DOCS = Path(__file__).parent / "docs"
+
+
 class MakeClient(Protocol):
     """Makes a client of a provider; what it needs is closed at the end of the test."""
 
@@ -41,10 +46,11 @@ class MakeClient(Protocol):
     ) -> BoxisClient: ...
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line(
-        "markers", "both_loops: run on asyncio's event loop, and on uvloop's where there is one"
-    )
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what a folder says of all its tests."""
+    for item in items:
+        if DOCS in item.path.parents:
+            item.add_marker(pytest.mark.docs)
 
 
 def pytest_asyncio_loop_factories(
@@ -62,6 +68,32 @@ def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep out what the developer's own environment says."""
     for name in [name for name in os.environ if name.startswith("BOXIS_")]:
         monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session")
+def _processes() -> Iterator[list[object]]:
+    """List what is started as a process of its own, by any test."""
+    started: list[object] = []
+    start = subprocess.Popen.__init__
+
+    def counted(self: subprocess.Popen[Any], args: object, *more: Any, **named: Any) -> None:  # noqa: ANN401 - whatever it takes
+        started.append(args)
+        start(self, args, *more, **named)  # type: ignore[arg-type]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(subprocess.Popen, "__init__", counted)
+        yield started
+
+
+@pytest.fixture(autouse=True)
+def _processes_are_marked(
+    request: pytest.FixtureRequest, _processes: list[object]
+) -> Iterator[None]:
+    """Hold each test to its mark, so that who chooses tests by marks gets what they say."""
+    before = len(_processes)
+    yield
+    if request.node.get_closest_marker("subprocess") is None and len(_processes) > before:
+        pytest.fail(f"mark the test with `subprocess`, as it starts {_processes[before:]}")
 
 
 @pytest.fixture(autouse=True)

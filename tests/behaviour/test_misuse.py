@@ -756,6 +756,7 @@ PROGRAM = """
 """
 
 
+@pytest.mark.subprocess
 @pytest.mark.parametrize("loop", LOOPS)
 @pytest.mark.parametrize(
     ("ending", "code"), [("return", 0), ("sys.exit(3)", 3)], ids=["return", "exit"]

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
+pytestmark = pytest.mark.subprocess
+
 JOB = ROOT / "docs" / "examples" / "batch_job.py"
 DAY = timedelta(days=1)
 TODAY = datetime.now(ZoneInfo("Europe/Zurich")).date()

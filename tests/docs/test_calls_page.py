@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
     from boxis_async.testing import Received
 
+pytestmark = [pytest.mark.browser, pytest.mark.subprocess]
+
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 FLAGS = (
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),

@@ -342,6 +342,7 @@ def run_file(block: Block, folder: Path) -> str:
     return done.stdout
 
 
+@pytest.mark.subprocess
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 @pytest.mark.usefixtures("served")
 def test_blocks_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -428,16 +429,19 @@ def check_first_calls(done: subprocess.CompletedProcess[str]) -> None:
     assert all(re.match(r"  \d\d Sep \d\d:\d\d  \d", line) for line in last)
 
 
+@pytest.mark.subprocess
 def test_first_calls(tmp_path: Path) -> None:
     """The first example prints the missed calls of a month, from any folder."""
     check_first_calls(run("-W", "error", str(DOCS / "examples" / "first_calls.py"), cwd=tmp_path))
 
 
+@pytest.mark.subprocess
 def test_first_calls_on_the_core_alone(core_alone: Path) -> None:
     """The first example needs no extra."""
     check_first_calls(run(str(DOCS / "examples" / "first_calls.py"), path=(core_alone,)))
 
 
+@pytest.mark.subprocess
 def test_core_alone_hides(core_alone: Path) -> None:
     """What is hidden looks as if it were not installed, and the rest does not."""
     look = "import importlib.util as u, sys; print([n for n in sys.argv[1:] if u.find_spec(n)])"
@@ -446,6 +450,7 @@ def test_core_alone_hides(core_alone: Path) -> None:
     assert done.stdout.strip() == "['httpx']", done.stderr
 
 
+@pytest.mark.subprocess
 def test_demo() -> None:
     """The demo shows the first calls, and complains of nothing."""
     done = run("-m", "boxis_async", "demo", "--calls-per-day", "5")
@@ -454,6 +459,7 @@ def test_demo() -> None:
     assert len(re.findall(r"^  2025-10-\d\d \d\d:\d\d:\d\d  ", done.stdout, re.MULTILINE)) == 8
 
 
+@pytest.mark.subprocess
 def test_demo_without_its_server(core_alone: Path) -> None:
     """Without its extra the demo says in one line which to install, and fails."""
     done = run("-m", "boxis_async", "demo", "--calls-per-day", "5", path=(core_alone,))
