@@ -50,6 +50,7 @@ def test_every_leg_in_each_format(served: Provider, tmp_path: Path, name: str) -
     assert {path.name for path in tmp_path.iterdir()} == {name, "home"}
 
 
+@pytest.mark.subprocess
 @pytest.mark.parametrize("form", ["csv", "jsonl"])
 def test_standard_output(served: Provider, tmp_path: Path, form: str) -> None:
     """Without a file the same bytes go to standard output; nothing else does."""
@@ -71,6 +72,7 @@ def test_a_range_that_is_not_over() -> None:
     assert "future" not in invoke("export", "--from", "yesterday").stderr
 
 
+@pytest.mark.subprocess
 def test_parquet_into_a_pipe(served: Provider, tmp_path: Path) -> None:
     """Parquet goes into a pipe as well."""
     done = subprocess.run(
@@ -170,6 +172,7 @@ def test_usage(served: Provider, tmp_path: Path, arguments: list[str], message: 
     assert [path.name for path in tmp_path.iterdir()] == ["home"]
 
 
+@pytest.mark.subprocess
 def test_a_reader_that_goes_away(served: Provider) -> None:
     """`| head` ends it quietly."""
     assert served.requests == []
@@ -186,6 +189,7 @@ def test_a_reader_that_goes_away(served: Provider) -> None:
     assert process.wait(30) == 0
 
 
+@pytest.mark.subprocess
 @pytest.mark.parametrize("command", ["export", "stats", "plan"])
 def test_a_reader_that_never_reads(served: Provider, command: str) -> None:
     """A reader that is gone before the first byte is no failure either."""
@@ -215,6 +219,7 @@ def test_a_pipe_that_breaks_off_is_a_part(served: Provider) -> None:
     assert kept_going.stdout.count("\n") > result.stdout.count("\n")
 
 
+@pytest.mark.subprocess
 @pytest.mark.skipif(sys.platform == "win32", reason="a POSIX device")
 def test_a_full_disk(served: Provider) -> None:
     """Where nothing can be written, one line says so."""

@@ -89,6 +89,7 @@ def test_version() -> None:
     assert invoke("--version").stdout == f"boxis_async {__version__}\n"
 
 
+@pytest.mark.subprocess
 def test_help_loads_nothing_heavy() -> None:
     """The help starts without the server, the stand-in or Arrow."""
     code = (
@@ -105,6 +106,7 @@ def test_help_loads_nothing_heavy() -> None:
     assert done.stdout.splitlines()[-1] == "[]"
 
 
+@pytest.mark.subprocess
 @pytest.mark.parametrize("blocked", ["click", "rich"])
 def test_without_the_extra(blocked: str) -> None:
     """Without click or rich one line names the extra to install, and the exit code is 1."""

@@ -58,6 +58,7 @@ def run_printed(errors: str) -> subprocess.CompletedProcess[str]:
     )  # fmt: skip
 
 
+@pytest.mark.subprocess
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_while_requests_hang(
     served: Provider, tmp_path: Path, whole: bytes, number: signal.Signals
@@ -92,6 +93,7 @@ def test_a_signal_while_requests_hang(
     assert not kept.exists()
 
 
+@pytest.mark.subprocess
 def test_two_at_one_file(served: Provider) -> None:
     """While one export writes a file, another one leaves it alone."""
     served.gate = gate = Gate(on_the_fifth)
@@ -105,6 +107,7 @@ def test_two_at_one_file(served: Provider) -> None:
         assert running.process.wait(30) == 0
 
 
+@pytest.mark.subprocess
 def test_ctrl_c_into_a_pipe_that_nobody_empties(served: Provider) -> None:
     """A write that is stuck does not keep the command alive."""
     with Running("export", *WEEK, "--format", "jsonl") as running:
@@ -116,6 +119,7 @@ def test_ctrl_c_into_a_pipe_that_nobody_empties(served: Provider) -> None:
         assert "is a part of the range" in running.process.stderr.read()
 
 
+@pytest.mark.subprocess
 def test_a_failure_after_some_was_kept(served: Provider, tmp_path: Path, whole: bytes) -> None:
     """What was fetched is kept; the printed command resumes it, with or without the range."""
     served.faults = broken_on_the_fifth
@@ -236,6 +240,7 @@ def test_keep_going(served: Provider, tmp_path: Path, whole: bytes) -> None:
     assert sorted(lines) == sorted(whole.splitlines())
 
 
+@pytest.mark.subprocess
 def test_a_disk_that_fills_up(served: Provider, tmp_path: Path, whole: bytes) -> None:
     """What was written before is kept, and the export can be resumed once there is room."""
     resource = pytest.importorskip("resource")

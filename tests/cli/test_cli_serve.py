@@ -31,6 +31,7 @@ def lines_of(running: Running) -> dict[str, str]:
     return dict(word[1].split("=", 1) for word in words)
 
 
+@pytest.mark.subprocess
 def test_serve(tmp_path: Path) -> None:
     """Another shell with the printed lines talks to it; Ctrl-C is the way to end it."""
     with Running("serve", *DAYS) as running:
@@ -45,6 +46,7 @@ def test_serve(tmp_path: Path) -> None:
     assert re.search(r"[2-9] requests were answered", errors)
 
 
+@pytest.mark.subprocess
 def test_serve_ends_by_sigterm() -> None:
     """SIGTERM ends it too, with the code of that."""
     with Running("serve", *DAYS) as running:
@@ -52,6 +54,7 @@ def test_serve_ends_by_sigterm() -> None:
         assert running.ended_by(signal.SIGTERM)[0] == 143
 
 
+@pytest.mark.subprocess
 def test_serve_faults() -> None:
     """A share of the requests fails, here all of them; and a port of one's own is kept."""
     with Running("serve", *DAYS, "--fault-rate", "1", "--latency", "0.01") as running:
@@ -74,6 +77,7 @@ def test_serve_usage(arguments: list[str]) -> None:
     assert invoke("serve", *arguments).exit_code == 2
 
 
+@pytest.mark.subprocess
 def test_demo() -> None:
     """The demo shows calls, totals and stats, at 80 columns and without colours in a pipe."""
     done = boxis("demo", "--calls-per-day", "5")
@@ -91,6 +95,7 @@ def test_demo() -> None:
         assert text in done.stdout
 
 
+@pytest.mark.subprocess
 @pytest.mark.parametrize("command", ["demo", "serve"])
 def test_without_the_server(command: str) -> None:
     """Without uvicorn a line names the extra to install."""
@@ -107,6 +112,7 @@ def test_without_the_server(command: str) -> None:
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.subprocess
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_completion_scripts(shell: str) -> None:
     """Each shell's script completes `boxis`."""
@@ -115,6 +121,7 @@ def test_completion_scripts(shell: str) -> None:
     assert "_BOXIS_COMPLETE" in result.stdout
 
 
+@pytest.mark.subprocess
 @pytest.mark.skipif(shutil.which("bash") is None, reason="there is no bash")
 def test_bash_completes(tmp_path: Path, home: Path) -> None:
     """Bash, with the script as its start-up file would have it, completes what was typed."""

@@ -88,6 +88,7 @@ def test_groups_are_chosen(served: Provider) -> None:
     assert served.requests
 
 
+@pytest.mark.subprocess
 def test_tables_in_a_pipe(served: Provider) -> None:
     """Tables are readable at 80 columns, and in a pipe carry no colour codes, and no bar."""
     done = boxis("stats", *WEEK)

@@ -58,6 +58,7 @@ def at_terminal(*arguments: str, typed: bytes = b"", **env: str) -> tuple[int, s
         os.close(here)
 
 
+@pytest.mark.subprocess
 def test_the_progress_bar(served: Provider, tmp_path: Path) -> None:
     """An export shows windows, records and the share that is done; --quiet shows nothing."""
     served.latency = 0.15
@@ -73,6 +74,7 @@ def test_the_progress_bar(served: Provider, tmp_path: Path) -> None:
     assert (code, shown) == (0, "")
 
 
+@pytest.mark.subprocess
 def test_the_progress_bar_shows_retries(served: Provider) -> None:
     """While no window is done, the bar shows that requests are sent again."""
     served.faults = [Fault.status(503, retry_after=1)]
@@ -81,6 +83,7 @@ def test_the_progress_bar_shows_retries(served: Provider) -> None:
     assert "1 sent again" in shown
 
 
+@pytest.mark.subprocess
 def test_tables_at_a_terminal(served: Provider) -> None:
     """Tables are in colour, and the bar of the way there is cleared away."""
     code, shown = at_terminal("stats", *WEEK, "--by", "day")
@@ -89,6 +92,7 @@ def test_tables_at_a_terminal(served: Provider) -> None:
     assert served.requests
 
 
+@pytest.mark.subprocess
 def test_a_dumb_terminal(served: Provider) -> None:
     """A terminal that cannot move its cursor gets no bar."""
     code, shown = at_terminal("stats", *WEEK, TERM="dumb")
@@ -97,6 +101,7 @@ def test_a_dumb_terminal(served: Provider) -> None:
     assert served.requests
 
 
+@pytest.mark.subprocess
 def test_a_short_plan() -> None:
     """At a terminal the first and last windows are shown, and how many there are."""
     code, shown = at_terminal("plan", "--month", "2025-10")
@@ -107,6 +112,7 @@ def test_a_short_plan() -> None:
     assert "2025-10-15" in at_terminal("plan", "--month", "2025-10", "--all")[1]
 
 
+@pytest.mark.subprocess
 def test_where_to(served: Provider) -> None:
     """At a terminal an export needs `-o`; Parquet is never written to a terminal."""
     code, shown = at_terminal("export", *WEEK)
@@ -122,6 +128,7 @@ def test_where_to(served: Provider) -> None:
     assert "━" not in shown
 
 
+@pytest.mark.subprocess
 def test_the_prompt_for_the_key_has_no_echo(served: Provider) -> None:
     """`--key -` prompts at a terminal, and shows nothing of what is typed."""
     key = served.api_key
@@ -133,6 +140,7 @@ def test_the_prompt_for_the_key_has_no_echo(served: Provider) -> None:
     assert key not in shown
 
 
+@pytest.mark.subprocess
 def test_ctrl_c_at_a_question() -> None:
     """Ctrl-C at the question ends it like any other."""
     given = ("stats", *WEEK, "--tenant", "t", "--username", "u")
@@ -140,6 +148,7 @@ def test_ctrl_c_at_a_question() -> None:
     assert code == 130
 
 
+@pytest.mark.subprocess
 def test_long_messages_are_broken_between_words() -> None:
     """What is longer than a line of the terminal is broken where words end."""
     code, shown = at_terminal("plan", "--from", "soon")

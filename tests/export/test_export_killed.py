@@ -114,6 +114,7 @@ async def expected(client: BoxisClient) -> Any:  # noqa: ANN401
     return comparable(await client.cdrs(BEGIN, END, unique_by="leg").to_list())
 
 
+@pytest.mark.subprocess
 @pytest.mark.parametrize(
     ("form", "days"), [("csv", ["2024-03-10", "2024-03-18"]), ("parquet", ["2024-03-14"])]
 )
@@ -154,6 +155,7 @@ async def test_killed_and_resumed(
     server.unmount(provider)
 
 
+@pytest.mark.subprocess
 @pytest.mark.parametrize("form", ["csv", "parquet"])
 async def test_a_full_disk(server: LoopbackServer, tmp_path: Path, form: Format) -> None:
     """Where a file cannot grow, the error is the system's, and it can be resumed at once."""
@@ -172,6 +174,7 @@ async def test_a_full_disk(server: LoopbackServer, tmp_path: Path, form: Format)
     server.unmount(provider)
 
 
+@pytest.mark.subprocess
 async def test_a_folder_that_takes_no_file(server: LoopbackServer, tmp_path: Path) -> None:
     """Without permission nothing is done; if lost meanwhile, only the last step is missing."""
     provider = Provider(generate_calls(BEGIN, END, calls_per_day=20))

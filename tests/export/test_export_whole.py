@@ -513,6 +513,7 @@ asyncio.run(main())
 """
 
 
+@pytest.mark.subprocess
 async def test_two_processes_at_once(
     server: LoopbackServer, make_client: MakeClient, tmp_path: Path
 ) -> None:
@@ -681,6 +682,7 @@ asyncio.run(main())
 """
 
 
+@pytest.mark.subprocess
 def test_without_pyarrow(server: LoopbackServer, tmp_path: Path) -> None:
     """Without pyarrow the extra is named before a request, and the other formats work."""
     provider = Provider(hourly())

@@ -176,6 +176,7 @@ def test_missing_hour_of_spring() -> None:
     assert "2024-03-31 01:59:59" in written
 
 
+@pytest.mark.subprocess
 def test_same_arguments_same_rows() -> None:
     """The same arguments give the same rows in every process."""
     arguments = (date(2024, 10, 25), date(2024, 10, 29))

@@ -245,6 +245,7 @@ uvloop.run(main())
 """
 
 
+@pytest.mark.subprocess
 async def test_host_on_uvloop() -> None:
     """The event loop of the program under test can be uvloop's."""
     pytest.importorskip("uvloop")
@@ -253,6 +254,7 @@ async def test_host_on_uvloop() -> None:
     assert done.stdout.split() == [b"uvloop", b"0"], done.stderr.decode()
 
 
+@pytest.mark.subprocess
 def test_uvicorn_is_imported_late(monkeypatch: pytest.MonkeyPatch) -> None:
     """The wing imports without uvicorn; the server's error says what to install."""
     code = "import sys, boxis_async.testing; sys.exit('uvicorn' in sys.modules)"

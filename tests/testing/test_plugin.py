@@ -156,12 +156,14 @@ SERVED = """
 """
 
 
+@pytest.mark.subprocess
 def test_served(run_pytest: RunPytest) -> None:
     """A program finds its provider in the environment; tests share a server, not a provider."""
     done = run_pytest(SERVED.replace("SERVERS", "1"), apart=True)
     done.assert_outcomes(passed=3)
 
 
+@pytest.mark.subprocess
 def test_on_several_workers(run_pytest: RunPytest) -> None:
     """Each worker of pytest-xdist has a server of its own."""
     source = """
@@ -201,6 +203,7 @@ def test_without_a_server(run_pytest: RunPytest) -> None:
     done.stdout.fnmatch_lines(["E *install `boxis-async[[]testing]`"])
 
 
+@pytest.mark.subprocess
 def test_a_stream_that_is_left(run_pytest: RunPytest) -> None:
     """A test that leaves a stream open, and its client, ends without a warning."""
     source = """
@@ -231,6 +234,7 @@ def test_a_stream_that_is_left(run_pytest: RunPytest) -> None:
     assert done.stderr.str() == ""
 
 
+@pytest.mark.subprocess
 def test_it_costs_nothing_unasked(run_pytest: RunPytest) -> None:
     """Tests that do not use the plugin load neither the library nor its dependencies."""
     source = """

@@ -247,6 +247,7 @@ def test_no_room_imports_a_wing() -> None:
     assert wrong == []
 
 
+@pytest.mark.subprocess
 def test_optional_packages_are_not_loaded_unasked() -> None:
     """Importing the library loads no optional package, and no wing."""
     # httpx has a command line of its own, and loads what that needs where it is installed.

@@ -270,6 +270,7 @@ async def test_a_key_that_comes_twice_far_apart(make_client: MakeClient) -> None
     assert isinstance(caught.value.cause, MalformedAnswerError)
 
 
+@pytest.mark.subprocess
 def test_without_it() -> None:
     """Where orjson is not installed, the library works all the same."""
     code = (
