@@ -134,8 +134,14 @@ class Deduplicator:
 
     def _by_uniqueid(self, records: Records) -> list[bytes]:
         fingerprint = self._fingerprinter.of
+        # No leg and no content is written with an equals sign in front, so no uniqueid can be taken
+        # for one where they share a bucket.
         return [
-            (fingerprint(uniqueid) if (uniqueid := cdr.uniqueid) else known[FINGERPRINT_SIZE:])
+            (
+                fingerprint(f"={uniqueid}")
+                if (uniqueid := cdr.uniqueid)
+                else known[FINGERPRINT_SIZE:]
+            )
             + known
             for cdr, known in zip(records.cdrs, records.fingerprints, strict=True)
         ]
