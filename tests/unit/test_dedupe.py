@@ -15,25 +15,43 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import ZURICH, rows, uniqueid
 
-from boxis_async._run.dedupe import Seen, Verdict, problem_with_unique_by
-from boxis_async._wire.records import DIGEST_SIZE, Readings, make_converter
+from boxis_async._checks import problem_with_unique_by
+from boxis_async._run.dedupe import Deduplicator, Verdict
+from boxis_async._wire.records import (
+    FINGERPRINT_SIZE,
+    Fingerprinter,
+    Records,
+    leg_text,
+    make_converter,
+)
 from boxis_async._wire.wallclock import WallClock
 from boxis_async.errors import UsageError
 from boxis_async.models import CDR, Extra
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from strategies import Row
 
-    from boxis_async._run.dedupe import UniqueBy
+    from boxis_async.types import UniqueBy
 
-CONVERTER = make_converter(WallClock("Europe/Zurich"))
+FINGERPRINTER = Fingerprinter(b"key")
+CONVERTER = make_converter(WallClock("Europe/Zurich"), FINGERPRINTER)
 
 
-def known_by(row: Mapping[str, object]) -> bytes:
-    """Give what a row is known by."""
-    return CONVERTER.structure([{"start": "2024-03-05 12:00:00", **row}], Readings)[1][0]
+def records(*sent: Mapping[str, object]) -> Records:
+    """Read rows."""
+    return CONVERTER.structure(sent, Records)
+
+
+def content(row: Mapping[str, object]) -> bytes:
+    """Give the fingerprint of all that was sent."""
+    return records(row).fingerprints[0][FINGERPRINT_SIZE:]
+
+
+def new(unique_by: UniqueBy, carried: Collection[bytes] = ()) -> Deduplicator:
+    """Make one that knows no records but those of an earlier run."""
+    return Deduplicator(unique_by, FINGERPRINTER, carried)
 
 
 START = "2024-03-05 10:00:00"
@@ -43,6 +61,7 @@ NEW, DUPLICATE, CONFLICT, REVISION = (
     Verdict.CONFLICT,
     Verdict.REVISION,
 )
+COUNTED = {DUPLICATE: "duplicates", CONFLICT: "conflicts", REVISION: "revisions"}
 every_key = pytest.mark.parametrize("unique_by", ["uniqueid", "leg", lambda cdr: cdr.linkedid])
 
 
@@ -51,18 +70,21 @@ def row(**fields: str | None) -> dict[str, str | None]:
     return {"uniqueid": "a-1.1", "linkedid": "a-1.1", "start": START, "sequence": "1"} | fields
 
 
-def add(seen: Seen, sent: dict[str, str | None]) -> Verdict:
-    """Show a row to `seen`, and give its verdict."""
-    before = dict(seen.counts)
-    told = seen.compare([CONVERTER.structure(sent, CDR)], [known_by(sent)])
-    (verdict,) = (kind for kind in Verdict if seen.counts[kind] == before[kind] + 1)
-    assert told == ({} if verdict is NEW else {0: verdict})
+def add(seen: Deduplicator, sent: Mapping[str, str | None]) -> Verdict:
+    """Show a row to `seen`, and give its verdict, which is also counted."""
+    before = attrs.asdict(seen.counts)
+    found = seen.compare(records(sent))
+    assert found.keys() <= {0}
+    verdict = found.get(0, NEW)
+    if verdict is not NEW:
+        before[COUNTED[verdict]] += 1
+    assert attrs.asdict(seen.counts) == before
     return verdict
 
 
 def verdicts(unique_by: UniqueBy, *sent: dict[str, str | None]) -> list[Verdict]:
-    """Show rows to a new `Seen`, and give the verdict of each."""
-    seen = Seen(unique_by)
+    """Show rows to a new one, and give the verdict of each."""
+    seen = new(unique_by)
     return [add(seen, one) for one in sent]
 
 
@@ -132,6 +154,36 @@ def test_records_without_a_uniqueid(unique_by: UniqueBy, unset: str | None) -> N
     ) == [NEW, DUPLICATE, NEW, NEW, NEW, DUPLICATE]
 
 
+@pytest.mark.parametrize("unset", ["", None])
+def test_records_without_a_uniqueid_by_a_function(unset: str | None) -> None:
+    """By a function's key, a record without a uniqueid is the same only if all of it is."""
+    nameless = row(uniqueid=unset)
+    assert verdicts(
+        lambda cdr: cdr.linkedid,
+        nameless,
+        nameless,
+        nameless | {"cc_cost": "0.05"},
+        nameless | {"cc_cost": "0.05"},
+        nameless | {"linkedid": "a-1.2"},
+    ) == [NEW, DUPLICATE, CONFLICT, DUPLICATE, NEW]
+
+
+@pytest.mark.parametrize("of", ["leg", "leg without a sequence"])
+def test_a_uniqueid_that_reads_like_another_leg(of: str) -> None:
+    """No uniqueid is taken for the leg of another record, in whichever bucket both are."""
+    for key in (b"one", b"two", b"three"):
+        fingerprinter = Fingerprinter(key)
+        convert = make_converter(WallClock("Europe/Zurich"), fingerprinter)
+        sequence = "1" if of == "leg" else None
+        legs = convert.structure(
+            [row(uniqueid=f"a{number}", sequence=sequence) for number in range(6000)], Records
+        )
+        alike = convert.structure([row(uniqueid=leg_text(cdr)) for cdr in legs.cdrs], Records)
+        seen = Deduplicator("uniqueid", fingerprinter)
+        assert not seen.compare(legs)
+        assert not seen.compare(alike)
+
+
 def test_sequences_are_numbers() -> None:
     """A sequence names a leg by its number, however it is written."""
     assert verdicts("leg", row(sequence="7"), row(sequence="07")) == [NEW, REVISION]
@@ -161,10 +213,12 @@ def test_legs_without_a_sequence(
 
 def test_legs_without_a_sequence_in_the_repeated_hour() -> None:
     """Without a sequence, the two moments of one wall time are two legs."""
-    seen = Seen("leg")
-    for fold, digest in ((0, b"a" * DIGEST_SIZE), (1, b"b" * DIGEST_SIZE)):
+    seen = new("leg")
+    for fold in (0, 1):
         start = datetime(2026, 10, 25, 2, 30, tzinfo=ZURICH, fold=fold)
-        assert not seen.compare([CDR(uniqueid="x", start=start)], [digest])
+        cdr = CDR(uniqueid="x", start=start)
+        both = FINGERPRINTER.of(leg_text(cdr)) + FINGERPRINTER.of(f"content {fold}")
+        assert not seen.compare(Records([cdr], [both]))
 
 
 @pytest.mark.parametrize(
@@ -193,13 +247,13 @@ def test_keys_are_not_run_together(
 def test_keys_that_are_not_hashable(key: Any) -> None:
     """A function whose key cannot be one is told so, by the key's type."""
     with pytest.raises(UsageError, match=f"{type(key).__name__}.*hashable"):
-        add(Seen(lambda _: key), FIRST)
+        add(new(lambda _: key), FIRST)
 
 
 def test_errors_of_the_users_own_function() -> None:
     """What a function of the user's raises is the user's to see."""
     with pytest.raises(ZeroDivisionError):
-        add(Seen(lambda _: 1 // 0), FIRST)
+        add(new(lambda _: 1 // 0), FIRST)
 
 
 @pytest.mark.parametrize("unique_by", ["uniqueid", "leg", lambda cdr: cdr.uniqueid, len])
@@ -233,7 +287,7 @@ def test_advice_once(
     """The first conflict and the first revision of a run are logged with the cure, no others."""
     caplog.set_level(logging.DEBUG, "boxis_async")
     for run in (1, 2):
-        seen = Seen(unique_by)
+        seen = new(unique_by)
         add(seen, FIRST)
         for number in "3456":
             # Each differs from all others: another leg, or the same one changed.
@@ -262,12 +316,8 @@ def test_advice_for_each_kind(caplog: pytest.LogCaptureFixture) -> None:
 def test_each_key_once(sent: list[Row], unique_by: UniqueBy, data: st.DataObject) -> None:
     """Of any rows, in any order and however often, each key is kept once; the rest is counted."""
     shown = data.draw(st.permutations(sent + sent))
-    seen = Seen(unique_by)
-    kept = [
-        CONVERTER.structure(one, CDR)
-        for one in shown
-        if not seen.compare([CONVERTER.structure(one, CDR)], [known_by(one)])
-    ]
+    seen = new(unique_by)
+    kept = [CONVERTER.structure(one, CDR) for one in shown if not seen.compare(records(one))]
 
     def key(cdr: CDR) -> object:
         if not cdr.uniqueid:
@@ -284,14 +334,13 @@ def test_each_key_once(sent: list[Row], unique_by: UniqueBy, data: st.DataObject
     assert len({key(cdr) for cdr in named}) == len(named)
     everything = [CONVERTER.structure(one, CDR) for one in shown]
     assert {key(cdr) for cdr in kept} == {key(cdr) for cdr in everything}
-    assert len({known_by(one) for one in sent if not one["uniqueid"]}) == len(kept) - len(named)
+    assert len({content(one) for one in sent if not one["uniqueid"]}) == len(kept) - len(named)
     # The first that came with its key is the one that stays.
     for cdr in named:
         assert next(one for one in everything if key(one) == key(cdr)) == cdr
-    assert sum(seen.counts.values()) == len(shown)
-    assert seen.counts[NEW] == len(kept)
+    assert sum(attrs.astuple(seen.counts)) == len(shown) - len(kept)
     if unique_by == "leg":
-        assert seen.counts[CONFLICT] == 0
+        assert seen.counts.conflicts == 0
 
 
 few_rows = st.lists(
@@ -321,23 +370,19 @@ def test_verdicts_by_their_definition(
 ) -> None:
     """Every verdict is what it is defined to be, also after a run whose marks are carried over."""
     unique_by = RULES[rule]
-    before = Seen(unique_by)
-    seen = Seen(
-        unique_by,
-        frozenset(before.mark(CONVERTER.structure(one, CDR)) for one in carried),
-    )
+    seen = new(unique_by, frozenset(new(unique_by).marks(records(*carried))))
     known: set[bytes] = set()
     legs: set[object] = set()
     keys: set[object] = set()
 
     def define(one: dict[str, str | None]) -> Verdict:
-        cdr, told = CONVERTER.structure(one, CDR), known_by(one)
-        if told in known:
+        cdr, said = CONVERTER.structure(one, CDR), content(one)
+        if said in known:
             return DUPLICATE
-        known.add(told)
-        is_leg_known = cdr.leg in legs
-        if cdr.uniqueid or rule == "function":
-            legs.add(cdr.leg)
+        known.add(said)
+        # A record without a uniqueid has no leg: it is known by its content alone.
+        is_leg_known = bool(cdr.uniqueid) and cdr.leg in legs
+        legs.add(cdr.leg)
         key: object = {"uniqueid": cdr.uniqueid, "leg": cdr.leg, "function": cdr.cc_cost}[rule]
         if not cdr.uniqueid and rule != "function":
             return NEW
@@ -357,18 +402,58 @@ def test_verdicts_by_their_definition(
     ("again", "verdict"),
     [
         ({}, DUPLICATE),
-        ({"sequence": "01"}, DUPLICATE),
+        ({"src": None, "odd": ""}, DUPLICATE),
+        ({"sequence": "01"}, REVISION),
         ({"cc_cost": "0.05"}, REVISION),
         ({"odd": "x"}, REVISION),
     ],
 )
-def test_carried_records_are_known_by_what_they_tell(
+def test_carried_records_are_known_by_what_was_sent(
     unique_by: UniqueBy, again: dict[str, str | None], verdict: Verdict
 ) -> None:
-    """A record that reads the same as one of an earlier run is a copy, else it is told from it."""
-    mark = Seen(unique_by).mark(CONVERTER.structure(FIRST, CDR))
-    seen = Seen(unique_by, {mark})
+    """A record as an earlier run had it is a copy; one that was sent otherwise is a revision."""
+    seen = new(unique_by, new(unique_by).marks(records(FIRST)))
     assert [add(seen, FIRST | again) for _ in range(2)] == [verdict, DUPLICATE]
+
+
+@every_key
+def test_marks(unique_by: UniqueBy) -> None:
+    """A mark is what a record is known by: its key, its leg and its content, 16 bytes each."""
+    seen = new(unique_by)
+    sent = records(FIRST, OTHER_LEG, CHANGED, OTHER_CALL, row(uniqueid=""))
+    marks, names = seen.marks(sent), seen.names(sent)
+    assert [mark[FINGERPRINT_SIZE:] for mark in marks] == sent.fingerprints
+    assert [mark[:FINGERPRINT_SIZE] for mark in marks] == names
+    assert {len(mark) for mark in marks} == {3 * FINGERPRINT_SIZE}
+    # To ask for them takes no note of anything.
+    assert not new(unique_by).compare(records(FIRST))
+    assert [add(seen, one) for one in (FIRST, FIRST)] == [NEW, DUPLICATE]
+    first, other_leg, changed, other_call, nameless = names
+    assert first == changed
+    assert (first == other_leg) is (unique_by != "leg")
+    assert first != other_call
+    # The function goes by what the record without a uniqueid has in common with the first.
+    assert (first == nameless) is callable(unique_by)
+
+
+@every_key
+def test_marks_of_another_key_mean_nothing(unique_by: UniqueBy) -> None:
+    """What was marked by another key is not known again: nor is it taken for anything else."""
+    other = Fingerprinter(b"another")
+    sent = make_converter(WallClock("Europe/Zurich"), other).structure([FIRST], Records)
+    marks = Deduplicator(unique_by, other).marks(sent)
+    assert [add(new(unique_by, marks), one) for one in (FIRST, OTHER_LEG)] == [NEW, NEW]
+    assert add(new(unique_by, new(unique_by).marks(records(FIRST))), FIRST) is DUPLICATE
+
+
+def test_carried_keys_of_a_function() -> None:
+    """A function's key that an earlier run handed over is known, whatever record has it."""
+
+    def key(cdr: CDR) -> str:
+        return cdr.linkedid
+
+    seen = new(key, new(key).marks(records(FIRST)))
+    assert [add(seen, one) for one in (OTHER_LEG, CHANGED, OTHER_CALL)] == [CONFLICT, REVISION, NEW]
 
 
 @given(
@@ -379,17 +464,15 @@ def test_carried_records_are_known_by_what_they_tell(
 def test_many_at_once(sent: list[dict[str, str | None]], sizes: list[int], rule: str) -> None:
     """Records that are shown together fare as they do one after the other."""
     unique_by = RULES[rule]
-    one_by_one, together = Seen(unique_by), Seen(unique_by)
-    cdrs = [CONVERTER.structure(one, CDR) for one in sent]
-    names = [known_by(one) for one in sent]
-    expected = [one_by_one.compare([cdr], [told]) for cdr, told in zip(cdrs, names, strict=True)]
+    one_by_one, together = new(unique_by), new(unique_by)
+    expected = [one_by_one.compare(records(one)) for one in sent]
     found: list[dict[int, Verdict]] = []
-    while cdrs:
+    while sent:
         size = sizes[0]
         sizes = [*sizes[1:], size]
-        told = together.compare(cdrs[:size], names[:size])
-        found += [{0: told[at]} if at in told else {} for at in range(len(cdrs[:size]))]
-        cdrs, names = cdrs[size:], names[size:]
+        shown, sent = sent[:size], sent[size:]
+        dropped = together.compare(records(*shown))
+        found += [{0: dropped[at]} if at in dropped else {} for at in range(len(shown))]
     assert found == expected
     assert together.counts == one_by_one.counts
 
@@ -405,7 +488,7 @@ def test_many_at_once(sent: list[dict[str, str | None]], sizes: list[int], rule:
 )
 def test_many(unique_by: UniqueBy, many: str, kinds: dict[UniqueBy, Verdict]) -> None:
     """Thousands of records, though all of one key or of one leg, are told apart without delay."""
-    seen = Seen(unique_by)
+    seen = new(unique_by)
     rows = [row(**{many: f"{number}"}) for number in range(5000)]
     assert add(seen, rows[0]) is NEW
     assert {add(seen, one) for one in rows[1:]} == {kinds[unique_by]}
