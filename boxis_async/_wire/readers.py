@@ -61,6 +61,7 @@ class ContentReader:
 
     def read(self, reply: Reply) -> Steps[dict[str, Any]]:
         """Read a reply; PHP writes an array with the keys 0, 1, … as a list."""
+        self.server_time = None
         answer = yield from read_reply(reply, self._returntype)
         self.server_time = answer.server_time
         content = content_of(answer)
@@ -102,6 +103,8 @@ class RecordsReader:
             RecordError: A record cannot be read.
             BoxisError: It is no answer of the API that holds records.
         """
+        # A reader reads again after a failure: what an earlier reply said is no longer so.
+        self.server_time = None
         records = Records()
         rows: dict[str, object] | Chunked | None = None
         with suppress(RecordError):
