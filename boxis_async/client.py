@@ -146,7 +146,7 @@ class BoxisClient:
         self._tenant = tenant
         self._base_url = base_url
         self._wall_clock = wall_clock
-        self._options = Options(timeout, retry or RetryPolicy(), RateLimiter(max_rate))
+        self._options = Options(timeout, retry or RetryPolicy(), RateLimiter(None))
         self._transport = Transport(
             base_url, most_bytes=max_response_bytes, http_client=http_client
         )
@@ -154,6 +154,7 @@ class BoxisClient:
             self._transport,
             Credentials(username, key),
             concurrency=concurrency,
+            rate_limiter=RateLimiter(max_rate),
             returntype=returntype,
             hooks=hooks,
         )

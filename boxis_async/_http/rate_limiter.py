@@ -17,7 +17,7 @@ __all__ = ["RateLimiter"]
 
 
 class RateLimiter:
-    """Limits the requests of one client, over all its streams: `async with limiter` around each.
+    """Limits requests, over all streams that share it: `async with limiter` around each.
 
     A request counts from its start until a second after its end. Counted from its start alone, one
     that was slow to connect would reach the server in the same second as the next ones.
@@ -29,7 +29,7 @@ class RateLimiter:
         Args:
             max_rate: Requests in any second, a fraction rounded down; less than one is one in so
                 many seconds. None is no limit.
-            parent: A limit that applies as well: that of the client whose options were changed.
+            parent: A limit that applies as well: that of the options which were changed.
         """
         self._most = math.inf if max_rate is None else max(1, math.floor(max_rate))
         self._span = 1.0 if max_rate is None else max(1.0, 1.0 / max_rate)
@@ -42,9 +42,7 @@ class RateLimiter:
 
     def pause(self, seconds: float) -> None:
         """Hold back every request for so long; not in stamina's test mode, which never waits."""
-        if self._parent is not None:
-            self._parent.pause(seconds)
-        elif seconds > 0 and not stamina.is_testing():
+        if seconds > 0 and not stamina.is_testing():
             self._paused_until = max(self._paused_until, time.monotonic() + seconds)
 
     async def __aenter__(self) -> None:

@@ -49,6 +49,7 @@ class Options:
     """Seconds for one attempt, from connecting to the last byte."""
     retry: RetryPolicy
     rate_limiter: RateLimiter
+    """Limits the requests with these options, besides what limits all of the client's."""
 
 
 @attrs.define(eq=False, repr=False)
@@ -110,12 +111,13 @@ class Request:
 class Requester:
     """Sends the requests of one client, never more at once than its concurrency."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what is sent, as whom, and within which limits
         self,
         transport: Transport,
         credentials: Credentials,
         *,
         concurrency: int,
+        rate_limiter: RateLimiter,
         returntype: ReturnType,
         hooks: Hooks | None = None,
     ) -> None:
@@ -124,6 +126,7 @@ class Requester:
         self._returntype: ReturnType = returntype
         self._hooks = hooks or Hooks()
         self._slots = asyncio.Semaphore(concurrency)
+        self._rate_limiter = rate_limiter
         self._cooperative = Cooperative()
         self._loop: asyncio.AbstractEventLoop | None = None
         self.clock = ServerClock()
@@ -175,8 +178,8 @@ class Requester:
                 request.counts.retries += 1
             except BoxisError as error:
                 self.clock.observe(reader.server_time)
-                options = request.options
-                options.rate_limiter.pause(pause_after(options.retry, error, request.attempt))
+                seconds_to_wait = pause_after(request.options.retry, error, request.attempt)
+                self._rate_limiter.pause(seconds_to_wait)
                 self._report(request, seconds, reply, error)
                 raise
             else:
@@ -192,8 +195,10 @@ class Requester:
             sent, by `time.perf_counter`.
         """
         options = request.options
-        # The semaphore is held while we wait for the rate limiter, so that nobody overtakes.
-        async with self._slots, options.rate_limiter:
+        # The semaphore is held while we wait for the client's rate limiter, so that nobody
+        # overtakes. The limiter of the options comes first: held meanwhile, the semaphore would let
+        # requests with other options wait for it as well.
+        async with options.rate_limiter, self._slots, self._rate_limiter:
             left = request.deadline.begin()
             # Signed only now, as the waits may have been long.
             corrections = self.clock.corrections
