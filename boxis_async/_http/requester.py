@@ -20,7 +20,7 @@ from boxis_async.errors import (
     ClockError,
     WrongLoopError,
 )
-from boxis_async.hooks import Hooks, RequestEvent, ResponseEvent, notify
+from boxis_async.hooks import Hooks, RequestEvent, ResponseEvent, RetryEvent, notify
 from boxis_async.models import Window
 from boxis_async.retry import RetryPolicy, pause_after
 
@@ -176,6 +176,7 @@ class Requester:
                 clock_was_refused = True
                 self.clock.correct(error.server_time, seen=corrections)
                 request.counts.retries += 1
+                notify(self._hooks.on_retry, _event(RetryEvent, request, error=error))
             except BoxisError as error:
                 self.clock.observe(reader.server_time)
                 seconds_to_wait = pause_after(request.options.retry, error, request.attempt)
