@@ -201,6 +201,8 @@ class Fetcher:
 
     def _should_retry(self, error: Exception, request: Request) -> bool | float:
         """Report whether a request is sent again, and call the hook if it is."""
+        # Now, as the error is kept for as long as the next attempt is waited for.
+        _clear_frames(error)
         policy = request.options.retry
         wait = should_retry(policy, error)
         if wait is not False and request.attempt < policy.attempts:
