@@ -1,8 +1,11 @@
 """Uses the library as a user would, for the type checkers alone: nothing here is run."""
 
-from datetime import date, datetime, timedelta
+from collections.abc import Callable, Hashable
+from datetime import date, datetime, timedelta, tzinfo
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, assert_type
+from typing import TYPE_CHECKING, Any, Literal, assert_type
+
+import httpx
 
 from boxis_async import (
     CDR,
@@ -10,14 +13,23 @@ from boxis_async import (
     BatchStream,
     BoxisClient,
     CDRStream,
+    Coverage,
     Direction,
     Disposition,
+    Hooks,
     Plan,
+    RateLimitError,
+    RequestEvent,
+    ResponseEvent,
+    RetryEvent,
     RetryPolicy,
     Stats,
+    StatusError,
     Window,
     WindowError,
+    WindowEvent,
 )
+from boxis_async.types import Clip, HTTPClient, OnError, Order, ReturnType, UniqueBy
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -68,3 +80,104 @@ def explain(error: WindowError) -> str:
     assert_type(error.window, Window | None)
     assert_type(error.attempts, int)
     return error.tenant
+
+
+async def fetch_with_aliases(  # noqa: PLR0913 - one for each alias
+    client: BoxisClient,
+    day: date,
+    *,
+    order: Order,
+    unique_by: UniqueBy,
+    clip: Clip,
+    on_error: OnError,
+) -> None:
+    assert_type(order, Literal["time", "completion"])
+    assert_type(unique_by, Literal["uniqueid", "leg"] | Callable[[CDR], Hashable])
+    assert_type(clip, Literal["start"] | None)
+    assert_type(on_error, Literal["raise", "collect"])
+    stream = client.cdrs(day, order=order, unique_by=unique_by, clip=clip, on_error=on_error)
+    assert_type(stream.tenant, str)
+    assert_type(stream.datefrom, date | None)
+    assert_type(stream.dateto, date | None)
+    assert_type(stream.unique_by, UniqueBy)
+    assert_type(stream.clip, Clip)
+    assert_type(stream.timezone, tzinfo)
+    assert_type(stream.coverage, Coverage)
+    assert_type(stream.failures, tuple[WindowError, ...])
+    assert_type(stream.again(dateto=day, resume=stream.coverage), CDRStream)
+
+
+def by_caller(cdr: CDR) -> tuple[str, date]:
+    return cdr.src, cdr.start.date()
+
+
+RULES: list[UniqueBy] = ["uniqueid", "leg", by_caller, lambda cdr: cdr.linkedid]
+ORDERS: tuple[Order, ...] = ("time", "completion")
+CLIPS: tuple[Clip, ...] = ("start", None)
+ON_ERROR: tuple[OnError, ...] = ("raise", "collect")
+
+
+class OfTheUsersOwn(httpx.AsyncClient):
+    """A child of httpx's client."""
+
+
+def lend(http_client: httpx.AsyncClient, own: OfTheUsersOwn, returntype: ReturnType) -> None:
+    assert_type(returntype, Literal["json", "xml"])
+    lent: list[HTTPClient] = [http_client, own]
+    for one in lent:
+        assert_type(one.is_closed, bool)
+        assert_type(BoxisClient(http_client=one, returntype=returntype), BoxisClient)
+    BoxisClient(http_client=http_client)
+    BoxisClient(http_client=httpx.AsyncClient(), returntype="xml")
+    BoxisClient(http_client=None)
+
+
+def change(client: BoxisClient) -> None:
+    assert_type(client.with_options(), BoxisClient)
+    client.with_options(timeout=5, retry=RetryPolicy(attempts=1), tenant="VOICE-1", max_rate=0.5)
+    client.with_options(tenant=None, max_rate=None, retry=None)
+
+
+def watch() -> BoxisClient:
+    def on_request(event: RequestEvent) -> None:
+        assert_type(event.section, str)
+        assert_type(event.action, str)
+        assert_type(event.window, Window | None)
+        assert_type(event.attempt, int)
+
+    def on_response(event: ResponseEvent) -> int:
+        assert_type(event.window, Window | None)
+        assert_type(event.seconds, float)
+        assert_type(event.status_code, int | None)
+        assert_type(event.size, int | None)
+        assert_type(event.records, int | None)
+        assert_type(event.error, Exception | None)
+        return 1
+
+    def on_retry(event: RetryEvent) -> None:
+        assert_type(event.attempt, int)
+        assert_type(event.error, Exception)
+
+    def on_window(event: WindowEvent) -> None:
+        assert_type(event.tenant, str)
+        assert_type(event.window, Window)
+        assert_type(event.records, int | None)
+        assert_type(event.error, Exception | None)
+
+    seen: list[WindowEvent] = []
+    Hooks(on_request=print, on_window=seen.append)
+    return BoxisClient(
+        hooks=Hooks(
+            on_request=on_request,
+            on_response=on_response,
+            on_retry=on_retry,
+            on_window=on_window,
+        )
+    )
+
+
+def explain_status(error: StatusError) -> str | None:
+    assert_type(error.status_code, int)
+    if isinstance(error, RateLimitError):
+        assert_type(error, RateLimitError)
+    return error.retry_after
