@@ -39,6 +39,7 @@ from boxis_async import (
 )
 from boxis_async._http import transport
 from boxis_async._wire.messages import Reply
+from boxis_async._wire.signing import Key
 from boxis_async.testing import FAULT_KINDS, Fault, Provider
 
 if TYPE_CHECKING:
@@ -495,9 +496,9 @@ async def test_no_secret_in_any_event(
     client = make_client(provider, hooks=seen.hooks, timeout=0.1, over_http=True)
     with pytest.MonkeyPatch.context() as patched:
         codes: list[str] = []
-        authcode = type(client._requester._credentials.key).authcode
+        authcode = Key.authcode
         patched.setattr(
-            type(client._requester._credentials.key),
+            Key,
             "authcode",
             lambda key, timestamp: codes.append(authcode(key, timestamp)) or codes[-1],
         )

@@ -101,11 +101,11 @@ async def test_connections_are_shared(make_client: MakeClient) -> None:
     provider = Provider(hourly())
     client = make_client(provider, over_http=True)
     await day(client).to_list()
-    (transport,) = client._transport._own._open
+    (transport,) = client._transport._own._open  # noqa: SLF001 - counts the connections
     other = client.with_options(timeout=5, tenant=provider.tenant)
     await day(other).to_list()
     await day(client).to_list()
-    assert client._transport._own._open == {transport}
+    assert client._transport._own._open == {transport}  # noqa: SLF001 - counts the connections
 
 
 async def test_a_lent_client_is_shared(make_client: MakeClient) -> None:
@@ -305,7 +305,7 @@ async def test_no_policy_is_the_default_one(make_client: MakeClient) -> None:
     """`retry=None` is the default policy, as for a client."""
     provider = Provider(hourly(), faults=[Fault.refuse("no")])
     other = make_client(provider, retry=AT_ONCE).with_options(retry=None)
-    assert other._options.retry == RetryPolicy()
+    assert other._options.retry == RetryPolicy()  # noqa: SLF001 - its options
     with pytest.raises(WindowError, match="1 attempt"):
         await day(other).to_list()
     assert len(await day(other).to_list()) == 24
@@ -388,11 +388,11 @@ async def test_options_are_changed_one_by_one(make_client: MakeClient) -> None:
     provider = Provider(hourly(), tenants={"VOICE-2": []})
     client = make_client(provider, retry=AT_ONCE, timeout=7)
     other = client.with_options(tenant="VOICE-2").with_options(timeout=9)
-    assert (other._options.timeout, other._options.retry, other._tenant) == (9, AT_ONCE, "VOICE-2")
-    assert (client._options.timeout, client._tenant) == (7, provider.tenant)
+    assert (other._options.timeout, other._options.retry, other._tenant) == (9, AT_ONCE, "VOICE-2")  # noqa: SLF001 - its options
+    assert (client._options.timeout, client._tenant) == (7, provider.tenant)  # noqa: SLF001 - its options
     same = other.with_options()
     assert same is not other
-    assert (same._options.timeout, same._options.retry, same._tenant) == (9, AT_ONCE, "VOICE-2")
+    assert (same._options.timeout, same._options.retry, same._tenant) == (9, AT_ONCE, "VOICE-2")  # noqa: SLF001 - its options
 
 
 # What is refused
@@ -437,7 +437,7 @@ def test_unknown_options(client: BoxisClient) -> None:
 async def test_no_secret(client: BoxisClient) -> None:
     """Neither the other client nor its options show the key."""
     other = client.with_options(timeout=5)
-    assert "stand-in-key" not in repr(other) + repr(vars(other)) + repr(other._options)
+    assert "stand-in-key" not in repr(other) + repr(vars(other)) + repr(other._options)  # noqa: SLF001 - its options
     with pytest.raises(ConfigurationError) as caught:
         client.with_options(timeout=0)
     assert "stand-in-key" not in str(caught.value)

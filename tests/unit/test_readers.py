@@ -10,6 +10,7 @@ from traceback import clear_frames
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from boxis_async.testing.wire import numbered, write_json, write_xml
 from calls import DAY, NEXT_DAY
 from hypothesis import given
 from hypothesis import strategies as st
@@ -36,7 +37,6 @@ from boxis_async.errors import (
 )
 from boxis_async.models import Window
 from boxis_async.testing import generate_calls
-from boxis_async.testing.wire import numbered, write_json, write_xml
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
