@@ -244,9 +244,9 @@ class BoxisClient:
                 start as sent, then by sequence; `"completion"` hands over windows as they
                 arrive.
             unique_by: `"uniqueid"` gives each uniqueid once, the first handed over; `"leg"`
-                each uniqueid and sequence (start, channel and dstchannel where there is no
-                sequence); a function of a CDR each of its values. A record without a uniqueid
-                is known by its whole content under the first two.
+                each uniqueid and sequence (start, channel and dstchannel where the sequence is
+                missing or 0); a function of a CDR each of its values. A record without a
+                uniqueid is known by its whole content under the first two.
             clip: `"start"` keeps only records that start in `[datefrom, dateto)`, so that
                 neighbouring months share none.
             row_limit: So many records in an answer, or more, mean that it may be cut off: the

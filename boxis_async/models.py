@@ -130,7 +130,7 @@ class CDR(_Referable):
     prevuniqueid: str = ""
     peeraccount: str = ""
     sequence: int | None = None
-    """Tells apart the legs that share a `uniqueid`."""
+    """Tells apart the legs that share a `uniqueid`; None or 0 where it was never filled."""
     originateid: str = ""
     linkedid: str = ""
     """Shared by all legs of one call."""
@@ -153,10 +153,11 @@ class CDR(_Referable):
     def leg(self) -> tuple[str, ...]:
         """What names this leg: its uniqueid and its sequence, as texts.
 
-        Where there is no sequence, what stands in for it: the start, the channel and the
-        dstchannel. `unique_by="leg"` goes by it, and it makes a primary key in a database.
+        A sequence that is missing or 0 was never filled, and legs that share it are not the same.
+        The start, the channel and the dstchannel take its place. `unique_by="leg"` goes by this
+        name, and it makes a primary key in a database.
         """
-        if self.sequence is not None:
+        if self.sequence:
             return self.uniqueid, str(self.sequence)
         start = f"{self.start:%Y-%m-%d %H:%M:%S} {self.start.fold}"
         return self.uniqueid, start, self.channel, self.dstchannel

@@ -137,9 +137,10 @@ def make_converter(clock: WallClock, fingerprinter: Fingerprinter) -> cattrs.Con
 
 def leg_text(cdr: CDR) -> str:
     """Write `CDR.leg` as one text, which no other leg has."""
-    sequence = cdr.sequence
-    if sequence is not None:
-        return f"{sequence} {cdr.uniqueid}"
+    # Nearly every leg has a sequence, so we do not build the tuple first. The text of any other leg
+    # begins with a colon, and so equals none of these.
+    if cdr.sequence:
+        return f"{cdr.sequence} {cdr.uniqueid}"
     return _with_lengths(cdr.leg)
 
 
