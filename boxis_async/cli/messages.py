@@ -16,9 +16,10 @@ if TYPE_CHECKING:
     from datetime import date
     from zoneinfo import ZoneInfo
 
+    from boxis_async import Stats
     from boxis_async.export import Exported
 
-__all__ = ["plural", "show_exported", "show_range", "warn", "wrap"]
+__all__ = ["plural", "show_exported", "show_range", "warn", "warn_of_dropped", "wrap"]
 
 
 def wrap(text: str, *, stream: TextIO | None = None, indent: int = 0) -> str:
@@ -79,8 +80,23 @@ def show_exported(exported: Exported, *, target: str = "standard output", quiet:
             "of a uniqueid that is in the output already. To have every leg: --unique-by leg"
         )
     if stats.revisions:
+        _warn_of_revisions(stats.revisions, "kept", again="export the range again")
+
+
+def warn_of_dropped(stats: Stats) -> None:
+    """Warn of records that were not counted though they are no copies, with `--quiet` too."""
+    if stats.conflicts:
         warn(
-            f"{stats.revisions:,} legs came again with other content, such as a cost that was "
-            "worked out later; the first version is kept. To have the last version, export the "
-            "range again later"
+            f"{stats.conflicts:,} records were not counted that are not duplicates: they differ "
+            "from another record with the same key"
         )
+    if stats.revisions:
+        _warn_of_revisions(stats.revisions, "counted", again="run the command again")
+
+
+def _warn_of_revisions(revisions: int, done: str, *, again: str) -> None:
+    legs = "1 leg" if revisions == 1 else f"{revisions:,} legs"
+    warn(
+        f"{legs} came again with other content, such as a cost that was worked out later; "
+        f"the first version is {done}. To have the last version, {again} later"
+    )

@@ -9,7 +9,7 @@ import click
 
 from .call_stats import DIMENSIONS, CallStats, Dimension, Totals
 from .dates import write_moment
-from .messages import show_range
+from .messages import show_range, warn_of_dropped
 from .option_groups import GroupedCommand, option
 from .options import (
     DATES,
@@ -28,7 +28,7 @@ from .signals import run_until_signal
 if TYPE_CHECKING:
     from datetime import timedelta
 
-    from boxis_async import BoxisClient, CDRStream
+    from boxis_async import BoxisClient, CDRStream, Stats
 
     from .dates import DateRange
     from .settings import Settings
@@ -96,8 +96,10 @@ def stats(  # noqa: PLR0913 - each is one option
     # The lines of --verbose would tear the bar.
     count = _count(client, calls, draw_bar=not (quiet or verbose))
     call_stats = run_until_signal(count)
+    warn_of_dropped(calls.stats)
     if as_json:
-        click.echo(json.dumps(_to_json(call_stats, settings, dates, dimensions, top), indent=2))
+        found = _to_json(call_stats, settings, dates, dimensions, run=calls.stats, top=top)
+        click.echo(json.dumps(found, indent=2))
         return
     # Here, as it loads rich.
     from .tables import print_stats, stdout_console  # noqa: PLC0415
@@ -122,11 +124,13 @@ def _overview(call_stats: CallStats) -> tuple[Dimension, ...]:
     return ("direction", "disposition", "day" if few else "hour", "number")
 
 
-def _to_json(
+def _to_json(  # noqa: PLR0913 - each is a part of the object, or chooses one
     call_stats: CallStats,
     settings: Settings,
     dates: DateRange,
     dimensions: tuple[Dimension, ...],
+    *,
+    run: Stats,
     top: int,
 ) -> dict[str, Any]:
     """Make the object that `--json` prints; costs are texts, so that no digit is lost."""
@@ -151,6 +155,8 @@ def _to_json(
         "to": write_moment(dates.dateto, settings.zone),
         "timezone": settings.timezone,
         "tenant": settings.tenant,
+        "conflicts": run.conflicts,
+        "revisions": run.revisions,
         "total": _totals(call_stats.total()),
     } | {f"by_{name}": groups[name] for name in dimensions or DIMENSIONS}
 

@@ -15,7 +15,8 @@ from boxis_async.testing import Fault
 if TYPE_CHECKING:
     from boxis_async.testing import Provider, Row
 
-WEEK = ("--from", "2025-10-01", "--to", "2025-10-08")
+FIRST, LAST = "2025-10-01", "2025-10-08"
+WEEK = ("--from", FIRST, "--to", LAST)
 
 
 def figures(calls: list[list[Row]]) -> dict[str, Any]:
@@ -139,3 +140,41 @@ def test_failures(served: Provider, fault: Fault, code: int) -> None:
     assert not result.stdout
     assert "window 2025-10-01 00:00:00 to 2025-10-01 06:00:00 of tenant" in result.stderr
     assert "What to do: " in result.stderr
+
+
+def with_a_later_cost(served: Provider, number: int) -> None:
+    """Send so many of the week's legs a second time, with a cost that was worked out meanwhile."""
+    rows = served.select(f"{FIRST} 00:00:00", f"{LAST} 00:00:00")
+    served.add(*(row | {"cc_cost": "1.00000"} for row in rows[:number]))
+
+
+@pytest.mark.parametrize(("number", "legs"), [(1, "1 leg came"), (3, "3 legs came")])
+def test_revisions_are_said(served: Provider, number: int, legs: str) -> None:
+    """Legs that came again with another cost are counted once, and a warning says so."""
+    calls = calls_of(served.select())
+    with_a_later_cost(served, number)
+    result = invoke("stats", *WEEK, "--json")
+    assert f"Warning: {legs} again with other content" in result.stderr
+    assert "the first version is counted" in result.stderr
+    found = json.loads(result.stdout)
+    assert (found["revisions"], found["conflicts"]) == (number, 0)
+    assert priced(found["total"]) == figures(calls)
+
+
+def test_quiet_keeps_the_warning_of_revisions(served: Provider) -> None:
+    """What may be missing from the figures is said with `--quiet` too, and with tables."""
+    with_a_later_cost(served, 1)
+    result = invoke("stats", *WEEK, "--quiet")
+    assert result.stderr.count("Warning: ") == 1
+    assert "revisions" not in result.stdout
+
+
+def test_nothing_is_said_where_nothing_was_left_out(served: Provider) -> None:
+    """Records at a boundary of windows come twice, which is no reason to warn."""
+    rows = served.select()
+    served.add(rows[0] | {"uniqueid": "u", "linkedid": "l", "start": f"{FIRST} 06:00:00"})
+    result = invoke("stats", *WEEK, "--window", "6h", "--json")
+    assert "Warning" not in result.stderr
+    found = json.loads(result.stdout)
+    assert (found["revisions"], found["conflicts"]) == (0, 0)
+    assert found["total"]["legs"] == len(rows) + 1
