@@ -164,7 +164,15 @@ class RateLimitError(StatusError):
 
 
 class MalformedAnswerError(BadAnswerError):
-    """A body that is not well-formed JSON or XML, is cut short, or has another shape."""
+    """A body that is not well-formed JSON or XML, is cut short, or has another shape.
+
+    Attributes:
+        is_partial: Whether the answer is well formed, and says itself that it is not whole.
+    """
+
+    def __init__(self, message: str, *, is_partial: bool = False) -> None:
+        super().__init__(message)
+        self.is_partial = is_partial
 
 
 class TooLargeError(BadAnswerError):

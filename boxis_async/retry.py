@@ -60,9 +60,9 @@ class RetryPolicy:
     """How often, and after how long, a request that failed is sent again.
 
     A failure is retried if it may pass by itself: a failed or broken connection, a time-out, HTTP
-    5xx, 408, 425 and 429, and a body that is no complete answer. The wait before the n-th
-    retry is `min(wait_max, wait_initial * 2**(n-1) + random(0, wait_jitter))` seconds, or
-    what the provider asks for in `Retry-After`, at most `wait_max`.
+    5xx, 408, 425 and 429, and a body that is no complete answer (unless it says so itself). The
+    wait before the n-th retry is `min(wait_max, wait_initial * 2**(n-1) + random(0, wait_jitter))`
+    seconds, or what the provider asks for in `Retry-After`, at most `wait_max`.
     """
 
     attempts: int = attrs.field(default=6, validator=[_at_least(1), _whole])
@@ -116,6 +116,9 @@ def is_transient(error: Exception) -> bool:
     """Report whether the same request may succeed later."""
     if isinstance(error, StatusError):
         return error.status_code >= _SERVER_ERROR or error.status_code in PASSING_STATUSES
+    if isinstance(error, MalformedAnswerError) and error.is_partial:
+        # A limit of the server's: the same request ends at the same record. Halves may be whole.
+        return False
     return isinstance(error, (ConnectionFailedError, AttemptTimeoutError, MalformedAnswerError))
 
 

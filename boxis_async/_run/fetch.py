@@ -12,6 +12,7 @@ import attrs
 
 from boxis_async._http.requester import Deadline, Options, Request, RequestCounts
 from boxis_async._run.windows import halve, smallest
+from boxis_async._wire.members import UnknownMembers
 from boxis_async._wire.readers import ContentReader, Convert, RecordsReader
 from boxis_async._wire.records import Records
 from boxis_async._wire.wallclock import Span, write_wall
@@ -70,6 +71,7 @@ class Fetcher:
         self.requester = requester
         self._returntype: ReturnType = returntype
         self._hooks = hooks or Hooks()
+        self._unknown = UnknownMembers()
 
     async def fetch(self, window: Window, job: Job) -> list[Piece]:
         """Fetch one window, in halves where a smaller one may be answered: its pieces, in order.
@@ -176,7 +178,11 @@ class Fetcher:
             options=job.options,
         )
         reader = RecordsReader(
-            job.convert, self._returntype, window=window, row_limit=job.row_limit
+            job.convert,
+            self._returntype,
+            window=window,
+            row_limit=job.row_limit,
+            unknown=self._unknown,
         )
         last: Exception = AttemptTimeoutError(f"the {retry.timeout:g} s for it are used up")
 

@@ -13,6 +13,12 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from boxis_async._wire.json import json_in_chunks
 from boxis_async._wire.json_chunks import Chunked
+from boxis_async._wire.members import (
+    NUMBERED_KEY,
+    UnknownMembers,
+    check_other_members,
+    is_call,
+)
 from boxis_async._wire.messages import Answer
 from boxis_async.errors import (
     AuthenticationError,
@@ -37,7 +43,6 @@ logger = logging.getLogger("boxis_async")
 _BOM = b"\xef\xbb\xbf"
 _BOMS = re.compile(b"(?:%s)+" % _BOM)
 _ENVELOPE = frozenset({"result", "resulttxt", "params", "timestamp", "timestamperror"})
-_NUMBERED_KEY = re.compile(r"(?i)[a-z]+_?[0-9]+")
 _UNIX_SECONDS = re.compile(r"[0-9]{1,12}")
 _OK = range(200, 300)
 _REDIRECTED = range(300, 400)
@@ -136,41 +141,72 @@ def content_of(answer: Answer) -> Any:  # noqa: ANN401 - whatever the API sends
     return answer.beside if _is_empty(answer.params) else answer.params
 
 
-def rows_of(answer: Answer) -> dict[str, object] | Chunked:
+def rows_of(answer: Answer, unknown: UnknownMembers | None = None) -> dict[str, object] | Chunked:
     """Give the rows of a `getCDR` answer, in their order, each by its key (`call_1`).
 
+    Rows that stand beside `cdr` come after those in it. Where rows were handed over chunk by chunk,
+    a `Chunked` says how many there are in all. If that is more than were handed over, the others
+    stand elsewhere, and the answer has to be read as a whole.
+
+    Args:
+        answer: The answer.
+        unknown: Logs the names of members that nobody documented.
+
     Raises:
-        MalformedAnswerError: The answer has another shape. Only what is known to mean "no calls"
-            (empty, null or missing) is taken for no calls.
+        MalformedAnswerError: The answer has another shape, or says that there are more records.
+            Only what is known to mean "no calls" (empty, null or missing) is taken for no calls.
     """
-    found: object = answer.params
-    if _is_empty(found):
-        found = {
-            name: value
-            for name, value in answer.beside.items()
-            if _is_nested(value) or name == "cdr" or name.startswith("call_")
-        }
-    if _is_empty(found):
-        return {}
-    if isinstance(found, dict):
-        fields = cast("dict[str, object]", found)
-        if "cdr" in fields:
-            found = fields["cdr"]
-            if _is_empty(found):
-                return {}
-        elif not all(map(_NUMBERED_KEY.fullmatch, fields)):
-            found = None
-    if isinstance(found, Chunked):
-        return found
-    if isinstance(found, dict):
-        return cast("dict[str, object]", found)
-    if isinstance(found, list):
-        rows = cast("list[object]", found)
-        return {f"call_{number}": row for number, row in enumerate(rows, 1)}
-    raise MalformedAnswerError(
-        "the answer must hold its records in `params` under `cdr`, "
-        f"not {_shown(content_of(answer))}"
-    )
+    holder, others = _holder_of(answer)
+    holders = [_rows_in(holder, answer)]
+    unread: list[tuple[str, object]] = []
+    for name, value in others:
+        if name == "cdr":
+            holders.append(_rows_in(value, answer))
+        elif is_call(name, value):
+            holders.append({name: value})
+        else:
+            unread.append((name, value))
+    if unread:
+        count = sum(map(_count, holders))
+        check_other_members(unread, count, unknown or UnknownMembers())
+    if len(holders) == 1:
+        return holders[0]
+    if any(isinstance(rows, Chunked) for rows in holders):
+        return Chunked(sum(map(_count, holders)))
+    return _merged(cast("list[dict[str, object]]", holders))
+
+
+def _holder_of(answer: Answer) -> tuple[object, list[tuple[str, object]]]:
+    """Find what holds the rows, and list the members that stand beside it.
+
+    Raises:
+        MalformedAnswerError: The answer has another shape.
+    """
+    params: object = answer.params
+    if _is_empty(params):
+        # One function puts its records beside `result` (page "SMS Get History").
+        members, around = answer.beside, dict[str, Any]()
+    elif isinstance(params, dict):
+        members, around = cast("dict[str, Any]", params), answer.beside
+    else:
+        return params, [*answer.beside.items()]
+    if "cdr" in members:
+        holder = members["cdr"]
+        others = [member for member in members.items() if member[0] != "cdr"]
+        return holder, [*others, *around.items()]
+    # Without `cdr`, each object or array has to be a row, and rows have numbered names.
+    is_around = members is answer.beside
+    rows = {
+        name: value
+        for name, value in members.items()
+        if _is_nested(value)
+        or is_call(name, value)
+        or (not is_around and NUMBERED_KEY.fullmatch(name))
+    }
+    if not all(map(NUMBERED_KEY.fullmatch, rows)) or not (rows or is_around):
+        raise _wrong_shape(answer)
+    others = [member for member in members.items() if member[0] not in rows]
+    return rows, [*others, *around.items()]
 
 
 def xml_reader() -> Callable[[bytes], Chunks[dict[str, Any]]]:
@@ -201,6 +237,41 @@ def _is_empty(value: object) -> bool:
 
 def _is_nested(value: object) -> bool:
     return isinstance(value, (dict, list, Chunked))
+
+
+def _rows_in(holder: object, answer: Answer) -> dict[str, object] | Chunked:
+    if _is_empty(holder):
+        return {}
+    if isinstance(holder, Chunked):
+        return holder
+    if isinstance(holder, dict):
+        return cast("dict[str, object]", holder)
+    if isinstance(holder, list):
+        rows = cast("list[object]", holder)
+        return {f"call_{number}": row for number, row in enumerate(rows, 1)}
+    raise _wrong_shape(answer)
+
+
+def _wrong_shape(answer: Answer) -> MalformedAnswerError:
+    return MalformedAnswerError(
+        "the answer must hold its records in `params` under `cdr`, "
+        f"not {_shown(content_of(answer))}"
+    )
+
+
+def _count(rows: dict[str, object] | Chunked) -> int:
+    return rows.count if isinstance(rows, Chunked) else len(rows)
+
+
+def _merged(holders: list[dict[str, object]]) -> dict[str, object]:
+    """Put rows together, so that two under one key stay two."""
+    merged: dict[str, object] = {}
+    for rows in holders:
+        for key, row in rows.items():
+            while key in merged:
+                key = f"another {key}"  # noqa: PLW2901 - errors show it
+            merged[key] = row
+    return merged
 
 
 def _is_truthy(value: object) -> bool:

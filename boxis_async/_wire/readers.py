@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar, cast
 
 from boxis_async._wire.answers import content_of, read_reply, rows_of
 from boxis_async._wire.json_chunks import Chunked
+from boxis_async._wire.members import UnknownMembers
 from boxis_async._wire.records import Records
 from boxis_async.errors import RecordError, TooLargeError
 
@@ -78,7 +79,8 @@ class RecordsReader:
 
     Rows are converted as they are parsed, while they are in the processor's caches. If one cannot
     be read, the answer is read once more as a whole: the error is to name the row's key, and an
-    answer that is not well formed is to be refused for that reason.
+    answer that is not well formed is to be refused for that reason. So it is where some rows stand
+    elsewhere than under `cdr`.
     """
 
     def __init__(
@@ -88,12 +90,14 @@ class RecordsReader:
         *,
         window: Window,
         row_limit: int | None = None,
+        unknown: UnknownMembers | None = None,
     ) -> None:
         self.server_time: int | None = None
         self._convert = convert
         self._returntype: ReturnType = returntype
         self._window = window
         self._row_limit = row_limit
+        self._unknown = unknown or UnknownMembers()
 
     def read(self, reply: Reply) -> Steps[Records]:
         """Read a reply.
@@ -135,7 +139,7 @@ class RecordsReader:
 
     def _rows_of(self, answer: Answer) -> dict[str, object] | Chunked:
         self.server_time = answer.server_time
-        return rows_of(answer)
+        return rows_of(answer, self._unknown)
 
     def _check_count(self, count: int) -> None:
         limit = self._row_limit

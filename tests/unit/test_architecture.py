@@ -57,6 +57,7 @@ LAYERS = (
         "_wire.records",
         "_wire.signing",
         "_wire.answers",
+        "_wire.members",
         "_wire.xml",
         "_wire.json",
         "_wire.json_orjson",
