@@ -55,6 +55,20 @@ class LocalClock:
         minutes, seconds = divmod((epoch + self.utc_offset(epoch)) % _DAY_SECONDS, 60)
         return f"{self.date_text(epoch)} {minutes // 60:02}:{minutes % 60:02}:{seconds:02}"
 
+    def instants(self, text: str) -> list[int]:
+        """Return the Unix seconds that a local time means, the earlier first.
+
+        There are two in the repeated hour of autumn, and none where the text is no time. In the
+        hour that spring leaves out, it is the instant by the offset of before the change.
+        """
+        try:
+            wall = datetime.fromisoformat(text).replace(tzinfo=self.zone)
+            first, second = (int(wall.replace(fold=fold).timestamp()) for fold in (0, 1))
+        except (ValueError, OverflowError):
+            return []
+        # In spring's gap the two are in the other order.
+        return [first, second] if first < second else [first]
+
     def midnight(self, day: date) -> int:
         """Return the Unix seconds at which a day begins."""
         midnight = datetime(day.year, day.month, day.day, tzinfo=self.zone)

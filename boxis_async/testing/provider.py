@@ -26,6 +26,7 @@ from .asgi import (
 from .date_filter import DateRule, FilterMode, date_rule
 from .faults import Fault, FaultPlan, fault_plan, no_faults
 from .inprocess import HTTPClient, client_for
+from .live import LiveRows
 from .received import Received
 from .row_store import RowStore
 from .validation import InvalidRequestError, check_envelope, check_get_cdr, parse_form
@@ -42,6 +43,11 @@ Action: TypeAlias = Callable[[dict[str, str]], Mapping[str, object]]
 Gate: TypeAlias = Callable[[Received], Awaitable[object]]
 
 _GET_CDR = ("voice", "getCDR")
+
+
+def _machine_time() -> float:
+    # Looked up at each call, so that a library that replaces `time.time` sets this clock too.
+    return time.time()
 
 
 def _row_store(rows: Iterable[Row]) -> RowStore:
@@ -85,9 +91,17 @@ class Provider:
         api_key: The user's key, which signs.
         tenant: The default tenant.
         tenants: Further tenants, each with its rows.
-        timezone: The zone of the rows' wall clock. The provider itself only compares text.
+        timezone: The zone of the rows' wall clock. Only `live` needs it, as dates are compared as
+            text.
         filter_mode: What `datefrom` and `dateto` are compared with, by name or as a `DateRule`.
         ignore_dates: Whether every answer has all rows, whatever the dates.
+        live: Whether a record is handed out only once its leg has ended by the provider's clock. A
+            row without `end` ends `duration` seconds after its `start`; one without both always
+            existed.
+        cost_delay: With `live`, how many seconds after the end of a leg its costs appear. Until
+            then its `cc_` fields are empty.
+        clock: Returns the Unix time that the provider's clock shows, before `clock_skew`; a test
+            can set it. Unless given it is the time of this machine.
         latency: Seconds before each answer, or a callable that returns them.
         gate: An asynchronous callable, awaited with the request before each answer. A test can hold
             a request with it. Over `LoopbackServer` it runs in the server's thread.
@@ -125,6 +139,9 @@ class Provider:
         default="start", kw_only=True, validator=_check_filter_mode
     )
     ignore_dates: bool = field(default=False, kw_only=True)
+    live: bool = field(default=False, kw_only=True)
+    cost_delay: float = field(default=4 * 3600.0, kw_only=True)
+    clock: Callable[[], float] = field(default=_machine_time, kw_only=True)
     latency: float | Callable[[], float] = field(default=0.0, kw_only=True)
     gate: Gate | None = field(default=None, kw_only=True)
     _faults: FaultPlan = field(default=no_faults, converter=fault_plan, kw_only=True)
@@ -244,7 +261,8 @@ class Provider:
     ) -> list[Row]:
         """Return the rows that one undivided request would give without `row_limit`.
 
-        A client that asks for the range in windows must find exactly these.
+        A client that asks for the range in windows must find exactly these. With `live` they are
+        the rows of now.
 
         Args:
             datefrom: The first date, `yyyy-mm-dd hh:mm:ss`. Without both dates, every row.
@@ -262,8 +280,16 @@ class Provider:
             raise ValueError("datefrom and dateto come together or not at all")
         store = self._store(tenant)
         if datefrom and dateto and not self.ignore_dates:
-            return store.select(date_rule(self.filter_mode), datefrom, dateto)
-        return list(store)
+            rows = store.select(date_rule(self.filter_mode), datefrom, dateto)
+        else:
+            rows = list(store)
+        if self.live:
+            rows = LiveRows(self.timezone).at(rows, self.now(), self.cost_delay)
+        return rows
+
+    def now(self) -> float:
+        """Return what the provider's own clock shows, in Unix seconds."""
+        return self.clock() + self.clock_skew
 
     def reset(self) -> None:
         """Clear `requests` and `refusals`, and measure `peak_in_flight` anew."""
@@ -339,7 +365,7 @@ class Provider:
             pairs,
             username=self.username,
             api_key=self.api_key,
-            now=time.time() + self.clock_skew,
+            now=self.now(),
             tolerance=self.clock_tolerance,
         )
         function = (form["section"], form["action"])
@@ -400,7 +426,7 @@ class Provider:
         return str(value) if self.result_as == "text" else value
 
     def _encode(self, received: Received, answer: dict[str, object]) -> Response:
-        answer["timestamp"] = int(time.time() + self.clock_skew)
+        answer["timestamp"] = int(self.now())
         is_xml = received.parameters.get("returntype") == "xml"
         body = write_xml(answer) if is_xml else write_json(answer)
         byte_order_mark = b"\xef\xbb\xbf" if self.bom else b""

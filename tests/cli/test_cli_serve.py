@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -9,8 +10,9 @@ import shutil
 import signal
 import subprocess
 import sys
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
 
 import pytest
 from commands import ROOT, Running, boxis, environment, invoke
@@ -19,6 +21,8 @@ from boxis_async.testing import generate_calls
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from boxis_async.testing import Row
 
 DAYS = ("--from", "2025-10-01", "--to", "2025-10-03", "--calls-per-day", "20")
 
@@ -69,8 +73,58 @@ def test_serve_faults() -> None:
         assert "Traceback" not in taken.stderr
 
 
+def ended_at(row: Row) -> datetime:
+    return datetime.fromisoformat(str(row["end"])).replace(tzinfo=ZoneInfo("Europe/Zurich"))
+
+
+def test_serve_live(tmp_path: Path) -> None:
+    """Calls lie around now. Those that have ended are there, and their costs once known."""
+    before = datetime.now(UTC)
+    with Running("serve", "--live", "--calls-per-day", "200", "--cost-delay", "6h") as running:
+        env = environment(**lines_of(running))
+        arguments = ("--from", "7d", "--to", "tomorrow", "--unique-by", "leg", "-o", "calls.jsonl")
+        done = boxis("export", *arguments, env=env)
+        assert done.returncode == 0, done.stderr
+        after = datetime.now(UTC)
+        code, _, errors = running.ended_by(signal.SIGINT)
+    assert code == 0
+    found = re.search(r"records of (\S+) to (\S+) appear as their calls end", errors)
+    assert found is not None
+    first, last = map(date.fromisoformat, found.groups())
+    assert last - first == timedelta(days=3)
+    today = {moment.astimezone(ZoneInfo("Europe/Zurich")).date() for moment in (before, after)}
+    assert first + timedelta(days=1) in today
+    rows = {str(row["sequence"]): row for row in generate_calls(first, last, calls_per_day=200)}
+    exported = map(json.loads, (tmp_path / "calls.jsonl").read_text("utf-8").splitlines())
+    shown = {str(record["sequence"]): record for record in exported}
+    assert {name for name, row in rows.items() if ended_at(row) <= before} <= shown.keys()
+    assert shown.keys() <= {name for name, row in rows.items() if ended_at(row) <= after}
+    assert 0 < len(shown) < len(rows)
+    for name, record in shown.items():
+        age = before - ended_at(rows[name])
+        if not timedelta(hours=5, minutes=50) < age < timedelta(hours=6, minutes=10):
+            assert (record["cc_cost"] is not None) == (age > timedelta(hours=6))
+
+
+def test_serve_live_days() -> None:
+    """Days that are given count with `--live` too, so that it can serve a longer time."""
+    days = ("--from", "2025-10-01", "--to", "2025-10-03", "--calls-per-day", "20")
+    with Running("serve", "--live", *days) as running:
+        lines_of(running)
+        errors = running.ended_by(signal.SIGINT)[2]
+    assert "of 2025-10-01 to 2025-10-03 appear" in errors
+
+
 @pytest.mark.parametrize(
-    "arguments", [["--from", "soon"], ["--from", "today", "--to", "yesterday"], ["--port", "70000"]]
+    "arguments",
+    [
+        ["--from", "soon"],
+        ["--from", "today", "--to", "yesterday"],
+        ["--live", "--to", "2025-10-01"],
+        ["--live", "--cost-delay", "soon"],
+        ["--cost-delay", "4h"],
+        ["--port", "70000"],
+    ],
 )
 def test_serve_usage(arguments: list[str]) -> None:
     """Wrong days or ports are usage errors."""

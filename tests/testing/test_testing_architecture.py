@@ -24,7 +24,7 @@ PACKAGE = ("boxis_async", "testing")
 
 LAYERS = (
     {"asgi", "local_clock", "phone_book", "received", "rows"},
-    {"answers", "date_filter", "faults", "inprocess", "loopback", "pbx", "validation"},
+    {"answers", "date_filter", "faults", "inprocess", "live", "loopback", "pbx", "validation"},
     {"generator", "row_store"},
     {"provider"},
     {"served_provider"},
