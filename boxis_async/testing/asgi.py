@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, TypeAlias
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 Scope: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -14,6 +15,7 @@ Application: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 # PHP's default content type, whatever the script prints.
 HTML_HEADERS = (("content-type", "text/html; charset=UTF-8"),)
+_GZIP_LEVEL = 6  # what web servers use unless they are set otherwise
 
 
 @frozen
@@ -32,6 +34,24 @@ class Response:
     status: int = 200
     headers: tuple[tuple[str, str], ...] = HTML_HEADERS
     sent_bytes: int | None = None
+
+
+def accepts_gzip(accept_encoding: str) -> bool:
+    """Report whether an `Accept-Encoding` header allows gzip (RFC 9110, section 12.5.3)."""
+    weights: dict[str, str] = {}
+    for entry in accept_encoding.lower().split(","):
+        coding, _, weight = entry.partition(";")
+        weights[coding.strip()] = weight.replace(" ", "").removeprefix("q=")
+    weight = weights.get("gzip", weights.get("*", "0"))
+    # Zero, in whichever of its spellings, means: not this one.
+    return bool(weight.strip("0.")) or not weight
+
+
+def compressed(response: Response) -> Response:
+    """Return a response with its body compressed by gzip, the same bytes for the same body."""
+    body = gzip.compress(response.body, compresslevel=_GZIP_LEVEL, mtime=0)
+    headers = (("content-encoding", "gzip"), ("vary", "accept-encoding"))
+    return evolve(response, body=body, headers=(*response.headers, *headers))
 
 
 async def answer_lifespan(receive: Receive, send: Send) -> None:

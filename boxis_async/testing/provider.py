@@ -18,7 +18,9 @@ from .answers import EmptyForm, ResultAs, params_entry, write_json, write_xml
 from .asgi import (
     HTML_HEADERS,
     Response,
+    accepts_gzip,
     answer_lifespan,
+    compressed,
     read_body,
     send_response,
     wait_for_disconnect,
@@ -102,6 +104,7 @@ class Provider:
             then its `cc_` fields are empty.
         clock: Returns the Unix time that the provider's clock shows, before `clock_skew`; a test
             can set it. Unless given it is the time of this machine.
+        compress: Whether answers are compressed by gzip, for requests that accept it.
         latency: Seconds before each answer, or a callable that returns them.
         gate: An asynchronous callable, awaited with the request before each answer. A test can hold
             a request with it. Over `LoopbackServer` it runs in the server's thread.
@@ -142,6 +145,7 @@ class Provider:
     live: bool = field(default=False, kw_only=True)
     cost_delay: float = field(default=4 * 3600.0, kw_only=True)
     clock: Callable[[], float] = field(default=_machine_time, kw_only=True)
+    compress: bool = field(default=False, kw_only=True)
     latency: float | Callable[[], float] = field(default=0.0, kw_only=True)
     gate: Gate | None = field(default=None, kw_only=True)
     _faults: FaultPlan = field(default=no_faults, converter=fault_plan, kw_only=True)
@@ -356,6 +360,7 @@ class Provider:
             accepted=invalid is None,
             arrived=time.monotonic(),
             refusal=None if invalid is None else invalid.text,
+            accepts_gzip=accepts_gzip(headers.get(b"accept-encoding", b"").decode("latin-1")),
         )
         self.requests.append(received)
         return received, invalid
@@ -430,7 +435,8 @@ class Provider:
         is_xml = received.parameters.get("returntype") == "xml"
         body = write_xml(answer) if is_xml else write_json(answer)
         byte_order_mark = b"\xef\xbb\xbf" if self.bom else b""
-        return Response(byte_order_mark + (self.notice or "").encode() + body)
+        response = Response(byte_order_mark + (self.notice or "").encode() + body)
+        return compressed(response) if self.compress and received.accepts_gzip else response
 
     def _apply_fault(self, fault: Fault, received: Received, response: Response) -> Response:
         if fault.kind == "refuse":

@@ -19,6 +19,7 @@ class Received:
         accepted: Whether the request was valid. A fault can still spoil the answer.
         arrived: When it arrived, in seconds of `time.monotonic()`.
         refusal: Why it was not accepted; None when it was.
+        accepts_gzip: Whether its `Accept-Encoding` allows gzip.
     """
 
     number: int
@@ -28,3 +29,4 @@ class Received:
     accepted: bool
     arrived: float = field(repr=False)
     refusal: str | None = None
+    accepts_gzip: bool = False
