@@ -18,7 +18,9 @@ from typing import TYPE_CHECKING, Self
 
 import attrs
 
+from boxis_async._checks import problem_with_dates, problem_with_resume
 from boxis_async._run.run import Run, State
+from boxis_async.errors import UsageError
 from boxis_async.models import CDR, Batch, Plan, Stats
 
 if TYPE_CHECKING:
@@ -68,10 +70,17 @@ class CDRStream(AsyncIterator[CDR]):
                 everything is fetched anew.
 
         Raises:
-            UsageError: The coverage is another query's.
+            UsageError: An argument is wrong, or the coverage is another query's.
         """
-        end = self._query.dateto if dateto is None else dateto
-        query = attrs.evolve(self._query, dateto=end, resume=resume)
+        query = self._query
+        end = query.dateto if dateto is None else dateto
+        problems = (
+            *problem_with_dates(query.datefrom, end, query.clip),
+            problem_with_resume(resume),
+        )
+        if any(problems):
+            raise UsageError(*filter(None, problems))
+        query = attrs.evolve(query, dateto=end, resume=resume)
         query.check()
         return CDRStream(query, *self._context)
 
