@@ -38,7 +38,10 @@ class RequestEvent:
 
 @attrs.frozen(kw_only=True)
 class ResponseEvent(RequestEvent):
-    """A request ended: with an answer of the API, or with an error."""
+    """A request ended: with an answer of the API, or with an error.
+
+    A request that is cancelled, as when its stream is closed, ends without one.
+    """
 
     seconds: float
     """From sending to the last byte, or to the error."""
