@@ -104,6 +104,12 @@ class Deduplicator:
         self._verdicts([mark[-size:] for mark in carried])
         self.counts = DropCounts()
 
+    def forget(self) -> None:
+        """Let go of the records, as none follow: whoever keeps a stream or its error keeps this."""
+        self._table = FingerprintTable(FINGERPRINT_SIZE)
+        self._keys = set()
+        self._carried_keys = set()
+
     def names(self, records: Records) -> list[bytes]:
         """Give what makes each record the same in this run and those that resume it: its key."""
         function, fingerprint = self._function, self._fingerprinter.of

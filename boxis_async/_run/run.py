@@ -226,7 +226,7 @@ class Run:
             raise StreamClosedError(f"the stream was closed: {_AGAIN}")
         if piece is None:
             self.state = State.ENDED
-            self.on_drop.prefetch = None
+            self._release()
             return False
         assert self._sieve is not None  # noqa: S101 - a run that has begun has one
         try:
@@ -302,12 +302,18 @@ class Run:
     def _break(self) -> None:
         """Cut it short: nothing more is handed over, and the current window does not count."""
         self.state = State.BROKEN
-        self.on_drop.prefetch = None
+        self._release()
         if self._current is not None:
             self._records += len(self._current.cdrs) - length_hint(self._rest)
         self._current = None
         self._rest = iter(())
         self._is_untouched = False
+
+    def _release(self) -> None:
+        """Let go of what only a live run needs."""
+        self.on_drop.prefetch = None
+        self._sieve = None
+        self._deduplicator.forget()
 
     def _covered(self) -> float:
         """Give the share of the range, from 0 to 1, that is handed over, by earlier runs too."""
