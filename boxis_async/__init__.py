@@ -5,6 +5,7 @@
 
 from boxis_async._version import __version__ as __version__
 from boxis_async.client import BoxisClient
+from boxis_async.contract_model import Contract, Finding
 from boxis_async.coverage import Coverage
 from boxis_async.errors import (
     AttemptTimeoutError,
@@ -49,10 +50,12 @@ __all__ = [
     "ClosedError",
     "ConfigurationError",
     "ConnectionFailedError",
+    "Contract",
     "Coverage",
     "Direction",
     "Disposition",
     "Extra",
+    "Finding",
     "Hooks",
     "MalformedAnswerError",
     "MissingExtraError",

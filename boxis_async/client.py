@@ -34,6 +34,7 @@ from boxis_async._run.prefetch import Prefetches
 from boxis_async._run.query import Query
 from boxis_async._wire.signing import Credentials, Key
 from boxis_async._wire.wallclock import WallClock
+from boxis_async.contract import probe
 from boxis_async.errors import ConfigurationError, UsageError
 from boxis_async.retry import RetryPolicy
 from boxis_async.stream import CDRStream
@@ -41,6 +42,7 @@ from boxis_async.stream import CDRStream
 if TYPE_CHECKING:
     from types import TracebackType
 
+    from boxis_async.contract_model import Contract
     from boxis_async.coverage import Coverage
     from boxis_async.hooks import Hooks
     from boxis_async.types import Clip, HTTPClient, OnError, Order, ReturnType, UniqueBy
@@ -145,6 +147,7 @@ class BoxisClient:
         self._username = username
         self._tenant = tenant
         self._base_url = base_url
+        self._returntype: ReturnType = returntype
         self._wall_clock = wall_clock
         self._options = Options(timeout, retry or RetryPolicy(), RateLimiter(None))
         self._transport = Transport(
@@ -341,6 +344,45 @@ class BoxisClient:
         if not retry:
             options = attrs.evolve(options, retry=attrs.evolve(options.retry, attempts=1))
         return await self._fetcher.call(section, action, parameters, options=options)
+
+    async def probe(
+        self,
+        tenant: str | None = None,
+        around: date | None = None,
+        *,
+        max_requests: int = 12,
+    ) -> Contract:
+        """Find out what the provider's two dates mean, by a handful of requests.
+
+        The probe looks at calls that are at rest. It finds out which of twenty rules the dates
+        follow, whether answers are cut off at some number of records, in which order records come,
+        whether their keys are unique, and whether the time zone fits. What the calls of the tenant
+        do not decide is unknown, and never guessed.
+
+        Args:
+            tenant: The tenant, unless the client has one.
+            around: Where to look for calls; a date is its noon. By default the hours that came to
+                rest most recently.
+            max_requests: So many requests are sent at most, those that are sent again included.
+
+        Returns:
+            What was found, with the evidence for each finding.
+
+        Raises:
+            UsageError: An argument is missing or wrong; it names all that is.
+            WindowError: A window failed for good, and no smaller one can help.
+            ClientClosedError: The client is closed.
+        """
+        self._prefetches.check_open()
+        return await probe(
+            self._requester,
+            self._options,
+            self._wall_clock,
+            returntype=self._returntype,
+            tenant=self._tenant if tenant is None else tenant,
+            around=around,
+            max_requests=max_requests,
+        )
 
     @property
     def clock_offset(self) -> float | None:

@@ -239,6 +239,7 @@ async def _exchange(
         body,
         response.headers.get("retry-after"),
         response.headers.get("location"),
+        response.headers.get("content-encoding", ""),
     )
 
 

@@ -26,6 +26,8 @@ class Reply:
     """The `Retry-After` header as sent."""
     location: str | None = None
     """The `Location` header as sent."""
+    compression: str = ""
+    """The `Content-Encoding` header as sent; empty if there is none."""
 
 
 @attrs.frozen(eq=False)

@@ -27,7 +27,9 @@ NAME = "boxis_async"
 LAYERS = (
     ("__init__",),
     ("client",),
+    ("contract",),
     ("stream",),
+    ("_probe", "_probe.answers", "_probe.rules"),
     (
         "_run",
         "_run.run",
@@ -50,7 +52,7 @@ LAYERS = (
         "_http.server_clock",
     ),
     ("_checks",),
-    ("hooks", "retry", "coverage"),
+    ("hooks", "retry", "coverage", "contract_model"),
     (
         "_wire",
         "_wire.readers",

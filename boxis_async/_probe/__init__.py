@@ -1,0 +1,1 @@
+"""What a probe works out from answers. Nothing in here sends a request."""

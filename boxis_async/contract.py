@@ -1,0 +1,648 @@
+"""The probe: find out, by a handful of requests, what the provider's two dates mean here.
+
+The page of `getCDR` does not say. So we look at calls that are there. A baseline window at rest
+shows some. Then we choose windows whose ends lie on starts and on ends of these calls, and compare
+which calls come back with what each of the twenty rules predicts: see `_probe/rules.py`. What
+several rules that are left agree on is certain; what they differ in is unknown, and never guessed.
+
+Every request that is sent counts, one that is sent again too. The parts come in the order of their
+use: the rule, whether answers are cut off, the zone on the other side of a clock change.
+"""
+
+from __future__ import annotations
+
+import secrets
+from datetime import date, datetime, time, timedelta
+from typing import TYPE_CHECKING, Final
+
+import attrs
+
+from boxis_async._checks import problem_with_text
+from boxis_async._http.requester import Deadline, Request, RequestCounts
+from boxis_async._probe.answers import (
+    Answer,
+    UsableCalls,
+    cut_answers,
+    keys_finding,
+    known_calls,
+    largest_whole,
+    longest_call,
+    order_of,
+    whole_answers,
+    zone_finding,
+)
+from boxis_async._probe.rules import ALL_RULES, RULES, admitting, next_window, remaining
+from boxis_async._wire.cooperative import Cooperative
+from boxis_async._wire.readers import RecordsReader
+from boxis_async._wire.records import Fingerprinter, Records, make_converter
+from boxis_async._wire.wallclock import write_wall
+from boxis_async.contract_model import Contract, Finding
+from boxis_async.errors import (
+    BadAnswerError,
+    BoxisError,
+    NoAnswerError,
+    RefusedError,
+    UsageError,
+    WindowError,
+)
+from boxis_async.models import Window
+from boxis_async.retry import attempts_on, is_cured_by_less, should_retry
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from datetime import tzinfo
+
+    from boxis_async._http.requester import Options, Requester
+    from boxis_async._probe.answers import Purpose
+    from boxis_async._probe.rules import DateRule, Ends
+    from boxis_async._wire.cooperative import Steps
+    from boxis_async._wire.messages import Reply
+    from boxis_async._wire.readers import Convert
+    from boxis_async._wire.wallclock import WallClock
+    from boxis_async.contract_model import Certainty, RowOrder
+    from boxis_async.types import ReturnType
+
+__all__ = ["probe"]
+
+_SECOND: Final = timedelta(seconds=1)
+_HOUR: Final = timedelta(hours=1)
+_DAY: Final = timedelta(days=1)
+_WEEK: Final = 7 * _DAY
+_YEAR: Final = 366 * _DAY
+_WEEKS_BACK: Final = 53
+_SETTLE: Final = _DAY
+"""How old a record must be to be at rest, as in `BoxisClient.cdrs`."""
+
+_BASELINES: Final = (_HOUR, 8 * _HOUR, 3 * _DAY, 30 * _DAY, _YEAR)
+"""Lengths of the baseline, tried one after the other: each holds the one before."""
+_ENOUGH: Final = 12
+"""Calls from which two further windows can nearly always be chosen that decide."""
+_LAST_NEEDED: Final = 3
+"""From this baseline on, a single call is enough: it takes more windows, but fewer requests than a
+year of a quiet tenant would show calls."""
+_RULE_WINDOWS: Final = 7
+
+_MANY_RECORDS: Final = 3000
+"""For so many records in one answer we look for a cap: some 3 MB."""
+_PEAK: Final = 2
+"""A window of hours is most likely one of a working day: nights and weekends have less."""
+
+
+async def probe(  # noqa: PLR0913 - each is one thing that a probe needs
+    requester: Requester,
+    options: Options,
+    wall_clock: WallClock,
+    *,
+    returntype: ReturnType,
+    tenant: str | None,
+    around: date | None,
+    max_requests: int,
+) -> Contract:
+    """Probe what the provider's two dates mean; see `BoxisClient.probe`."""
+    problems = (
+        None if tenant else "no tenant: give tenant=, or set BOXIS_TENANT",
+        problem_with_text(tenant, "tenant"),
+        _problem_with_around(around),
+        _problem_with_max_requests(max_requests),
+    )
+    if any(problems) or not tenant:
+        raise UsageError(*filter(None, problems))
+    horizon = wall_clock.settled(requester.clock.now() - _SETTLE.total_seconds())
+    windows = _baselines(horizon, _centre(around, wall_clock))
+    fetch = _Fetch(requester, options, wall_clock, returntype, tenant, max_requests)
+    run = _Probe(fetch, wall_clock)
+    await run.find_rule(windows)
+    await run.find_cap(horizon)
+    await run.find_zone()
+    return await run.contract()
+
+
+def _problem_with_around(around: object) -> str | None:
+    if around is None or isinstance(around, date):
+        return None
+    return f"around must be a datetime, a date or None, not {around!r}"
+
+
+def _problem_with_max_requests(most: object) -> str | None:
+    if isinstance(most, int) and not isinstance(most, bool) and most > 0:
+        return None
+    return f"max_requests must be a whole number, one or more, not {most!r}"
+
+
+def _centre(around: date | None, wall_clock: WallClock) -> datetime | None:
+    """Give the wall time around which to look; of a day its noon."""
+    if around is None:
+        return None
+    if not isinstance(around, datetime):
+        around = datetime.combine(around, time(12))
+    return wall_clock.range(around, around).start
+
+
+def _baselines(horizon: datetime, centre: datetime | None) -> list[Ends]:
+    """List the windows in which to look for calls, each around the one before, all at rest."""
+    if centre is not None and centre > horizon + _SETTLE + _DAY:
+        raise UsageError(f"around ({centre}) lies in the future: there are no calls yet")
+    windows: list[Ends] = []
+    for length in _BASELINES:
+        end = horizon if centre is None else min(centre + length / 2, horizon)
+        windows.append((end - length, end))
+    return windows
+
+
+class _NoRequestLeftError(BoxisError):
+    """As many requests were sent as may be; it never leaves this module."""
+
+
+class _Allowance:
+    """How many requests may still be sent."""
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self.sent = 0
+
+    @property
+    def left(self) -> int:
+        return self.most - self.sent
+
+
+class _CountedDeadline(Deadline):
+    """A window's deadline that also ends where no request is left.
+
+    A requester begins it once for each request that it sends, and so also before it sends one again
+    because the clock was refused.
+    """
+
+    __slots__ = ("_allowance",)
+
+    def __init__(self, seconds: float, allowance: _Allowance) -> None:
+        super().__init__(seconds)
+        self._allowance = allowance
+
+    def begin(self) -> float:
+        """Count a request, and give the seconds left.
+
+        Raises:
+            AttemptTimeoutError: None are.
+            _NoRequestLeftError: No request is.
+        """
+        left = super().begin()
+        if not self._allowance.left:
+            raise _NoRequestLeftError("max_requests are sent")
+        self._allowance.sent += 1
+        return left
+
+
+class _Reader:
+    """Reads the records of a window, and notes whether the answer was compressed."""
+
+    def __init__(self, reader: RecordsReader) -> None:
+        self._reader = reader
+        self.compression: str | None = None
+
+    @property
+    def server_time(self) -> int | None:
+        """The server's clock in Unix seconds, as the latest reply gave it."""
+        return self._reader.server_time
+
+    def read(self, reply: Reply) -> Steps[Records]:
+        """Read a reply."""
+        self.compression = reply.compression.strip().lower()
+        return self._reader.read(reply)
+
+
+class _Fetch:
+    """Sends one exact window: with retries, but not in halves, and keeping every record."""
+
+    def __init__(  # noqa: PLR0913, PLR0917 - each is one thing that a request needs
+        self,
+        requester: Requester,
+        options: Options,
+        wall_clock: WallClock,
+        returntype: ReturnType,
+        tenant: str,
+        max_requests: int,
+    ) -> None:
+        self._requester = requester
+        self._options = options
+        self._returntype: ReturnType = returntype
+        self._tenant = tenant
+        self._counts = RequestCounts()
+        fingerprinter = Fingerprinter(secrets.token_bytes(16))
+        converter = make_converter(wall_clock, fingerprinter)
+        self._convert: Convert = converter.get_structure_hook(Records)
+        self.allowance = _Allowance(max_requests)
+        self.compression: str | None = None
+
+    @property
+    def clock_offset(self) -> float | None:
+        return self._requester.clock.observed_offset
+
+    async def window(self, ends: Ends) -> Records:
+        """Fetch the records between two dates, in the order in which they came.
+
+        Raises:
+            WindowError: The window failed for good.
+            _NoRequestLeftError: It was not answered by as many requests as may be sent.
+        """
+        window = Window(*ends)
+        retry = self._options.retry
+        reader = _Reader(RecordsReader(self._convert, self._returntype, window=window))
+        request = Request(
+            section="voice",
+            action="getCDR",
+            parameters={
+                "tenant": self._tenant,
+                "datefrom": write_wall(ends[0]),
+                "dateto": write_wall(ends[1]),
+            },
+            window=window,
+            attempt=0,
+            deadline=_CountedDeadline(retry.timeout, self.allowance),
+            counts=self._counts,
+            options=self._options,
+        )
+        last: Exception | None = None
+
+        def on(error: Exception) -> bool | float:
+            nonlocal last
+            if isinstance(error, _NoRequestLeftError):
+                return False
+            last = error
+            # Nothing is waited for when there is no request left to send after the wait.
+            return self.allowance.left > 0 and should_retry(retry, error)
+
+        try:
+            async for attempt in attempts_on(retry, on):
+                with attempt:
+                    request = attrs.evolve(request, attempt=attempt.num)
+                    records = await self._requester.request(request, reader)
+                    self.compression = reader.compression
+                    return records
+        except (NoAnswerError, BadAnswerError, RefusedError) as error:
+            raise self._failed(error, window, request.attempt) from error
+        except _NoRequestLeftError:
+            if last is not None:
+                raise self._failed(last, window, request.attempt - 1) from last
+            raise
+        raise AssertionError("stamina ends with a result or an error")
+
+    def _failed(self, error: Exception, window: Window, attempts: int) -> WindowError:
+        return WindowError.of(error, window=window, tenant=self._tenant, attempts=attempts)
+
+
+class _Probe:
+    """One probe: what was asked, what came back, and what follows from it."""
+
+    def __init__(self, fetch: _Fetch, wall_clock: WallClock) -> None:
+        self._fetch = fetch
+        self._zone = wall_clock.zone
+        self._usable = UsableCalls(wall_clock.zone)
+        self._cooperative = Cooperative()
+        self._answers: list[Answer] = []
+        self._left = ALL_RULES
+        self._spent = dict[str, int].fromkeys(("rule", "dates", "cap", "zone"), 0)
+        self._are_dates_ignored: bool | None = None
+        self._failure: str | None = None
+        self._is_all_spent = False
+
+    async def find_rule(self, baselines: Iterable[Ends]) -> None:
+        """Find calls, then ask for windows that tell the rules apart."""
+        for number, window in enumerate(baselines):
+            answer = await self._ask(window, "rule")
+            if answer is None or self._has_strangers(answer):
+                break
+            usable = sum(end > start for start, end in known_calls(self._answers))
+            if usable >= _ENOUGH or (usable and number >= _LAST_NEEDED):
+                break
+        for _ in range(_RULE_WINDOWS):
+            if any(map(self._has_strangers, self._answers)):
+                await self._check_whether_dates_are_ignored()
+                return
+            if self._left.bit_count() <= 1:
+                return
+            calls = known_calls(self._answers)
+            asked = [answer.window for answer in self._answers]
+            chosen = await self._cooperative.run(next_window(calls, self._left, asked))
+            if chosen is None or await self._ask(chosen, "rule") is None:
+                return
+
+    async def find_cap(self, horizon: datetime) -> None:
+        """Ask for a window with many records, then for its halves, which show what it lacks."""
+        if not self._left or not any(map(len, self._answers)):
+            return
+        widest = max(self._answers, key=_length)
+        whole: Answer | None = widest
+        if len(widest) < _MANY_RECORDS:
+            window = _wider(widest.window, len(widest), horizon)
+            whole = widest if window == widest.window else await self._ask(window, "cap")
+        for part in () if whole is None else self._halves(whole):
+            if cut_answers(self._answers):
+                break
+            await self._ask(part, "cap")
+        found = self._cap()
+        if found is not None and not found[1] and whole is not None:
+            # A second answer that was cut at the same number makes it certain.
+            await self._ask(_widened(whole.window, horizon), "cap")
+
+    async def find_zone(self) -> None:
+        """Ask for calls on the other side of a clock change, unless some are there already."""
+        found = zone_finding(self._answers, self._zone, 0)
+        if found.certainty != "likely" or self._are_dates_ignored:
+            return
+        some = [one for one in self._answers if one.purpose == "rule" and len(one) >= _ENOUGH]
+        # The shortest that has enough calls will have some in another season too.
+        shown = min(some, key=_length) if some else max(self._answers, key=len)
+        other = _other_side(shown.window, self._zone)
+        if other is not None:
+            await self._ask(other, "zone")
+
+    async def contract(self) -> Contract:
+        """Put together what was found."""
+        return await self._cooperative.run(self._put_together())
+
+    def _put_together(self) -> Steps[Contract]:
+        rules = [rule for bit, rule in enumerate(RULES) if self._left >> bit & 1]
+        rule = self._rule_finding(rules)
+        include_from = self._bound_finding("include_from", [rule.include_from for rule in rules])
+        include_to = self._bound_finding("include_to", [rule.include_to for rule in rules])
+        yield
+        dates = self._dates_finding()
+        yield
+        cap, row_cap, no_cap_up_to = self._cap_finding()
+        yield
+        order, order_finding = _order_finding(self._answers)
+        yield
+        keys = keys_finding(self._answers)
+        yield
+        zone = zone_finding(self._answers, self._zone, self._spent["zone"])
+        yield
+        longest = longest_call(self._answers)
+        return Contract(
+            rule=rules[0].by if rule.certainty == "certain" else None,
+            include_from=_as_bool(include_from.value),
+            include_to=_as_bool(include_to.value),
+            row_cap=row_cap,
+            no_cap_up_to=no_cap_up_to,
+            dates_ignored=_as_bool(dates.value),
+            order=order,
+            unique_keys=_as_bool(keys.value),
+            longest_call=longest,
+            findings=(
+                rule,
+                include_from,
+                include_to,
+                dates,
+                cap,
+                order_finding,
+                keys,
+                _longest_finding(longest),
+                zone,
+                self._compression_finding(),
+                self._clock_finding(),
+                self._records_finding(),
+            ),
+        )
+
+    async def _ask(self, window: Ends, purpose: Purpose) -> Answer | None:
+        """Fetch a window; None if it cannot be had.
+
+        Raises:
+            WindowError: It failed for good, and a smaller one would have failed too; or it was the
+                first.
+        """
+        before = self._fetch.allowance.sent
+        try:
+            records = await self._fetch.window(window)
+        except _NoRequestLeftError:
+            self._is_all_spent = True
+            return None
+        except WindowError as error:
+            is_refused = isinstance(error.cause, RefusedError)
+            is_spent = not self._fetch.allowance.left
+            if not self._answers or is_refused or not (is_spent or is_cured_by_less(error.cause)):
+                raise
+            # Only what kind of error it was: its text is the provider's, and may hold anything.
+            kind = type(error.cause).__name__
+            self._failure = f"a window of {window[1] - window[0]} failed: {kind}"
+            return None
+        finally:
+            self._spent[purpose] += self._fetch.allowance.sent - before
+        answer = Answer(window, purpose, records.cdrs, self._usable.of(records.cdrs))
+        self._answers.append(answer)
+        self._left = await self._cooperative.run(self._rules_left())
+        return answer
+
+    def _has_strangers(self, answer: Answer) -> bool:
+        """Report whether an answer holds a record that no rule admits."""
+        return any(not admitting(call, answer.window) for call in answer.calls)
+
+    async def _check_whether_dates_are_ignored(self) -> None:
+        """Ask for a window more than a year away from all that came."""
+        calls = known_calls(self._answers)
+        window = self._answers[0].window
+        if any(end < window[0] for _, end in calls):
+            # Nothing that minds `datefrom` gives these calls for a later window.
+            begin = max(end for _, end in calls) + _YEAR
+        else:
+            begin = min(start for start, _ in calls) - _YEAR - _HOUR
+        far = await self._ask((begin, begin + _HOUR), "dates")
+        if far is not None:
+            self._are_dates_ignored = not calls.isdisjoint(far.calls)
+
+    def _rules_left(self) -> Steps[int]:
+        known = known_calls(self._answers)
+        whole = whole_answers(self._answers)
+        left = ALL_RULES
+        for answer in self._answers:
+            yield
+            left &= remaining(answer.window, answer.calls, known, is_whole=answer in whole)
+        return left
+
+    def _halves(self, whole: Answer) -> list[Ends]:
+        """Give the two parts of a window with about as many records, the one with less first."""
+        starts = sorted(start for start, _ in whole.calls)
+        if not starts:
+            return []
+        begin, end = whole.window
+        middle = min(max(starts[len(starts) // 2], begin + _SECOND), end - _SECOND)
+        overlap = self._overlap()
+        halves = [(begin, min(middle + overlap, end)), (middle, end)]
+        # Of an answer that was cut, the records that it lacks lie where the long part is.
+        return sorted(halves, key=lambda half: half[0] - half[1])
+
+    def _overlap(self) -> timedelta:
+        """Give by how much two parts must overlap to have each record between them.
+
+        A second, as both bounds may be exclusive. Where a record must lie within a window as a
+        whole, the longest that is known.
+        """
+        if any(rule.by == "within" for bit, rule in enumerate(RULES) if self._left >> bit & 1):
+            return _SECOND + (longest_call(self._answers) or timedelta(0))
+        return _SECOND
+
+    def _cap(self) -> tuple[int, bool] | None:
+        """Give the number at which answers are cut off, and whether two answers show it."""
+        cut = cut_answers(self._answers)
+        if not cut:
+            return None
+        cap = min(map(len, cut))
+        return cap, sum(len(answer) == cap for answer in self._answers) > 1
+
+    def _rule_finding(self, rules: Sequence[DateRule]) -> Finding:
+        spent = self._spent["rule"]
+        windows = sum(answer.purpose == "rule" for answer in self._answers)
+        known = len(known_calls(self._answers))
+        seen = f"{_counted(windows, 'window')} and {_counted(known, 'call')}"
+        if self._are_dates_ignored:
+            return Finding("rule", None, "unknown", "the dates are ignored", spent)
+        if not rules:
+            evidence = f"{seen}: none of the {len(RULES)} known rules gives what came back"
+            return Finding("rule", None, "unknown", evidence, spent)
+        by = sorted({rule.by for rule in rules})
+        if len(by) == 1:
+            return Finding(
+                "rule", by[0], "certain",
+                f"{seen}: no other rule gives what came back", spent,
+            )  # fmt: skip
+        evidence = f"{seen} leave {', '.join(by)}{self._why_not()}"
+        return Finding("rule", None, "unknown", evidence, spent)
+
+    def _bound_finding(self, name: str, values: Sequence[bool]) -> Finding:
+        found = set(values)
+        if len(found) == 1:
+            evidence = f"so it is by each rule that is left ({len(values)} of {len(RULES)})"
+            return Finding(name, values[0], "certain", evidence)
+        what = "no call decides it" if found else "no known rule is left"
+        return Finding(name, None, "unknown", f"{what}{self._why_not() if found else ''}")
+
+    def _dates_finding(self) -> Finding:
+        spent = self._spent["dates"]
+        if self._are_dates_ignored is not None:
+            evidence = "a window more than a year away from every known call has " + (
+                "some of them" if self._are_dates_ignored else "none of them"
+            )
+            return Finding("dates_ignored", self._are_dates_ignored, "certain", evidence, spent)
+        known = known_calls(self._answers)
+        whole = whole_answers(self._answers)
+        lacking = max((len(known - answer.calls) for answer in whole), default=0)
+        if lacking and not any(map(self._has_strangers, self._answers)):
+            evidence = f"an answer lacks {_counted(lacking, 'call')} that another one has"
+            return Finding("dates_ignored", value=False, certainty="certain", evidence=evidence)
+        return Finding("dates_ignored", None, "unknown", f"no answer tells{self._why_not()}", spent)
+
+    def _cap_finding(self) -> tuple[Finding, int | None, int]:
+        spent = self._spent["cap"]
+        found = self._cap()
+        if found is not None and not self._left:
+            evidence = "answers differ in ways that no known rule explains"
+            return Finding("row_cap", None, "unknown", evidence, spent), None, 0
+        if found is not None:
+            cap, is_sure = found
+            if any(len(answer) > cap for answer in self._answers):
+                evidence = f"an answer of {cap:,} records was cut off, and another one has more"
+                return Finding("row_cap", None, "unknown", evidence, spent), None, 0
+            evidence = f"an answer of {cap:,} records lacks some that a part of its window has"
+            if is_sure:
+                evidence += f"; another one has {cap:,} records too"
+            certainty: Certainty = "certain" if is_sure else "likely"
+            return Finding("row_cap", cap, certainty, evidence, spent), cap, 0
+        most = largest_whole(self._answers, overlap=self._overlap())
+        if most:
+            evidence = f"an answer of {most:,} records lacks none that its parts have"
+            value = f"none up to {most}"
+            return Finding("row_cap", value, "certain", evidence, spent), None, most
+        evidence = f"no answer was compared with its parts{self._why_not()}"
+        return Finding("row_cap", None, "unknown", evidence, spent), None, 0
+
+    def _compression_finding(self) -> Finding:
+        found = self._fetch.compression
+        if found is None:
+            return Finding("compression", None, "unknown", "no answer came")
+        value = found if found not in {"", "identity"} else "none"
+        return Finding("compression", value, "certain", "the latest answer's Content-Encoding")
+
+    def _clock_finding(self) -> Finding:
+        offset = self._fetch.clock_offset
+        if offset is None:
+            return Finding("clock_offset", None, "unknown", "no answer has a timestamp")
+        evidence = "seconds by which the provider's clock is ahead, by the latest answer"
+        return Finding("clock_offset", round(offset, 1), "certain", evidence)
+
+    def _records_finding(self) -> Finding:
+        if not self._answers:
+            return Finding("records", None, "unknown", f"no answer came{self._why_not()}")
+        most = max(map(len, self._answers))
+        first = min(answer.window[0] for answer in self._answers)
+        last = max(answer.window[1] for answer in self._answers if answer.purpose != "dates")
+        evidence = (
+            f"in {_counted(len(self._answers), 'window')}, from {first} to {last}; the largest "
+            f"answer has {most:,}"
+        )
+        return Finding("records", sum(map(len, self._answers)), "certain", evidence)
+
+    def _why_not(self) -> str:
+        if self._failure is not None:
+            return f"; {self._failure}"
+        if self._is_all_spent or not self._fetch.allowance.left:
+            return f"; all of the {self._fetch.allowance.most} requests were sent"
+        if not known_calls(self._answers):
+            return "; there are no calls"
+        return ""
+
+
+def _order_finding(answers: Iterable[Answer]) -> tuple[RowOrder | None, Finding]:
+    order, has_many, evidence = order_of(answers)
+    certainty: Certainty = "unknown" if order is None else "certain" if has_many else "likely"
+    return order, Finding("order", order, certainty, evidence)
+
+
+def _longest_finding(longest: timedelta | None) -> Finding:
+    if longest is None:
+        return Finding("longest_call", None, "unknown", "no record has an end or a duration")
+    evidence = f"the longest record that was seen took {longest}; others may take longer"
+    return Finding("longest_call", int(longest.total_seconds()), "likely", evidence)
+
+
+def _wider(window: Ends, records: int, horizon: datetime) -> Ends:
+    """Give a window around another that holds many records, if the traffic stays like that."""
+    length = window[1] - window[0]
+    factor = max(4.0, _MANY_RECORDS / max(records, 1))
+    wanted = length * factor * (_PEAK if length < _DAY else 1)
+    return _around(window, min(wanted, max(_YEAR, length)), horizon)
+
+
+def _widened(window: Ends, horizon: datetime) -> Ends:
+    return _around(window, 2 * (window[1] - window[0]), horizon)
+
+
+def _around(window: Ends, length: timedelta, horizon: datetime) -> Ends:
+    """Give a window of some length around another, at rest."""
+    more = length - (window[1] - window[0])
+    # More of it before: what comes after may not be at rest.
+    end = min(window[1] + (more / 4), horizon).replace(microsecond=0)
+    return min(window[0], (end - length).replace(microsecond=0)), max(window[1], end)
+
+
+def _other_side(window: Ends, zone: tzinfo) -> Ends | None:
+    """Give the same hours of the same weekday, some weeks before the clock was last changed."""
+    begin, end = window
+    for weeks in range(1, _WEEKS_BACK):
+        earlier = begin - weeks * _WEEK
+        offset = earlier.replace(tzinfo=zone).utcoffset()
+        if offset != begin.replace(tzinfo=zone).utcoffset():
+            # One week more, so that none of its calls is near the change; more for a long window.
+            more = (weeks + 1 + (end - begin) // _WEEK) * _WEEK
+            return begin - more, end - more
+    return None
+
+
+def _length(answer: Answer) -> timedelta:
+    return answer.window[1] - answer.window[0]
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def _as_bool(value: object) -> bool | None:
+    return value if isinstance(value, bool) else None
