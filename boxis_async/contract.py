@@ -77,6 +77,8 @@ _BASELINES: Final = (_HOUR, 8 * _HOUR, 3 * _DAY, 30 * _DAY, _YEAR)
 """Lengths of the baseline, tried one after the other: each holds the one before."""
 _ENOUGH: Final = 12
 """Calls from which two further windows can nearly always be chosen that decide."""
+_LONG: Final = 3 * _SECOND
+"""A window fits strictly between the start and the end of such a call."""
 _LAST_NEEDED: Final = 3
 """From this baseline on, a single call is enough: it takes more windows, but fewer requests than a
 year of a quiet tenant would show calls."""
@@ -299,11 +301,11 @@ class _Probe:
         self._usable = UsableCalls(wall_clock.zone)
         self._cooperative = Cooperative()
         self._answers: list[Answer] = []
+        self._baseline: Ends | None = None
         self._left = ALL_RULES
         self._spent = dict[str, int].fromkeys(("rule", "dates", "cap", "zone"), 0)
         self._are_dates_ignored: bool | None = None
         self._failure: str | None = None
-        self._is_all_spent = False
 
     async def find_rule(self, baselines: Iterable[Ends]) -> None:
         """Find calls, then ask for windows that tell the rules apart."""
@@ -311,7 +313,8 @@ class _Probe:
             answer = await self._ask(window, "rule")
             if answer is None or self._has_strangers(answer):
                 break
-            usable = sum(end > start for start, end in known_calls(self._answers))
+            self._baseline = window
+            usable = sum(end - start >= _LONG for start, end in known_calls(self._answers))
             if usable >= _ENOUGH or (usable and number >= _LAST_NEEDED):
                 break
         for _ in range(_RULE_WINDOWS):
@@ -349,10 +352,8 @@ class _Probe:
         found = zone_finding(self._answers, self._zone, 0)
         if found.certainty != "likely" or self._are_dates_ignored:
             return
-        some = [one for one in self._answers if one.purpose == "rule" and len(one) >= _ENOUGH]
-        # The shortest that has enough calls will have some in another season too.
-        shown = min(some, key=_length) if some else max(self._answers, key=len)
-        other = _other_side(shown.window, self._zone)
+        # Hours that had calls will have some in another season too.
+        other = None if self._baseline is None else _other_side(self._baseline, self._zone)
         if other is not None:
             await self._ask(other, "zone")
 
@@ -414,7 +415,6 @@ class _Probe:
         try:
             records = await self._fetch.window(window)
         except _NoRequestLeftError:
-            self._is_all_spent = True
             return None
         except WindowError as error:
             is_refused = isinstance(error.cause, RefusedError)
@@ -581,13 +581,14 @@ class _Probe:
         return Finding("records", sum(map(len, self._answers)), "certain", evidence)
 
     def _why_not(self) -> str:
+        reasons: list[str] = []
         if self._failure is not None:
-            return f"; {self._failure}"
-        if self._is_all_spent or not self._fetch.allowance.left:
-            return f"; all of the {self._fetch.allowance.most} requests were sent"
+            reasons.append(self._failure)
+        if not self._fetch.allowance.left:
+            reasons.append(f"all of the {self._fetch.allowance.most} requests were sent")
         if not known_calls(self._answers):
-            return "; there are no calls"
-        return ""
+            reasons.append("there are no calls")
+        return "".join(f"; {reason}" for reason in reasons)
 
 
 def _order_finding(answers: Iterable[Answer]) -> tuple[RowOrder | None, Finding]:

@@ -5,7 +5,7 @@ A module imports only from the layers below its own, for types too:
     entry                                  where the process starts
     main                                   the group of the commands
     export stats plan check                one command each
-      serve demo completion
+      probe serve demo completion
     export_to_file export_to_output        the two ways to write an export
     options export_options                 the options that commands share, and those of an export
     settings                               option, else environment, else profile, else default

@@ -95,7 +95,8 @@ def check(ctx: click.Context, *, verbose: bool, **connection: Unpack[ConnectionV
     The command sends one request, for the last 12 hours. It shows each setting and where it comes
     from: an option counts before an environment variable, and that before the profile file, a
     TOML file with a table for each profile. Its keys are username, api_key, tenant, base_url,
-    timezone and concurrency.
+    timezone and concurrency, and a table contract, which boxis probe prints: the probe finds out
+    what the provider's two dates mean.
 
     \b
     Example: boxis check --profile office -v
@@ -107,6 +108,9 @@ def check(ctx: click.Context, *, verbose: bool, **connection: Unpack[ConnectionV
     client = _make_client(report, settings)
     if client is not None:
         run_until_signal(_send_request(report, client, settings))
+    if report.exit_code == ExitCode.DONE and settings.contract is None and sys.stdout.isatty():
+        hint = "What the provider's two dates mean is not in the profile: boxis probe finds it out"
+        click.echo(wrap(hint), err=True)
     ctx.exit(report.exit_code)
 
 

@@ -35,6 +35,8 @@ class ExitCode(IntEnum):
     UNUSABLE_ANSWER = 5
     PARTIAL = 6
     """The command failed, but kept some of the records."""
+    CONTRADICTION = 7
+    """The provider does otherwise than the profile's contract says."""
     INTERRUPTED = 130
     """Ctrl-C; as shells have it, 128 and the number of the signal."""
     TERMINATED = 143
@@ -45,6 +47,7 @@ SUMMARY: Final = (
     f"Exit codes: {ExitCode.DONE:d} done; {ExitCode.USAGE:d} usage; {ExitCode.CREDENTIALS:d} "
     f"credentials; {ExitCode.NETWORK:d} network: no answer, or HTTP status; "
     f"{ExitCode.UNUSABLE_ANSWER:d} unusable answer; {ExitCode.PARTIAL:d} partial; "
+    f"{ExitCode.CONTRADICTION:d} contradiction; "
     f"{ExitCode.INTERRUPTED:d} Ctrl-C; {ExitCode.TERMINATED:d} SIGTERM; {ExitCode.OTHER:d} other."
 )
 

@@ -20,6 +20,7 @@ from .export import export
 from .logs import without_logs
 from .messages import wrap
 from .plan import plan
+from .probe import probe
 from .serve import serve
 from .signals import SignalError
 from .stats import stats
@@ -96,5 +97,5 @@ def boxis(ctx: click.Context) -> None:
     ctx.with_resource(without_logs())
 
 
-for _command in (export, stats, plan, check, serve, demo, completion):
+for _command in (export, stats, plan, check, probe, serve, demo, completion):
     boxis.add_command(_command)

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 import click
 
+from boxis_async import Contract, UsageError
+
 from .errors import CredentialsError, ProfileError
 from .secret import Secret
 
@@ -30,7 +32,9 @@ _TYPES: Final = {
     "base_url": str,
     "timezone": str,
     "concurrency": int,
+    "contract": dict,
 }
+_KINDS: Final = {str: "a text in quotes", int: "a whole number", dict: "a table"}
 _GROUP_AND_OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 
 
@@ -43,7 +47,8 @@ def load_profile(name: str | None) -> dict[str, Any]:
     """Read a profile by its name; without one the default, or nothing where there is none.
 
     Returns:
-        The values by key; the API key is a `Secret`, and empty values are left out.
+        The values by key; the API key is a `Secret`, the contract a `Contract`, and empty values
+        are left out.
 
     Raises:
         CredentialsError: The file holds an API key, and others may read it.
@@ -111,13 +116,17 @@ def _values(path: Path, name: str, table: Mapping[str, Any]) -> dict[str, Any]:
         )
     for key, value in table.items():
         if type(value) is not _TYPES[key]:
-            kind = "a text in quotes" if _TYPES[key] is str else "a whole number"
-            raise ProfileError(f"{where}: {key} must be {kind}")
+            raise ProfileError(f"{where}: {key} must be {_KINDS[_TYPES[key]]}")
         if type(value) is int and value < 1:
             raise ProfileError(f"{where}: {key} must be 1 or more")
-    values = {key: value for key, value in table.items() if value != ""}
+    values: dict[str, Any] = {key: value for key, value in table.items() if value != ""}
     if "api_key" in values:
         values["api_key"] = Secret(values["api_key"])
+    if "contract" in values:
+        try:
+            values["contract"] = Contract.from_dict(_table(values["contract"]))
+        except UsageError as error:
+            raise ProfileError(f"{where}: {error}") from None
     return values
 
 

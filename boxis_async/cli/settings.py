@@ -15,7 +15,7 @@ import attrs
 import click
 from click.core import ParameterSource
 
-from boxis_async import BoxisClient
+from boxis_async import BoxisClient, Contract
 
 from .errors import CredentialsError
 from .messages import warn
@@ -80,6 +80,8 @@ class Settings:
     base_url: str | None
     timezone: str
     concurrency: int
+    contract: Contract | None = None
+    """What the profile says of the provider's two dates."""
     sources: Mapping[str, str]
     """By field: "option", the name of a variable, "profile", "default" or "standard input"."""
 
@@ -169,7 +171,8 @@ def read_settings(
             sources["api_key"] = _FROM_STDIN
         else:
             warn(_KEY_IN_HISTORY)
-    return Settings(**values, sources=sources)
+    contract = None if ctx.default_map is None else ctx.default_map.get("contract")
+    return Settings(**values, contract=contract, sources=sources)
 
 
 def _source(ctx: click.Context, name: str) -> str:
