@@ -70,6 +70,7 @@ _DAY: Final = timedelta(days=1)
 _WEEK: Final = 7 * _DAY
 _YEAR: Final = 366 * _DAY
 _WEEKS_BACK: Final = 53
+_FIRST_YEAR: Final = 1980
 _SETTLE: Final = _DAY
 """How old a record must be to be at rest, as in `BoxisClient.cdrs`."""
 
@@ -144,6 +145,8 @@ def _baselines(horizon: datetime, centre: datetime | None) -> list[Ends]:
     """List the windows in which to look for calls, each around the one before, all at rest."""
     if centre is not None and centre > horizon + _SETTLE + _DAY:
         raise UsageError(f"around ({centre}) lies in the future: there are no calls yet")
+    if centre is not None and centre.year < _FIRST_YEAR:
+        raise UsageError(f"around ({centre}) lies too far back: give {_FIRST_YEAR} or later")
     windows: list[Ends] = []
     for length in _BASELINES:
         end = horizon if centre is None else min(centre + length / 2, horizon)
@@ -349,7 +352,7 @@ class _Probe:
 
     async def find_zone(self) -> None:
         """Ask for calls on the other side of a clock change, unless some are there already."""
-        found = zone_finding(self._answers, self._zone, 0)
+        found = await self._cooperative.run(zone_finding(self._answers, self._zone, 0))
         if found.certainty != "likely" or self._are_dates_ignored:
             return
         # Hours that had calls will have some in another season too.
@@ -371,12 +374,10 @@ class _Probe:
         yield
         cap, row_cap, no_cap_up_to = self._cap_finding()
         yield
-        order, order_finding = _order_finding(self._answers)
-        yield
+        order, has_many, order_evidence = yield from order_of(self._answers)
         keys = keys_finding(self._answers)
         yield
-        zone = zone_finding(self._answers, self._zone, self._spent["zone"])
-        yield
+        zone = yield from zone_finding(self._answers, self._zone, self._spent["zone"])
         longest = longest_call(self._answers)
         return Contract(
             rule=rules[0].by if rule.certainty == "certain" else None,
@@ -394,7 +395,7 @@ class _Probe:
                 include_to,
                 dates,
                 cap,
-                order_finding,
+                _order_finding(order, order_evidence, has_many=has_many),
                 keys,
                 _longest_finding(longest),
                 zone,
@@ -427,7 +428,8 @@ class _Probe:
             return None
         finally:
             self._spent[purpose] += self._fetch.allowance.sent - before
-        answer = Answer(window, purpose, records.cdrs, self._usable.of(records.cdrs))
+        calls = await self._cooperative.run(self._usable.of(records.cdrs))
+        answer = Answer(window, purpose, records.cdrs, calls)
         self._answers.append(answer)
         self._left = await self._cooperative.run(self._rules_left())
         return answer
@@ -526,7 +528,7 @@ class _Probe:
         whole = whole_answers(self._answers)
         lacking = max((len(known - answer.calls) for answer in whole), default=0)
         if lacking and not any(map(self._has_strangers, self._answers)):
-            evidence = f"an answer lacks {_counted(lacking, 'call')} that another one has"
+            evidence = f"an answer lacks {lacking:,} of {_counted(len(known), 'known call')}"
             return Finding("dates_ignored", value=False, certainty="certain", evidence=evidence)
         return Finding("dates_ignored", None, "unknown", f"no answer tells{self._why_not()}", spent)
 
@@ -565,7 +567,7 @@ class _Probe:
         offset = self._fetch.clock_offset
         if offset is None:
             return Finding("clock_offset", None, "unknown", "no answer has a timestamp")
-        evidence = "seconds by which the provider's clock is ahead, by the latest answer"
+        evidence = "by so much the provider's clock is ahead, by the latest answer"
         return Finding("clock_offset", round(offset, 1), "certain", evidence)
 
     def _records_finding(self) -> Finding:
@@ -591,10 +593,9 @@ class _Probe:
         return "".join(f"; {reason}" for reason in reasons)
 
 
-def _order_finding(answers: Iterable[Answer]) -> tuple[RowOrder | None, Finding]:
-    order, has_many, evidence = order_of(answers)
+def _order_finding(order: RowOrder | None, evidence: str, *, has_many: bool) -> Finding:
     certainty: Certainty = "unknown" if order is None else "certain" if has_many else "likely"
-    return order, Finding("order", order, certainty, evidence)
+    return Finding("order", order, certainty, evidence)
 
 
 def _longest_finding(longest: timedelta | None) -> Finding:

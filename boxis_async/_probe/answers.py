@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from datetime import tzinfo
 
+    from boxis_async._wire.cooperative import Steps
     from boxis_async.contract_model import RowOrder
 
 __all__ = [
@@ -44,9 +45,16 @@ __all__ = [
 Purpose: TypeAlias = Literal["rule", "dates", "cap", "zone"]
 """What a window was asked for."""
 
-SMALLEST_CAP = 100
-"""Smaller caps are not looked for: an answer of fewer records counts as whole."""
+SMALLEST_CAP = 10
+"""Smaller caps are not looked for: an answer of fewer records counts as whole.
 
+Larger answers count as whole only if there is a reason. A quiet tenant has such: its baseline holds
+more than a window around one call.
+"""
+_YEARS = range(1971, 9000)
+"""A record of another year is none: to look a year before or after it must be possible."""
+
+_A_STEP = 256  # records, in a millisecond or so
 _DAY = timedelta(days=1)
 _QUARTER = 15 * 60
 _LONGEST = (
@@ -86,17 +94,20 @@ class UsableCalls:
         self._zone = zone
         self._steady: dict[date, bool] = {}
 
-    def of(self, cdrs: Iterable[CDR]) -> frozenset[Ends]:
-        """Give the start and the end of each usable record."""
+    def of(self, cdrs: Iterable[CDR]) -> Steps[frozenset[Ends]]:
+        """Give the start and the end of each usable record, in steps."""
         found: set[Ends] = set()
-        for cdr in cdrs:
+        for number, cdr in enumerate(cdrs):
+            if not number % _A_STEP:
+                yield
             if cdr.end is None:
                 continue
             start, end = (
                 cdr.start.replace(tzinfo=None, fold=0),
                 cdr.end.replace(tzinfo=None, fold=0),
             )
-            if start <= end and self._is_steady(start.date()) and self._is_steady(end.date()):
+            is_real = start <= end and start.year in _YEARS and end.year in _YEARS
+            if is_real and self._is_steady(start.date()) and self._is_steady(end.date()):
                 found.add((start, end))
         return frozenset(found)
 
@@ -191,8 +202,8 @@ def longest_call(answers: Iterable[Answer]) -> timedelta | None:
     return max(lengths, default=None)
 
 
-def order_of(answers: Iterable[Answer]) -> tuple[RowOrder | None, bool, str]:
-    """Find the order of the records in answers.
+def order_of(answers: Iterable[Answer]) -> Steps[tuple[RowOrder | None, bool, str]]:
+    """Find the order of the records in answers, in steps.
 
     Returns:
         The order, None if it is not known; whether many records show it; and the evidence.
@@ -205,7 +216,9 @@ def order_of(answers: Iterable[Answer]) -> tuple[RowOrder | None, bool, str]:
     ]
     pairs = 0
     for answer in answers:
-        for before, after in pairwise(answer.cdrs):
+        for number, (before, after) in enumerate(pairwise(answer.cdrs)):
+            if not number % _A_STEP:
+                yield
             if before.end is None or after.end is None:
                 continue
             pairs += 1
@@ -254,8 +267,8 @@ def keys_finding(answers: Iterable[Answer]) -> Finding:
     return Finding("unique_keys", value=True, certainty="likely", evidence=evidence + missing)
 
 
-def zone_finding(answers: Iterable[Answer], zone: tzinfo, requests: int) -> Finding:
-    """Compare the starts with the epochs in `uniqueid`, on each side of a clock change.
+def zone_finding(answers: Iterable[Answer], zone: tzinfo, requests: int) -> Steps[Finding]:
+    """Compare the starts with the epochs in `uniqueid`, on each side of a clock change, in steps.
 
     A `uniqueid` has the moment at which the caller's channel began. A later leg begins after that,
     so the most common difference counts, rounded to a quarter of an hour as offsets are.
@@ -264,7 +277,9 @@ def zone_finding(answers: Iterable[Answer], zone: tzinfo, requests: int) -> Find
     sides: dict[int, Counter[int]] = {}
     pattern = re.compile(_EPOCH, re.ASCII)
     counted: set[tuple[str, datetime]] = set()
-    for cdr in (cdr for answer in answers for cdr in answer.cdrs):
+    for number, cdr in enumerate(cdr for answer in answers for cdr in answer.cdrs):
+        if not number % _A_STEP:
+            yield
         epoch = pattern.search(cdr.uniqueid)
         wall = cdr.start.replace(tzinfo=UTC, fold=0)
         if epoch is None or (cdr.uniqueid, wall) in counted:

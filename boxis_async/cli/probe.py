@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["probe"]
 
 _SYMBOLS: Final = {"certain": ("✓", "ok"), "likely": ("~", "~~"), "unknown": ("·", "??")}
+_UNITS: Final = {"longest_call": " s", "clock_offset": " s"}
 _INDENT: Final = 17
 
 
@@ -123,7 +124,7 @@ def _shown(finding: Finding) -> str:
         case bool():
             return "yes" if finding.value else "no"
         case _:
-            return f"{finding.value}"
+            return f"{finding.value}{_UNITS.get(finding.name, '')}"
 
 
 def _symbol(certainty: str) -> str:

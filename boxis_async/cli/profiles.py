@@ -25,7 +25,7 @@ __all__ = ["DEFAULT_PROFILE", "load_profile", "profile_names", "profile_path"]
 
 DEFAULT_PROFILE: Final = "default"
 
-_TYPES: Final = {
+_TYPES: Final[dict[str, type[Any]]] = {
     "username": str,
     "api_key": str,
     "tenant": str,
@@ -34,7 +34,11 @@ _TYPES: Final = {
     "concurrency": int,
     "contract": dict,
 }
-_KINDS: Final = {str: "a text in quotes", int: "a whole number", dict: "a table"}
+_KINDS: Final[dict[type[Any], str]] = {
+    str: "a text in quotes",
+    int: "a whole number",
+    dict: "a table",
+}
 _GROUP_AND_OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 
 

@@ -13,6 +13,7 @@ from boxis_async import (
     BatchStream,
     BoxisClient,
     CDRStream,
+    Contract,
     Coverage,
     Direction,
     Disposition,
@@ -40,6 +41,11 @@ async def fetch(datefrom: datetime, dateto: date) -> None:
         "ops@example.com", "key", tenant="VOICE-29001-1", retry=RetryPolicy(attempts=3)
     ) as client:
         assert_type(client, BoxisClient)
+        contract = await client.probe(around=date(2026, 10, 1), max_requests=5)
+        assert_type(contract, Contract)
+        assert_type(contract.row_cap, int | None)
+        assert_type(contract.longest_call, timedelta | None)
+        assert_type(contract.finding("rule").evidence, str)
         async for cdr in client.cdrs(datefrom, dateto):
             assert_type(cdr, CDR)
             assert_type(cdr.start, datetime)
