@@ -11,14 +11,10 @@ use: the rule, whether answers are cut off, the zone on the other side of a cloc
 
 from __future__ import annotations
 
-import secrets
-from datetime import date, datetime, time, timedelta
+from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
-import attrs
-
 from boxis_async._checks import problem_with_text
-from boxis_async._http.requester import Deadline, Request, RequestCounts
 from boxis_async._probe.answers import (
     Answer,
     UsableCalls,
@@ -31,33 +27,34 @@ from boxis_async._probe.answers import (
     whole_answers,
     zone_finding,
 )
+from boxis_async._probe.exact_windows import ExactWindows, NoRequestLeftError
+from boxis_async._probe.places import (
+    MANY_RECORDS,
+    SETTLE,
+    YEAR,
+    baselines,
+    centre_of,
+    other_side,
+    widened,
+    wider,
+)
 from boxis_async._probe.rules import ALL_RULES, RULES, admitting, next_window, remaining
 from boxis_async._wire.cooperative import Cooperative
-from boxis_async._wire.readers import RecordsReader
-from boxis_async._wire.records import Fingerprinter, Records, make_converter
-from boxis_async._wire.wallclock import write_wall
 from boxis_async.contract_model import Contract, Finding
 from boxis_async.errors import (
-    BadAnswerError,
-    BoxisError,
-    NoAnswerError,
     RefusedError,
     UsageError,
     WindowError,
 )
-from boxis_async.models import Window
-from boxis_async.retry import attempts_on, is_cured_by_less, should_retry
+from boxis_async.retry import is_cured_by_less
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-    from datetime import tzinfo
 
     from boxis_async._http.requester import Options, Requester
     from boxis_async._probe.answers import Purpose
     from boxis_async._probe.rules import DateRule, Ends
     from boxis_async._wire.cooperative import Steps
-    from boxis_async._wire.messages import Reply
-    from boxis_async._wire.readers import Convert
     from boxis_async._wire.wallclock import WallClock
     from boxis_async.contract_model import Certainty, RowOrder
     from boxis_async.types import ReturnType
@@ -66,16 +63,6 @@ __all__ = ["probe"]
 
 _SECOND: Final = timedelta(seconds=1)
 _HOUR: Final = timedelta(hours=1)
-_DAY: Final = timedelta(days=1)
-_WEEK: Final = 7 * _DAY
-_YEAR: Final = 366 * _DAY
-_WEEKS_BACK: Final = 53
-_FIRST_YEAR: Final = 1980
-_SETTLE: Final = _DAY
-"""How old a record must be to be at rest, as in `BoxisClient.cdrs`."""
-
-_BASELINES: Final = (_HOUR, 8 * _HOUR, 3 * _DAY, 30 * _DAY, _YEAR)
-"""Lengths of the baseline, tried one after the other: each holds the one before."""
 _ENOUGH: Final = 12
 """Calls from which two further windows can nearly always be chosen that decide."""
 _LONG: Final = 3 * _SECOND
@@ -84,11 +71,6 @@ _LAST_NEEDED: Final = 3
 """From this baseline on, a single call is enough: it takes more windows, but fewer requests than a
 year of a quiet tenant would show calls."""
 _RULE_WINDOWS: Final = 7
-
-_MANY_RECORDS: Final = 3000
-"""For so many records in one answer we look for a cap: some 3 MB."""
-_PEAK: Final = 2
-"""A window of hours is most likely one of a working day: nights and weekends have less."""
 
 
 async def probe(  # noqa: PLR0913 - each is one thing that a probe needs
@@ -110,9 +92,9 @@ async def probe(  # noqa: PLR0913 - each is one thing that a probe needs
     )
     if any(problems) or not tenant:
         raise UsageError(*filter(None, problems))
-    horizon = wall_clock.settled(requester.clock.now() - _SETTLE.total_seconds())
-    windows = _baselines(horizon, _centre(around, wall_clock))
-    fetch = _Fetch(requester, options, wall_clock, returntype, tenant, max_requests)
+    horizon = wall_clock.settled(requester.clock.now() - SETTLE.total_seconds())
+    windows = baselines(horizon, centre_of(around, wall_clock))
+    fetch = ExactWindows(requester, options, wall_clock, returntype, tenant, max_requests)
     run = _Probe(fetch, wall_clock)
     await run.find_rule(windows)
     await run.find_cap(horizon)
@@ -132,173 +114,10 @@ def _problem_with_max_requests(most: object) -> str | None:
     return f"max_requests must be a whole number, one or more, not {most!r}"
 
 
-def _centre(around: date | None, wall_clock: WallClock) -> datetime | None:
-    """Give the wall time around which to look; of a day its noon."""
-    if around is None:
-        return None
-    if not isinstance(around, datetime):
-        around = datetime.combine(around, time(12))
-    return wall_clock.range(around, around).start
-
-
-def _baselines(horizon: datetime, centre: datetime | None) -> list[Ends]:
-    """List the windows in which to look for calls, each around the one before, all at rest."""
-    if centre is not None and centre > horizon + _SETTLE + _DAY:
-        raise UsageError(f"around ({centre}) lies in the future: there are no calls yet")
-    if centre is not None and centre.year < _FIRST_YEAR:
-        raise UsageError(f"around ({centre}) lies too far back: give {_FIRST_YEAR} or later")
-    windows: list[Ends] = []
-    for length in _BASELINES:
-        end = horizon if centre is None else min(centre + length / 2, horizon)
-        windows.append((end - length, end))
-    return windows
-
-
-class _NoRequestLeftError(BoxisError):
-    """As many requests were sent as may be; it never leaves this module."""
-
-
-class _Allowance:
-    """How many requests may still be sent."""
-
-    def __init__(self, most: int) -> None:
-        self.most = most
-        self.sent = 0
-
-    @property
-    def left(self) -> int:
-        return self.most - self.sent
-
-
-class _CountedDeadline(Deadline):
-    """A window's deadline that also ends where no request is left.
-
-    A requester begins it once for each request that it sends, and so also before it sends one again
-    because the clock was refused.
-    """
-
-    __slots__ = ("_allowance",)
-
-    def __init__(self, seconds: float, allowance: _Allowance) -> None:
-        super().__init__(seconds)
-        self._allowance = allowance
-
-    def begin(self) -> float:
-        """Count a request, and give the seconds left.
-
-        Raises:
-            AttemptTimeoutError: None are.
-            _NoRequestLeftError: No request is.
-        """
-        left = super().begin()
-        if not self._allowance.left:
-            raise _NoRequestLeftError("max_requests are sent")
-        self._allowance.sent += 1
-        return left
-
-
-class _Reader:
-    """Reads the records of a window, and notes whether the answer was compressed."""
-
-    def __init__(self, reader: RecordsReader) -> None:
-        self._reader = reader
-        self.compression: str | None = None
-
-    @property
-    def server_time(self) -> int | None:
-        """The server's clock in Unix seconds, as the latest reply gave it."""
-        return self._reader.server_time
-
-    def read(self, reply: Reply) -> Steps[Records]:
-        """Read a reply."""
-        self.compression = reply.compression.strip().lower()
-        return self._reader.read(reply)
-
-
-class _Fetch:
-    """Sends one exact window: with retries, but not in halves, and keeping every record."""
-
-    def __init__(  # noqa: PLR0913, PLR0917 - each is one thing that a request needs
-        self,
-        requester: Requester,
-        options: Options,
-        wall_clock: WallClock,
-        returntype: ReturnType,
-        tenant: str,
-        max_requests: int,
-    ) -> None:
-        self._requester = requester
-        self._options = options
-        self._returntype: ReturnType = returntype
-        self._tenant = tenant
-        self._counts = RequestCounts()
-        fingerprinter = Fingerprinter(secrets.token_bytes(16))
-        converter = make_converter(wall_clock, fingerprinter)
-        self._convert: Convert = converter.get_structure_hook(Records)
-        self.allowance = _Allowance(max_requests)
-        self.compression: str | None = None
-
-    @property
-    def clock_offset(self) -> float | None:
-        return self._requester.clock.observed_offset
-
-    async def window(self, ends: Ends) -> Records:
-        """Fetch the records between two dates, in the order in which they came.
-
-        Raises:
-            WindowError: The window failed for good.
-            _NoRequestLeftError: It was not answered by as many requests as may be sent.
-        """
-        window = Window(*ends)
-        retry = self._options.retry
-        reader = _Reader(RecordsReader(self._convert, self._returntype, window=window))
-        request = Request(
-            section="voice",
-            action="getCDR",
-            parameters={
-                "tenant": self._tenant,
-                "datefrom": write_wall(ends[0]),
-                "dateto": write_wall(ends[1]),
-            },
-            window=window,
-            attempt=0,
-            deadline=_CountedDeadline(retry.timeout, self.allowance),
-            counts=self._counts,
-            options=self._options,
-        )
-        last: Exception | None = None
-
-        def on(error: Exception) -> bool | float:
-            nonlocal last
-            if isinstance(error, _NoRequestLeftError):
-                return False
-            last = error
-            # Nothing is waited for when there is no request left to send after the wait.
-            return self.allowance.left > 0 and should_retry(retry, error)
-
-        try:
-            async for attempt in attempts_on(retry, on):
-                with attempt:
-                    request = attrs.evolve(request, attempt=attempt.num)
-                    records = await self._requester.request(request, reader)
-                    self.compression = reader.compression
-                    return records
-        except (NoAnswerError, BadAnswerError, RefusedError) as error:
-            raise self._failed(error, window, request.attempt) from error
-        except _NoRequestLeftError:
-            if last is not None:
-                raise self._failed(last, window, request.attempt - 1) from last
-            raise
-        raise AssertionError("stamina ends with a result or an error")
-
-    def _failed(self, error: Exception, window: Window, attempts: int) -> WindowError:
-        return WindowError.of(error, window=window, tenant=self._tenant, attempts=attempts)
-
-
 class _Probe:
     """One probe: what was asked, what came back, and what follows from it."""
 
-    def __init__(self, fetch: _Fetch, wall_clock: WallClock) -> None:
+    def __init__(self, fetch: ExactWindows, wall_clock: WallClock) -> None:
         self._fetch = fetch
         self._zone = wall_clock.zone
         self._usable = UsableCalls(wall_clock.zone)
@@ -338,8 +157,8 @@ class _Probe:
             return
         widest = max(self._answers, key=_length)
         whole: Answer | None = widest
-        if len(widest) < _MANY_RECORDS:
-            window = _wider(widest.window, len(widest), horizon)
+        if len(widest) < MANY_RECORDS:
+            window = wider(widest.window, len(widest), horizon)
             whole = widest if window == widest.window else await self._ask(window, "cap")
         for part in () if whole is None else self._halves(whole):
             if cut_answers(self._answers):
@@ -348,7 +167,7 @@ class _Probe:
         found = self._cap()
         if found is not None and not found[1] and whole is not None:
             # A second answer that was cut at the same number makes it certain.
-            await self._ask(_widened(whole.window, horizon), "cap")
+            await self._ask(widened(whole.window, horizon), "cap")
 
     async def find_zone(self) -> None:
         """Ask for calls on the other side of a clock change, unless some are there already."""
@@ -356,7 +175,7 @@ class _Probe:
         if found.certainty != "likely" or self._are_dates_ignored:
             return
         # Hours that had calls will have some in another season too.
-        other = None if self._baseline is None else _other_side(self._baseline, self._zone)
+        other = None if self._baseline is None else other_side(self._baseline, self._zone)
         if other is not None:
             await self._ask(other, "zone")
 
@@ -414,8 +233,8 @@ class _Probe:
         """
         before = self._fetch.allowance.sent
         try:
-            records = await self._fetch.window(window)
-        except _NoRequestLeftError:
+            records = await self._fetch.fetch(window)
+        except NoRequestLeftError:
             return None
         except WindowError as error:
             is_refused = isinstance(error.cause, RefusedError)
@@ -444,9 +263,9 @@ class _Probe:
         window = self._answers[0].window
         if any(end < window[0] for _, end in calls):
             # Nothing that minds `datefrom` gives these calls for a later window.
-            begin = max(end for _, end in calls) + _YEAR
+            begin = max(end for _, end in calls) + YEAR
         else:
-            begin = min(start for start, _ in calls) - _YEAR - _HOUR
+            begin = min(start for start, _ in calls) - YEAR - _HOUR
         far = await self._ask((begin, begin + _HOUR), "dates")
         if far is not None:
             self._are_dates_ignored = not calls.isdisjoint(far.calls)
@@ -603,39 +422,6 @@ def _longest_finding(longest: timedelta | None) -> Finding:
         return Finding("longest_call", None, "unknown", "no record has an end or a duration")
     evidence = f"the longest record that was seen took {longest}; others may take longer"
     return Finding("longest_call", int(longest.total_seconds()), "likely", evidence)
-
-
-def _wider(window: Ends, records: int, horizon: datetime) -> Ends:
-    """Give a window around another that holds many records, if the traffic stays like that."""
-    length = window[1] - window[0]
-    factor = max(4.0, _MANY_RECORDS / max(records, 1))
-    wanted = length * factor * (_PEAK if length < _DAY else 1)
-    return _around(window, min(wanted, max(_YEAR, length)), horizon)
-
-
-def _widened(window: Ends, horizon: datetime) -> Ends:
-    return _around(window, 2 * (window[1] - window[0]), horizon)
-
-
-def _around(window: Ends, length: timedelta, horizon: datetime) -> Ends:
-    """Give a window of some length around another, at rest."""
-    more = length - (window[1] - window[0])
-    # More of it before: what comes after may not be at rest.
-    end = min(window[1] + (more / 4), horizon).replace(microsecond=0)
-    return min(window[0], (end - length).replace(microsecond=0)), max(window[1], end)
-
-
-def _other_side(window: Ends, zone: tzinfo) -> Ends | None:
-    """Give the same hours of the same weekday, some weeks before the clock was last changed."""
-    begin, end = window
-    for weeks in range(1, _WEEKS_BACK):
-        earlier = begin - weeks * _WEEK
-        offset = earlier.replace(tzinfo=zone).utcoffset()
-        if offset != begin.replace(tzinfo=zone).utcoffset():
-            # One week more, so that none of its calls is near the change; more for a long window.
-            more = (weeks + 1 + (end - begin) // _WEEK) * _WEEK
-            return begin - more, end - more
-    return None
 
 
 def _length(answer: Answer) -> timedelta:

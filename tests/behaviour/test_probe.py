@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import json
 import re
@@ -17,6 +18,7 @@ import time_machine
 from calls import call
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from waiting import Gate, settled
 
 from boxis_async import (
     BoxisClient,
@@ -520,6 +522,31 @@ async def test_wrong_arguments(make_client: MakeClient) -> None:
     with pytest.raises(ClientClosedError):
         await client.probe("VOICE-1-1")
     assert provider.requests == []
+
+
+@pytest.mark.both_loops
+async def test_closed_or_cancelled_meanwhile(
+    calls_of: Callable[[str], Sequence[Row]], make_client: MakeClient
+) -> None:
+    """A client that is closed ends the probe with its error; a cancelled probe leaves nothing."""
+    gate = Gate(lambda received: received.number == 2)
+    provider = Provider(calls_of("middling"), filter_mode=DATE_RULES[0], gate=gate)
+    client = make_client(provider, over_http=True)
+    running = asyncio.create_task(client.probe(around=THERE))
+    await settled(lambda: len(provider.requests) == 2, within=10)
+    await client.aclose()
+    with pytest.raises(ClientClosedError):
+        await running
+    provider.reset()
+    client = make_client(provider, over_http=True)
+    running = asyncio.create_task(client.probe(around=THERE))
+    await settled(lambda: len(provider.requests) == 2, within=10)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    gate.open()
+    provider.reset()
+    check(await client.probe(around=THERE, max_requests=3), provider)
 
 
 async def test_as_json(calls_of: Callable[[str], Sequence[Row]], make_client: MakeClient) -> None:

@@ -29,7 +29,7 @@ LAYERS = (
     ("client",),
     ("contract",),
     ("stream",),
-    ("_probe", "_probe.answers", "_probe.rules"),
+    ("_probe", "_probe.exact_windows", "_probe.places", "_probe.answers", "_probe.rules"),
     (
         "_run",
         "_run.run",
