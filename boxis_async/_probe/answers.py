@@ -84,7 +84,7 @@ class Answer:
 
 
 class UsableCalls:
-    """Picks the records by which rules can be told apart.
+    """Picks the records that distinguish rules.
 
     Such a record has a start and an end. It touches no day on which the clock changes, as a server
     that compares moments would see another order there than the wall clock shows.
