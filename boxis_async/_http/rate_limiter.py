@@ -1,4 +1,7 @@
-"""When the whole client may send: never faster than allowed, and not while it has to wait."""
+"""When the whole client may send: never faster than `max_rate`, and not while it has to wait.
+
+A 429, or any answer with `Retry-After`, pauses all of the client (`retry.pause_after`).
+"""
 
 from __future__ import annotations
 

@@ -1,8 +1,9 @@
 """The provider's clock, as its answers show it: ours, and an offset.
 
 The provider refuses a timestamp that is far from its own clock, and says what its clock is (the
-page's PHP sample). Only such a refusal sets the offset: a clock that the server accepts is right
-enough. What every other answer says is noted, for whoever asks how far the clocks are apart.
+page's PHP sample); `answers.py` raises that as a `ClockError`. Only such a refusal sets the offset:
+a clock that the server accepts is right enough. What every other answer says is noted, for whoever
+asks how far the clocks are apart.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Sends a form by httpx and returns the reply; the only module of the core that knows httpx.
 
-A lent client and one of our own are used in the same way. One time limit covers a whole attempt,
-from connecting to the last byte. Every foreign error leaves here as one of the library's.
+Requests go out in the same way over a lent client and over those of our own. One time limit covers
+a whole attempt, from connecting to the last byte. Every foreign error leaves here as one of the
+library's.
 """
 
 from __future__ import annotations

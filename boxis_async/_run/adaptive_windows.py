@@ -28,16 +28,17 @@ __all__ = ["AdaptiveWindows", "Traffic"]
 # request itself begins to count.
 _RECORDS = 1000
 _SHORTEST, _LONGEST = timedelta(minutes=1), timedelta(days=31)
-# After so long, what was seen before counts half. With a day, Sunday makes Monday's windows too
+# What was seen three days ago counts half. With a day, Sunday makes Monday's windows too
 # long, the largest by half. With a week, a tenant that falls silent costs 1.3 times as many
 # requests as the best windows of one length; with three days 1.1.
 _HALF_LIFE = timedelta(days=3)
-# We begin as if one full answer a day had been seen for so long: a first window is six hours.
+# Before anything is known, assume 1.5 hours of traffic at one full answer (1,000 records) a day.
+# As we aim at a quarter of an answer then, see `_length`, the first window is six hours.
 _DAY, _GUESS = timedelta(days=1), timedelta(hours=1.5)
-# What is in flight is at most so many times as long as all that was seen. So a quiet tenant takes
-# five requests to reach windows of 31 days, and one that is not quiet is found out before.
+# Never have more than four times the time in flight that is completed. A quiet tenant still reaches
+# windows of 31 days in five requests, and a busy one is noticed before its windows are too long.
 _GROWTH = 4
-# The last window of a span may be so much longer, rather than leave a small rest.
+# The last window of a span may be half as long again, rather than leave a small rest.
 _LAST = 1.5
 
 

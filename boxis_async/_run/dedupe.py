@@ -110,17 +110,17 @@ class Deduplicator:
         self._keys = set()
         self._carried_keys = set()
 
-    def names(self, records: Records) -> list[bytes]:
-        """Give what makes each record the same in this run and those that resume it: its key."""
+    def key_fingerprints(self, records: Records) -> list[bytes]:
+        """Give each record's key, as a fingerprint that runs which resume this one give too."""
         function, fingerprint = self._function, self._fingerprinter.of
         if function is not None:
             return [fingerprint(repr(function(cdr))) for cdr in records.cdrs]
         return [entry[:FINGERPRINT_SIZE] for entry in self._entries(records)]
 
     def marks(self, records: Records) -> list[bytes]:
-        """Give what a later run needs to know each record again: of key, leg and content."""
-        both = zip(self.names(records), records.fingerprints, strict=True)
-        return [name + fingerprints for name, fingerprints in both]
+        """Give what a later run recognises each record by: fingerprints of key, leg and content."""
+        both = zip(self.key_fingerprints(records), records.fingerprints, strict=True)
+        return [key + fingerprints for key, fingerprints in both]
 
     def compare(self, records: Records) -> dict[int, Verdict]:
         """Take note of records, and say what they are to those that came before them.
@@ -140,8 +140,8 @@ class Deduplicator:
 
     def _by_uniqueid(self, records: Records) -> list[bytes]:
         fingerprint = self._fingerprinter.of
-        # No leg and no content is written with an equals sign in front, so no uniqueid can be taken
-        # for one where they share a bucket.
+        # The texts of legs and contents never begin with "=". So a uniqueid never has the
+        # fingerprint of a leg or a content in the same bucket.
         return [
             (
                 fingerprint(f"={uniqueid}")
@@ -175,6 +175,8 @@ class Deduplicator:
                 return Verdict.CONFLICT
             if content in neighbours[0]:
                 return Verdict.DUPLICATE
+        # A further version of a known leg. Its content is its place, so that the same version is
+        # found there when it comes once more.
         is_known = bool(self._table.add([content + leg + content]))
         return Verdict.DUPLICATE if is_known else Verdict.REVISION
 

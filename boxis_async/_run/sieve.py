@@ -67,9 +67,10 @@ class Sieve:
         deduplicator = self._deduplicator
         records = self._in_order(self._in_range(fetched))
         is_sealed = self._is_at_rest(window) and not (
-            # Do not seal a window that shares a record with an unsealed one: a resumed run would
-            # not recognise the record.
-            self._unsealed and not self._unsealed.isdisjoint(deduplicator.names(records))
+            # Do not seal a window that shares a record with an unsealed one. The unsealed one is
+            # fetched again on resuming, and whoever resumes discards what came with it. But the
+            # resumed run would recognise the record by this window's marks, and drop it: lost.
+            self._unsealed and not self._unsealed.isdisjoint(deduplicator.key_fingerprints(records))
         )
         # Before duplicates are dropped, as marks speak of all that the server gave for the window.
         marks = self._marks(window, records) if is_sealed else Marks()
@@ -77,7 +78,7 @@ class Sieve:
         if verdicts:
             records = _only((number not in verdicts for number in range(len(records))), records)
         if not is_sealed:
-            self._unsealed.update(deduplicator.names(records))
+            self._unsealed.update(deduplicator.key_fingerprints(records))
         return Sifted(window, records.cdrs, not len(fetched), is_sealed, marks)
 
     def _in_range(self, records: Records) -> Records:

@@ -157,7 +157,8 @@ def _row_reader(clock: WallClock, fingerprinter: Fingerprinter) -> Callable[...,
         except TypeError:
             texts = tuple(map(_text, _TEXTS, texts))
             joined = _SEPARATOR.join(texts)
-        start, answer, end, duration, billsec, disposition, sequence, before, day, kind, cost = rest
+        start, answer, end, duration, billsec, disposition, sequence, *last = rest
+        prevsequence, cc_date, cc_type_id, cc_cost = last
         try:
             moments = (
                 moment(start),
@@ -174,10 +175,10 @@ def _row_reader(clock: WallClock, fingerprinter: Fingerprinter) -> Callable[...,
                 _disposition(disposition),
                 # Not remembered, as it is another one for each leg.
                 None if sequence in _UNSET else _whole(sequence),
-                None if before in _UNSET else _whole(before),
-                _day(day),
-                _kind(kind),
-                _amount(cost),
+                None if prevsequence in _UNSET else _whole(prevsequence),
+                _day(cc_date),
+                _kind(cc_type_id),
+                _amount(cc_cost),
             )
         except (TypeError, ValueError, AttributeError):
             # One cannot be read, or is too long to be remembered.
@@ -196,10 +197,10 @@ def _row_reader(clock: WallClock, fingerprinter: Fingerprinter) -> Callable[...,
                 billsec or "",
                 disposition or "",
                 sequence or "",
-                before or "",
-                day or "",
-                kind or "",
-                cost or "",
+                prevsequence or "",
+                cc_date or "",
+                cc_type_id or "",
+                cc_cost or "",
             )
             content = fingerprint(_content_text(fields, texts, extra))
             leg = fingerprint(leg_text(cdr)) if texts[0] else content

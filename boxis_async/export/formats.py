@@ -97,4 +97,6 @@ def make_writer(
         return CSVWriter(file, formula_safe=formula_safe)
     if format == "jsonl":
         return JSONLinesWriter(file)
-    return ParquetWriter(file, timezone=timezone)
+    if format == "parquet":
+        return ParquetWriter(file, timezone=timezone)
+    raise AssertionError(f"a format without a writer: {format}")

@@ -421,7 +421,7 @@ def test_marks(unique_by: UniqueBy) -> None:
     """A mark is what a record is known by: its key, its leg and its content, 16 bytes each."""
     seen = new(unique_by)
     sent = records(FIRST, OTHER_LEG, CHANGED, OTHER_CALL, row(uniqueid=""))
-    marks, names = seen.marks(sent), seen.names(sent)
+    marks, names = seen.marks(sent), seen.key_fingerprints(sent)
     assert [mark[FINGERPRINT_SIZE:] for mark in marks] == sent.fingerprints
     assert [mark[:FINGERPRINT_SIZE] for mark in marks] == names
     assert {len(mark) for mark in marks} == {3 * FINGERPRINT_SIZE}
