@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import subprocess
 from pathlib import Path
@@ -51,6 +52,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if DOCS in item.path.parents:
             item.add_marker(pytest.mark.docs)
+
+
+def pytest_collection_finish() -> None:
+    """Leave what was imported out of each collection of garbage from here on.
+
+    Some hundred tests collect garbage to see what is kept alive. To look through the modules and
+    the tests themselves each time would take them a fifth of a second each.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_asyncio_loop_factories(
