@@ -1,9 +1,11 @@
 """Which spans are done: what a later run needs to fetch just what is missing.
 
-Windows share their boundary seconds, so a run that continues beside a sealed span gets the records
-on its edge once more. A coverage carries marks of these, and of no others: they are few, however
-long the span. A mark is made of keyed fingerprints, and the key is in the coverage too: whoever has
-both can check a guess, such as a uniqueid or a telephone number that a key function gave.
+A run that continues beside a sealed span asks for a second of it once more, as windows overlap, and
+may get every record that touches that second. A coverage carries marks of these, and of no others:
+they are few, however long the span. With each mark goes how far its record reaches, as a call that
+is longer than its window may come again beyond the next one. A mark is made of keyed fingerprints,
+and the key is in the coverage too: whoever has both can check a guess, such as a uniqueid or a
+telephone number that a key function gave.
 """
 
 # No `from __future__ import annotations` here: the public classes say that they are from
@@ -11,25 +13,32 @@ both can check a guess, such as a uniqueid or a telephone number that a key func
 
 import base64
 import json
-from collections.abc import Iterable, Iterator, Sequence
-from datetime import datetime
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
 from hashlib import blake2b
+from itertools import pairwise
 from operator import attrgetter
-from typing import Any, Final, Self, cast
+from typing import Any, Final, Self, TypeAlias, cast
 
 import attrs
 
 from boxis_async._wire.records import FINGERPRINT_SIZE
 from boxis_async._wire.wallclock import Span, read_wall, write_wall
 from boxis_async.errors import UsageError
-from boxis_async.models import Window
+from boxis_async.models import OVERLAP, Window
 
 __all__ = ["Coverage", "CoverageBuilder", "Marks", "Memory", "SealedSpan", "memory_of"]
 
 _VERSION: Final = 4
 _SHOWN = 3
+_EPOCH = datetime.min  # noqa: DTZ901 - a wall time
 _MARK_SIZE = 3 * FINGERPRINT_SIZE
 _ANEW = "fetch the range anew, without resume"
+
+
+Reaches: TypeAlias = Mapping[bytes, datetime]
+"""Marks of records, and how far each reaches, in wall times."""
 
 
 @attrs.frozen
@@ -38,8 +47,10 @@ class SealedSpan:
 
     start: datetime
     end: datetime
-    first: frozenset[bytes] = attrs.field(default=frozenset(), repr=False)
-    last: frozenset[bytes] = attrs.field(default=frozenset(), repr=False)
+    first: Reaches = attrs.field(factory=dict[bytes, datetime], repr=False)
+    """Marks of records that touch the first second, and when each begins."""
+    last: Reaches = attrs.field(factory=dict[bytes, datetime], repr=False)
+    """Marks of records that touch the last second, and when each ends."""
 
 
 @attrs.frozen
@@ -54,7 +65,7 @@ class Memory:
 
     def every_mark(self) -> frozenset[bytes]:
         """Give the marks of the edges, too."""
-        return self.marks.union(*(span.first | span.last for span in self.sealed))
+        return self.marks.union(*(edge for span in self.sealed for edge in (span.first, span.last)))
 
 
 @attrs.frozen(repr=False)
@@ -81,17 +92,24 @@ class Coverage:
         return tuple(Window(span.start, span.end) for span in self._memory.sealed)
 
     def missing(self, start: datetime, end: datetime) -> list[tuple[datetime, datetime]]:
-        """List the parts of a range, in naive wall times, that are not sealed."""
+        """List the parts of a range, in naive wall times, that are not sealed.
+
+        Two sealed spans that only touch leave an empty part between them: the second in which they
+        do is in neither, if the server takes both dates as exclusive.
+        """
+        spans = sorted(self._memory.sealed, key=attrgetter("start"))
         if start == end:
-            is_sealed = any(span.start <= start <= span.end for span in self._memory.sealed)
+            # Whatever the rule, an answer for less holds nothing that the one for more lacks.
+            is_sealed = any(span.start <= start <= span.end for span in spans)
             return [] if is_sealed else [(start, end)]
         found: list[Span] = []
-        at = start
-        for span in sorted(self._memory.sealed, key=attrgetter("start")):
-            if at < span.end and span.start < end:
-                if at < span.start:
-                    found.append((at, span.start))
-                at = span.end
+        at, is_sealed_until = start, False
+        for span in spans:
+            if span.end <= at or span.start >= end:
+                continue
+            if span.start > at or (span.start == at and is_sealed_until):
+                found.append((at, span.start))
+            at, is_sealed_until = span.end, True
         return [*found, (at, end)] if at < end else found
 
     def to_json(self) -> str:
@@ -100,7 +118,7 @@ class Coverage:
             "version": _VERSION,
             "fingerprint": self.fingerprint,
             "sealed": [
-                [*_written(span), _pack(span.first), _pack(span.last)]
+                [*_written(span), _pack_reaches(span.first), _pack_reaches(span.last)]
                 for span in self._memory.sealed
             ],
             "unsealed": [_written(window) for window in self.unsealed],
@@ -134,14 +152,23 @@ class Coverage:
                 failed=_windows(content["failed"]),
                 memory=Memory(
                     tuple(
-                        SealedSpan(*_read_span((start, end)), _unpack(first), _unpack(last))
+                        SealedSpan(
+                            *_read_span((start, end)), _unpack_reaches(first), _unpack_reaches(last)
+                        )
                         for start, end, first, last in content["sealed"]
                     ),
                     bytes.fromhex(content["key"]),
                     _unpack(content["marks"]),
                 ),
             )
-        except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+        except (
+            KeyError,
+            TypeError,
+            ValueError,
+            AttributeError,
+            OverflowError,
+            RecursionError,
+        ) as error:
             if isinstance(error, UsageError):
                 raise
             raise UsageError(f"this is no coverage as to_json() writes it: {error!r}") from error
@@ -164,8 +191,8 @@ def memory_of(coverage: Coverage | None) -> Memory:
 class Marks:
     """Marks of the records of one window: of those that touch its ends, and of all if need be."""
 
-    first: frozenset[bytes] = frozenset()
-    last: frozenset[bytes] = frozenset()
+    first: Reaches = attrs.field(factory=dict[bytes, datetime])
+    last: Reaches = attrs.field(factory=dict[bytes, datetime])
     every: frozenset[bytes] = frozenset()
 
 
@@ -237,31 +264,71 @@ class CoverageBuilder:
             memory=Memory(tuple(self._sealed), self._key, frozenset(self._marks)),
         )
 
+    def share(self, start: datetime, end: datetime) -> float:
+        """Give the share of a range, from 0 to 1, that was handed over, sealed or not."""
+        merged = _MergedSpans()
+        for span in (*self._sealed, *self._unsealed):
+            if span.start < end and span.end > start:
+                merged.add(SealedSpan(max(span.start, start), min(span.end, end)))
+        spans = list(merged)
+        done = sum((span.end - span.start for span in spans), timedelta(0))
+        # The second in which two spans only touch may be in neither: something is missing there.
+        done -= sum(one.end == other.start for one, other in pairwise(spans)) * OVERLAP
+        return max(done, timedelta(0)) / (end - start)
+
 
 class _MergedSpans:
-    """Spans, merged where one ends as another begins."""
+    """Spans in order, merged where they overlap by a second or more."""
 
     def __init__(self) -> None:
-        self._by_start: dict[datetime, SealedSpan] = {}
-        self._by_end: dict[datetime, SealedSpan] = {}
+        self._spans: list[SealedSpan] = []
 
     def add(self, span: SealedSpan) -> None:
-        before = self._by_end.pop(span.start, None)
-        if before is not None:
-            del self._by_start[before.start]
-            span = SealedSpan(before.start, span.end, before.first, span.last)
-        after = self._by_start.pop(span.end, None)
-        if after is not None:
-            del self._by_end[after.end]
-            span = SealedSpan(span.start, after.end, span.first, after.last)
-        self._by_start[span.start] = span
-        self._by_end[span.end] = span
+        """Add a span; of its marks and those of its neighbours keep what reaches the new ends."""
+        spans = self._spans
+        begin = bisect_left(spans, span.start, key=attrgetter("end"))
+        end = bisect_right(spans, span.end, key=attrgetter("start"))
+        near = spans[begin:end]
+        others = [one for one in near if _overlap(one, span)]
+        if span.start == span.end:
+            # It holds no whole second, so it cannot join two spans that only touch there.
+            del others[1:]
+        apart = [one for one in near if one not in others]
+        merged = [span, *others]
+        start = min(one.start for one in merged)
+        until = max(one.end for one in merged)
+        first = _joined(one.first for one in merged)
+        last = _joined(one.last for one in merged)
+        union = SealedSpan(
+            start,
+            until,
+            # As differences: no datetime lies before the year 1 or after the year 9999.
+            {mark: reach for mark, reach in first.items() if reach - start <= OVERLAP},
+            {mark: reach for mark, reach in last.items() if until - reach <= OVERLAP},
+        )
+        spans[begin:end] = sorted([*apart, union], key=attrgetter("start"))
 
     def __iter__(self) -> Iterator[SealedSpan]:
-        return iter(sorted(self._by_start.values(), key=attrgetter("start")))
+        return iter(self._spans)
 
     def windows(self) -> tuple[Window, ...]:
-        return tuple(Window(span.start, span.end) for span in self)
+        return tuple(Window(span.start, span.end) for span in self._spans)
+
+
+def _overlap(one: SealedSpan, other: SealedSpan) -> bool:
+    """Report whether two spans have a whole second in common, or one contains the other."""
+    start, end = max(one.start, other.start), min(one.end, other.end)
+    return end - start >= OVERLAP or (start, end) in (
+        (one.start, one.end),
+        (other.start, other.end),
+    )
+
+
+def _joined(edges: Iterable[Reaches]) -> dict[bytes, datetime]:
+    joined: dict[bytes, datetime] = {}
+    for edge in edges:
+        joined.update(edge)
+    return joined
 
 
 def _bare(window: Window) -> SealedSpan | None:
@@ -296,6 +363,26 @@ def _windows(spans: Sequence[Sequence[str]]) -> tuple[Window, ...]:
 
 def _pack(marks: Iterable[bytes]) -> str:
     return base64.b64encode(b"".join(sorted(marks))).decode("ascii")
+
+
+def _pack_reaches(reaches: Reaches) -> str:
+    packed = (mark + _seconds(reach).to_bytes(8) for mark, reach in sorted(reaches.items()))
+    return base64.b64encode(b"".join(packed)).decode("ascii")
+
+
+def _unpack_reaches(text: str) -> dict[bytes, datetime]:
+    packed = base64.b64decode(text, validate=True)
+    size = _MARK_SIZE + 8
+    if len(packed) % size:
+        raise ValueError("a mark is cut off")
+    parts = (packed[at : at + size] for at in range(0, len(packed), size))
+    return {
+        part[:_MARK_SIZE]: _EPOCH + int.from_bytes(part[_MARK_SIZE:]) * OVERLAP for part in parts
+    }
+
+
+def _seconds(wall: datetime) -> int:
+    return (wall - _EPOCH) // OVERLAP
 
 
 def _unpack(text: str) -> frozenset[bytes]:

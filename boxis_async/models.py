@@ -8,11 +8,21 @@ from collections.abc import Iterator, Sequence
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
-from typing import NoReturn, overload
+from typing import Final, NoReturn, overload
 
 import attrs
 
-__all__ = ["CDR", "Batch", "Direction", "Disposition", "Extra", "Plan", "Stats", "Window"]
+__all__ = [
+    "CDR",
+    "OVERLAP",
+    "Batch",
+    "Direction",
+    "Disposition",
+    "Extra",
+    "Plan",
+    "Stats",
+    "Window",
+]
 
 
 class Disposition(StrEnum):
@@ -63,6 +73,9 @@ class Extra(dict[str, str]):
     def __reduce__(self) -> "tuple[type[Extra], tuple[dict[str, str]]]":
         return type(self), (dict(self),)
 
+
+OVERLAP: Final = timedelta(seconds=1)
+"""The time that two neighbouring windows have in common."""
 
 _NO_EXTRA = Extra()
 
@@ -219,10 +232,10 @@ class CDR(_Referable):
 
 @attrs.frozen
 class Window:
-    """The span that one request asks for, both ends included, on the provider's wall clock.
+    """The span that one request asks for, on the provider's wall clock.
 
     `start` and `end` are naive datetimes with whole seconds, as they stand in `datefrom`
-    and `dateto` of the request. Neighbouring windows share their boundary second. Both are
+    and `dateto` of the request. Neighbouring windows overlap by a second. Both are
     None for the one request that asks for everything.
     """
 
@@ -252,11 +265,16 @@ class Batch:
 
 @attrs.frozen
 class Stretch:
-    """A part of a plan: windows of one length, but for the last, which may be shorter."""
+    """A part of a plan: windows of one length, but for the last, which may be shorter.
+
+    Each but the first begins a second before the one before it ends, and the first a time
+    `overlap` before `start`, where another stretch ends.
+    """
 
     start: datetime | None
     end: datetime | None
     window: timedelta
+    overlap: timedelta = timedelta(0)
 
     def __len__(self) -> int:
         if self.start is None or self.end is None:
@@ -269,7 +287,7 @@ class Stretch:
         start = self.start + index * self.window
         # Compared as what is left, since `start + window` may lie past the year 9999.
         end = self.end if self.end - start <= self.window else start + self.window
-        return Window(start, end)
+        return Window(start - (OVERLAP if index else self.overlap), end)
 
 
 @attrs.frozen(repr=False)

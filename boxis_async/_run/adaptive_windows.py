@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from boxis_async._run.windows import boundary
-from boxis_async.models import CDR, Window
+from boxis_async.models import CDR, OVERLAP, Window
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -35,6 +35,9 @@ _HALF_LIFE = timedelta(days=3)
 # Before anything is known, assume 1.5 hours of traffic at one full answer (1,000 records) a day.
 # As we aim at a quarter of an answer then, see `_length`, the first window is six hours.
 _DAY, _GUESS = timedelta(days=1), timedelta(hours=1.5)
+# Up to a day is one request while nothing is known, also if it is what a run before left missing:
+# then it reaches a second into what lies on either side.
+_FIRST = _DAY + 2 * OVERLAP
 # Never have more than four times the time in flight that is completed. A quiet tenant still reaches
 # windows of 31 days in five requests, and a busy one is noticed before its windows are too long.
 _GROWTH = 4
@@ -83,8 +86,7 @@ class AdaptiveWindows:
         """Choose the next window; None to wait for what comes back of those in flight."""
         start, end = self._spans[0]
         length = self._length()
-        # While nothing is known, a range of up to a day is one request.
-        longest = _LAST * length if self._traffic.seen else _DAY
+        longest = _LAST * length if self._traffic.seen else _FIRST
         until = end
         if end - start > min(longest, _LONGEST):
             is_guess = self._over < _DAY or self._ahead + length > _GROWTH * self._over
@@ -93,7 +95,7 @@ class AdaptiveWindows:
             until = boundary((start + length).replace(microsecond=0), end, self._repeated)
         self._spans.popleft()
         if until < end:
-            self._spans.appendleft((until, end))
+            self._spans.appendleft((until - OVERLAP, end))
         self._ahead += until - start
         return Window(start, until)
 

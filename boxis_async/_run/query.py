@@ -16,6 +16,7 @@ from boxis_async._run.windows import plan_of
 from boxis_async._wire.wallclock import WallClock
 from boxis_async.coverage import Coverage
 from boxis_async.errors import UsageError
+from boxis_async.models import OVERLAP
 from boxis_async.types import Clip, OnError, Order, UniqueBy
 
 if TYPE_CHECKING:
@@ -87,10 +88,19 @@ class Query:
             return _NEVER
 
     def missing(self, range_: Range, horizon: datetime) -> list[Span]:
-        """List the parts of the range to fetch: not sealed, and none at rest only in part."""
+        """List the parts of the range to fetch: not sealed, and none at rest only in part.
+
+        Each reaches a second into the sealed spans beside it, as windows overlap.
+        """
         missing = [(range_.start, range_.end)]
         if self.resume is not None:
-            missing = self.resume.missing(range_.start, range_.end)
+            missing = [
+                (
+                    start - min(OVERLAP, start - range_.start),
+                    end + min(OVERLAP, range_.end - end),
+                )
+                for start, end in self.resume.missing(range_.start, range_.end)
+            ]
         return [part for span in missing for part in _parted(span, horizon)]
 
     def plan(self) -> Plan:
@@ -133,4 +143,6 @@ def _name_of(rule: UniqueBy) -> str:
 def _parted(span: Span, horizon: datetime) -> list[Span]:
     """Part a span at the horizon, so that no window is at rest only in part."""
     start, end = span
-    return [(start, horizon), (horizon, end)] if start < horizon < end else [span]
+    if horizon >= end or horizon - start <= OVERLAP:
+        return [span]
+    return [(start, horizon), (horizon - OVERLAP, end)]

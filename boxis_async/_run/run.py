@@ -120,7 +120,6 @@ class Run:
         self._sieve: Sieve | None = None
         self._prefetch: Prefetch | None = None
         self._windows = 0
-        self._seconds = 0.0
         self._records = 0
         # The window whose records are being handed over, and what is left of these.
         self._current: Sifted | None = None
@@ -281,7 +280,6 @@ class Run:
         if current is not None:
             self._records += len(current.cdrs)
             self._windows += 1
-            self._seconds += current.window.length.total_seconds()
             self._coverage.hand_over(
                 current.window,
                 current.marks,
@@ -320,8 +318,6 @@ class Run:
         range_ = self._range
         if range_ is None:
             return float(self._windows > 0)
-        total = (range_.end - range_.start).total_seconds()
-        if not total:
+        if range_.start == range_.end:
             return float(self._windows > 0 or not self._missing)
-        missing = sum((end - start).total_seconds() for start, end in self._missing)
-        return min(1.0, (total - missing + self._seconds) / total)
+        return self._coverage.share(range_.start, range_.end)

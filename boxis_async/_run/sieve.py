@@ -13,7 +13,7 @@ import attrs
 
 from boxis_async._wire.records import Records
 from boxis_async.coverage import Marks
-from boxis_async.models import CDR, Window
+from boxis_async.models import CDR, OVERLAP, Window
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -109,8 +109,8 @@ class Sieve:
         """Report whether a window never needs to be asked for again."""
         if self._range is None or window.start is None or window.end is None:
             return False
-        ends = (window.start, window.end)
-        if any(hour[0] < end < hour[1] for hour in self._range.repeated for end in ends):
+        own_ends = {window.start, window.end} & {self._range.start, self._range.end}
+        if any(hour[0] < end < hour[1] for hour in self._range.repeated for end in own_ends):
             # The range's own end parts an hour that comes twice: a call that runs through the
             # change may belong to neither side, see windows.py.
             return False
@@ -122,19 +122,23 @@ class Sieve:
         """Mark the records that touch a window's two ends, and all if they are to be carried."""
         if window.start is None or window.end is None:
             return Marks()
-        # In the records' own zone, where Python compares the wall clocks.
-        zone = self._query.wall_clock.zone
-        first, last = window.start.replace(tzinfo=zone), window.end.replace(tzinfo=zone)
-        # Most lie between the two ends. An end that is missing, or before the start, counts too.
+        # A neighbour that is fetched later may give whatever touches the second that both have.
+        # Most records lie between. An end that is missing, or before the start, counts as touching.
+        # A window without a length, which may lie at either end of time, has no such second.
+        overlap = min(OVERLAP, window.length)
+        zone = self._query.wall_clock.zone  # in which Python compares the records' wall clocks
+        first = (window.start + overlap).replace(tzinfo=zone)
+        last = (window.end - overlap).replace(tzinfo=zone)
         touching = _only(
             (not first < (start := cdr.start) <= (cdr.end or start) < last for cdr in records.cdrs),
             records,
         )
-        marks = self._deduplicator.marks
+        marks = zip(touching.cdrs, self._deduplicator.marks(touching), strict=True)
+        reaches = [(_first(cdr), _last(cdr), mark) for cdr, mark in marks]
         return Marks(
-            frozenset(marks(_only((_first(cdr) <= first for cdr in touching.cdrs), touching))),
-            frozenset(marks(_only((_last(cdr) >= last for cdr in touching.cdrs), touching))),
-            frozenset(marks(records)) if self._query.carry_keys else frozenset(),
+            {mark: begin.replace(tzinfo=None) for begin, _, mark in reaches if begin <= first},
+            {mark: end.replace(tzinfo=None) for _, end, mark in reaches if end >= last},
+            frozenset(self._deduplicator.marks(records)) if self._query.carry_keys else frozenset(),
         )
 
 

@@ -1,13 +1,16 @@
 """A range, cut into windows on the provider's wall clock.
 
-Neighbours share their boundary second. Nobody knows whether the server includes its ends,
-nor whether it looks at a call's start, its end, or both (page "Get Calls History" is
-silent): with a shared second the union of the windows is the undivided request's answer
-under every one of these rules, and the repeats are recognised by their key.
+Neighbours overlap by a whole second: each window but the first begins a second before the one
+before it ends. Nobody knows whether the server includes the two dates, nor whether it looks at a
+call's start, its end, or both (page "Get Calls History" is silent). With both dates exclusive, a
+second that two windows only share is in neither. With a whole second in both, the union of the
+windows is the undivided request's answer under every such rule, and repeats are recognised by their
+key. The range's own two ends stay as they are, so that the rule applies to them as it would.
 
 No boundary lies inside a repeated hour. A call that runs through the change can end, on the
 wall clock, before it started: a server that looks at both would give it for the whole range,
-and for neither of two windows that part between its end and its start.
+and for neither of two windows that part between its end and its start. At the hour's two ends the
+overlap is enough: such a call starts before the hour's end and ends at its beginning or later.
 """
 
 from __future__ import annotations
@@ -15,7 +18,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from boxis_async.models import CDR, Plan, Stretch, Window
+from boxis_async.models import CDR, OVERLAP, Plan, Stretch, Window
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -31,7 +34,8 @@ __all__ = [
     "smallest",
 ]
 
-_SMALLEST = timedelta(seconds=1)
+# With both dates exclusive it asks for one whole second.
+_SMALLEST = timedelta(seconds=2)
 
 _FIRST_GUESS = timedelta(days=1)
 
@@ -42,12 +46,14 @@ def plan_of(range_: Range | None, window: timedelta | None, spans: Iterable[Span
     Args:
         range_: The range, or None for the one request for everything.
         window: The length of a window, or None for a first guess of a day.
-        spans: The parts of the range to ask for, each cut from its own start.
+        spans: The parts of the range to ask for, each cut from its own start. One that does not
+            begin with the range begins a second early, within what lies before it: no length is
+            counted from there, or a missing part of one window would need two.
     """
     length = window or _FIRST_GUESS
     if range_ is None:
         return Plan((Stretch(None, None, length),))
-    stretches = [part for span in spans for part in _stretches(span, length, range_.repeated)]
+    stretches = [part for span in spans for part in _stretches(span, length, range_)]
     return Plan(tuple(stretches), guess=window is None)
 
 
@@ -84,20 +90,17 @@ class PlannedWindows:
 
 
 def halve(window: Window, repeated: Iterable[Span]) -> tuple[Window, Window] | None:
-    """Cut a window in two that share their boundary second, each shorter; None if it cannot be.
-
-    The smallest window is a second long: with both ends included it speaks of two.
-    """
+    """Cut a window in two that overlap, each shorter; None if it cannot be."""
     if window.start is None or window.end is None or window.length <= _SMALLEST:
         return None
-    middle = (window.start + window.length // 2).replace(microsecond=0)
+    middle = (window.start + (window.length + OVERLAP) // 2).replace(microsecond=0)
     for hour in repeated:
         if hour[0] < middle < hour[1]:
-            edges = [edge for edge in hour if window.start < edge < window.end]
+            edges = [edge for edge in hour if window.start + OVERLAP < edge < window.end]
             if not edges:
                 return None
             middle = edges[0]
-    return Window(window.start, middle), Window(middle, window.end)
+    return Window(window.start, middle), Window(middle - OVERLAP, window.end)
 
 
 def smallest(window: Window) -> Window:
@@ -105,10 +108,12 @@ def smallest(window: Window) -> Window:
     return window if window.start is None else Window(window.start, window.start + _SMALLEST)
 
 
-def _stretches(span: Span, length: timedelta, hours: tuple[Span, ...]) -> Iterator[Stretch]:
+def _stretches(span: Span, length: timedelta, range_: Range) -> Iterator[Stretch]:
     """Cut a span on a grid, joining the windows whose boundary would lie inside a repeated hour."""
     at, end = span
-    for first, last in hours:
+    overlap = OVERLAP if at > range_.start else timedelta(0)
+    at += overlap
+    for first, last in range_.repeated:
         if last <= at or end <= first or at == end:
             continue
         whole_before = max(0, (first - at) // length)
@@ -118,9 +123,10 @@ def _stretches(span: Span, length: timedelta, hours: tuple[Span, ...]) -> Iterat
         begin = at + whole_before * length
         beyond = end if end - at <= whole_after * length else at + whole_after * length
         if begin > at:
-            yield Stretch(at, begin, length)
-        yield Stretch(begin, beyond, beyond - begin)
-        at = beyond
+            yield Stretch(at, begin, length, overlap)
+            overlap = OVERLAP
+        yield Stretch(begin, beyond, beyond - begin, overlap)
+        at, overlap = beyond, OVERLAP
         if at == end:
             return
-    yield Stretch(at, end, length)
+    yield Stretch(at, end, length, overlap)

@@ -27,6 +27,8 @@ _SECOND = timedelta(seconds=1)
 _DAY = timedelta(days=1)
 _WALL_LENGTH = len("2018-02-06 20:12:56")
 _DAYS_REMEMBERED = 4096
+# A duration that is so many seconds from a record's span, or nearer, is that span's.
+_NEAR = 60
 _HOURS_REMEMBERED = 4096
 _HOUR_LENGTH = len("2018-02-06 20:")
 
@@ -91,12 +93,14 @@ class Range:
     def contains(self, cdr: CDR) -> bool:
         """Report whether a record's own span, told apart in the repeated hour, meets the range.
 
-        A span that cannot be told apart, for want of an epoch, reaches over all the
-        moments it may mean: no record is left out on a guess.
+        A span that cannot be told apart, for want of an epoch or of a duration that fits, reaches
+        over all the moments it may mean: no record is left out on a guess.
         """
         moments = [cdr.start] if cdr.end is None else [cdr.start, cdr.end]
         if _is_ambiguous(cdr.start) and _epoch(cdr.uniqueid) is None:
             moments += [moment.replace(fold=fold) for moment in moments for fold in (0, 1)]
+        elif cdr.end is not None and _may_end_later(cdr, cdr.end):
+            moments.append(cdr.end.replace(fold=1))
         span = [moment.timestamp() for moment in moments]
         if self.not_before is not None and max(span) < self.not_before.timestamp():
             return False
@@ -347,6 +351,18 @@ def _offset(moment: datetime) -> timedelta:
 def _is_ambiguous(moment: datetime) -> bool:
     # In spring's gap the offsets differ too, but the other way round.
     return _offset(moment.replace(fold=0)) > _offset(moment.replace(fold=1))
+
+
+def _may_end_later(cdr: CDR, end: datetime) -> bool:
+    """Report whether an end, read as the first moment after the start, may be the one after that.
+
+    The duration tells. It need not equal the span to the second, but a repeated hour is longer than
+    what it differs by.
+    """
+    if end.fold or not _is_ambiguous(end):
+        return False
+    lasted = end.timestamp() - cdr.start.timestamp()
+    return cdr.duration is None or abs(cdr.duration - lasted) > _NEAR
 
 
 def _epoch(uniqueid: str) -> int | None:

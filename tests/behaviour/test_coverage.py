@@ -115,8 +115,11 @@ def test_any_order_of_spans(order: list[int], count: int) -> None:
     """In whatever order windows are handed over, the spans are the same, merged and sorted."""
     builder = CoverageBuilder("x", b"key", None, carry_keys=False)
     for number in order[:count]:
-        marks = Marks(frozenset({b"%048d" % number}), frozenset({b"%048d" % (number + 100)}))
-        builder.hand_over(hour(number), marks, is_sealed=True, is_empty=False)
+        window = hour(number)
+        assert window.start is not None
+        assert window.end is not None
+        marks = Marks({b"%048d" % number: window.start}, {b"%048d" % (number + 100): window.end})
+        builder.hand_over(window, marks, is_sealed=True, is_empty=False)
     coverage = builder.coverage()
     done = set(order[:count])
     covered = {
@@ -125,30 +128,46 @@ def test_any_order_of_spans(order: list[int], count: int) -> None:
         for number in range(10)
         if window.start is not None
         and window.end is not None
-        and window.start <= DAY + number * HOUR < window.end
+        and window.start <= DAY + number * HOUR
+        and DAY + (number + 1) * HOUR <= window.end
     }
     assert covered == done
     assert coverage.sealed == tuple(sorted(coverage.sealed, key=lambda window: f"{window.start}"))
     for span in memory_of(coverage).sealed:
-        first = (span.start - DAY) // HOUR
+        first = (span.start + SECOND - DAY) // HOUR
         last = (span.end - DAY) // HOUR - 1
+        assert Window(span.start, span.end) == hour(first, last + 1 - first)
         assert {first - 1, last + 1}.isdisjoint(done)
         # Only the outer edges are marked: what meets within is sealed on both sides.
-        assert span.first == {b"%048d" % first}
-        assert span.last == {b"%048d" % (last + 100)}
+        assert span.first == {b"%048d" % first: span.start}
+        assert span.last == {b"%048d" % (last + 100): span.end}
     missing = coverage.missing(DAY, DAY + 10 * HOUR)
-    assert sum((end - start for start, end in missing), timedelta()) == (10 - count) * HOUR
+    # Each is a run of hours that were not handed over, but for the second that a sealed span has.
+    runs: list[tuple[datetime, datetime]] = []
+    for number in sorted(set(range(10)) - done):
+        begin, end = DAY + number * HOUR, DAY + (number + 1) * HOUR
+        if runs and runs[-1][1] == begin:
+            runs[-1] = (runs[-1][0], end)
+        else:
+            runs.append((begin, end))
+    assert missing == [
+        (begin, end if end == DAY + 10 * HOUR else end - SECOND) for begin, end in runs
+    ]
+    rest = sum((end - begin for begin, end in missing), timedelta())
+    assert builder.share(DAY, DAY + 10 * HOUR) == (10 * HOUR - rest) / (10 * HOUR)
 
 
 # To and from JSON
 
 
-marks = st.frozensets(st.binary(min_size=48, max_size=48), max_size=3)
+a_mark = st.binary(min_size=48, max_size=48)
+marks = st.frozensets(a_mark, max_size=3)
 moments = st.datetimes(datetime(1, 1, 1), datetime(9999, 12, 31)).map(  # noqa: DTZ001
     lambda moment: moment.replace(microsecond=0)
 )
 ends = st.tuples(moments, moments).map(sorted)
-spans = st.builds(lambda ends, *edges: SealedSpan(*ends, *edges), ends, marks, marks)
+reaches = st.dictionaries(a_mark, moments, max_size=3)
+spans = st.builds(lambda ends, *edges: SealedSpan(*ends, *edges), ends, reaches, reaches)
 windows = st.lists(ends.map(lambda ends: Window(*ends)), max_size=3).map(tuple)
 coverages = st.builds(
     Coverage,
@@ -801,15 +820,15 @@ async def test_windows_are_cut_at_the_horizon(make_client: MakeClient) -> None:
         horizon = DAY + timedelta(hours=14, minutes=30)
         assert [(window.start, window.end) for window in stream.plan()] == [
             (DAY, DAY + 6 * HOUR),
-            (DAY + 6 * HOUR, DAY + 12 * HOUR),
-            (DAY + 12 * HOUR, horizon),
-            (horizon, horizon + 6 * HOUR),
-            (horizon + 6 * HOUR, NEXT_DAY),
+            (DAY + 6 * HOUR - SECOND, DAY + 12 * HOUR),
+            (DAY + 12 * HOUR - SECOND, horizon),
+            (horizon - SECOND, horizon + 6 * HOUR),
+            (horizon + 6 * HOUR - SECOND, NEXT_DAY),
         ]
         found = await stream.to_list()
     assert ids(found) == ids_of(provider.select())
     assert stream.coverage.sealed == (Window(DAY, horizon),)
-    assert stream.coverage.unsealed == (Window(horizon, NEXT_DAY),)
+    assert stream.coverage.unsealed == (Window(horizon - SECOND, NEXT_DAY),)
     assert stream.stats.covered == 1.0
 
 
@@ -825,12 +844,12 @@ async def test_what_is_unsealed_is_fetched_again(make_client: MakeClient) -> Non
         provider.add(call(f"{DAY + 15 * HOUR}", "late"))
         again = client.cdrs(DAY, NEXT_DAY, window=6 * HOUR, resume=stream.coverage)
         found = await again.to_list()
-    assert starts(provider) == [f"{horizon}", f"{horizon + 6 * HOUR}"]
+    assert starts(provider) == [f"{horizon - SECOND}", f"{horizon + 6 * HOUR - SECOND}"]
     # Of 14:30 itself the sealed side has told.
     expected = [row for row in provider.select() if str(row["start"]) > f"{horizon}"]
     assert sorted(ids(found)) == sorted(ids_of(expected))
     assert "late" in ids(found)
-    assert again.coverage.unsealed == (Window(horizon, NEXT_DAY),)
+    assert again.coverage.unsealed == (Window(horizon - SECOND, NEXT_DAY),)
     provider.reset()
     # Two days later all is at rest.
     last = client.cdrs(DAY, NEXT_DAY, window=6 * HOUR, resume=again.coverage)
@@ -907,7 +926,7 @@ async def test_a_call_on_the_horizon_seen_by_the_younger_side_first(
         old.open()
         sealed = await anext(batches)
         assert [batch async for batch in batches] == []
-        assert (young.window.start, ids(young.cdrs)) == (horizon, ["edge", "young"])
+        assert (young.window.start, ids(young.cdrs)) == (horizon - SECOND, ["edge", "young"])
         assert (sealed.window.end, ids(sealed.cdrs)) == (horizon, [])
         # Who keeps what is sealed has neither yet.
         again = client.cdrs(DAY, NEXT_DAY, resume=stream.coverage, carry_keys=carry_keys)

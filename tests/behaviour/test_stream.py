@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
-from calls import DAY, HOUR, NEXT_DAY, call, hour, hourly, ids, ids_of
+from calls import DAY, HOUR, NEXT_DAY, SECOND, call, hour, hourly, ids, ids_of, overlapping
 from choices import ORDERS
 from clients import connected
 from consumers import take
@@ -95,7 +95,7 @@ async def test_batches_state_their_windows(client: BoxisClient) -> None:
     """There is a batch for each window, also where a window holds no calls."""
     stream = client.cdrs(DAY - 3 * HOUR, DAY + 3 * HOUR, window=HOUR)
     batches = [batch async for batch in stream.batches()]
-    assert [batch.window for batch in batches] == [hour(number) for number in range(-3, 3)]
+    assert [batch.window for batch in batches] == overlapping(DAY - 3 * HOUR, HOUR, DAY + 3 * HOUR)
     assert [len(batch.cdrs) for batch in batches] == [0, 0, 0, 1, 1, 1]
     assert stream.stats == Stats(records=3, requests=6, windows=6, covered=1.0)
 
@@ -336,8 +336,8 @@ def test_plan(client: BoxisClient) -> None:
     first = DAY + timedelta(minutes=10)
     assert list(plan) == [
         Window(first, first + 9 * HOUR),
-        Window(first + 9 * HOUR, first + 18 * HOUR),
-        Window(first + 18 * HOUR, NEXT_DAY),
+        Window(first + 9 * HOUR - SECOND, first + 18 * HOUR),
+        Window(first + 18 * HOUR - SECOND, NEXT_DAY),
     ]
     assert plan[-1] == plan[2]
     assert not plan.guess
@@ -547,7 +547,7 @@ async def test_a_window_that_fails_for_good(make_client: MakeClient, *, over_htt
     assert isinstance(error.cause, StatusError)
     assert error.__cause__ is error.cause
     assert error.cause.status_code == 500
-    assert "2024-03-05 07:00:00 to 2024-03-05 08:00:00" in str(error)
+    assert "2024-03-05 06:59:59 to 2024-03-05 08:00:00" in str(error)
     # Two retries of the window, and two of its smallest part, which failed alike.
     assert (stream.stats.records, stream.stats.windows, stream.stats.retries) == (7, 7, 4)
     with pytest.raises(StreamClosedError):

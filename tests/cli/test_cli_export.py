@@ -206,14 +206,14 @@ def test_a_reader_that_never_reads(served: Provider, command: str) -> None:
 
 def test_a_pipe_that_breaks_off_is_a_part(served: Provider) -> None:
     """When a window fails after some were written, the code says that it is a part."""
-    served.faults = lambda asked: Fault.status(404) if "-05 " in str(asked.datefrom) else None
+    served.faults = lambda asked: Fault.status(404) if "-06 " in str(asked.dateto) else None
     result = invoke("export", *LEGS)
     assert result.exit_code == 6
     assert result.stdout.count("\n") > 50
-    assert "window 2025-10-05 00:00:00 to 2025-10-06 00:00:00" in result.stderr
+    assert "window 2025-10-04 23:59:59 to 2025-10-06 00:00:00" in result.stderr
     served.faults = lambda _: Fault.status(404)
     assert invoke("export", *LEGS).exit_code == 4
-    served.faults = lambda asked: Fault.status(404) if "-05 " in str(asked.datefrom) else None
+    served.faults = lambda asked: Fault.status(404) if "-06 " in str(asked.dateto) else None
     kept_going = invoke("export", *LEGS, "--keep-going")
     assert kept_going.exit_code == 6
     assert kept_going.stdout.count("\n") > result.stdout.count("\n")

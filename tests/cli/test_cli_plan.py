@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
@@ -22,7 +23,11 @@ def test_a_line_for_each_window() -> None:
     assert len(lines) == 14
     assert lines[0] == "2025-10-01 00:00:00\t2025-10-01 12:00:00"
     starts, ends = zip(*(line.split("\t") for line in lines), strict=True)
-    assert starts[1:] == ends[:-1]
+    overlaps = [
+        datetime.fromisoformat(end) - datetime.fromisoformat(start)
+        for start, end in zip(starts[1:], ends[:-1], strict=True)
+    ]
+    assert overlaps == [timedelta(seconds=1)] * 13
     assert result.stderr == "2025-10-01 00:00:00 to 2025-10-08 00:00:00 (Europe/Zurich)\n"
     assert not invoke("plan", *WEEK, "--quiet").stderr
 
@@ -33,9 +38,9 @@ def test_json() -> None:
     assert found["count"] == len(found["windows"]) == 31
     assert found["guess"] is True
     assert found["windows"][-1] == {
-        "start": "2025-10-31 00:00:00",
+        "start": "2025-10-30 23:59:59",
         "end": "2025-11-01 00:00:00",
-        "seconds": 86400,
+        "seconds": 86401,
     }
 
 

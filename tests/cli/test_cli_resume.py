@@ -24,7 +24,7 @@ FILE = ("-o", "calls.csv")
 
 
 def broken_on_the_fifth(asked: Received) -> Fault | None:
-    return Fault.status(404) if "-05 " in str(asked.datefrom) else None
+    return Fault.status(404) if "-06 " in str(asked.dateto) else None
 
 
 def healthy(_: Received) -> None:
@@ -32,7 +32,7 @@ def healthy(_: Received) -> None:
 
 
 def on_the_fifth(asked: Received) -> bool:
-    return "-05 " in str(asked.datefrom)
+    return "-06 " in str(asked.dateto)
 
 
 @pytest.fixture
@@ -125,7 +125,7 @@ def test_a_failure_after_some_was_kept(served: Provider, tmp_path: Path, whole: 
     served.faults = broken_on_the_fifth
     done = boxis("export", *WEEK, *FILE, "--window", "1d", "--quiet")
     assert done.returncode == 6
-    assert "window 2025-10-05 00:00:00 to 2025-10-06 00:00:00" in done.stderr
+    assert "window 2025-10-04 23:59:59 to 2025-10-06 00:00:00" in done.stderr
     assert "What to do:" in done.stderr
     assert " records are kept, 57% of the range" in done.stderr
     assert "--window 1d --quiet" in done.stderr
@@ -230,7 +230,7 @@ def test_keep_going(served: Provider, tmp_path: Path, whole: bytes) -> None:
     result = invoke("export", *WEEK, *FILE, "--keep-going")
     assert result.exit_code == 6
     assert "86% of the range" in result.stderr
-    assert "2025-10-05 00:00:00 to 2025-10-06 00:00:00" in result.stderr
+    assert "2025-10-04 23:59:59 to 2025-10-06 00:00:00" in result.stderr
     assert not (tmp_path / "calls.csv").exists()
     served.faults = healthy
     served.reset()

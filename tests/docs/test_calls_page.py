@@ -180,7 +180,7 @@ def test_the_calls_are_shown(page: Page) -> None:
 
 def test_the_calls_are_shown_as_they_arrive(page: Page, provider: Provider) -> None:
     """What is there is shown while more is awaited, and whoever stops it is told that it ended."""
-    gate = Gate(lambda received: str(received.datefrom) >= "2026-10-02")
+    gate = Gate(lambda received: str(received.dateto) > "2026-10-02 00:00:00")
     provider.gate = gate
     ask(page, "2026-10-01", "2026-10-14")
     expect(page.get_by_role("status")).to_contain_text("So far")
@@ -198,13 +198,13 @@ def test_a_failure_is_shown(page: Page, provider: Provider) -> None:
     """Where the provider fails, the page says that the list broke off, where, and why."""
 
     def fifth_day(received: Received) -> Fault | None:
-        broken = str(received.datefrom) >= "2026-10-05"
+        broken = str(received.dateto) > "2026-10-05 00:00:00"
         return Fault.refuse("out of <b>order</b>") if broken else None
 
     provider.faults = fifth_day
     ask(page, "2026-10-01", "2026-10-14")
     expect(page.get_by_role("alert")).to_contain_text("out of <b>order</b>")
-    expect(page.get_by_role("alert")).to_contain_text("2026-10-05 00:00:00")
+    expect(page.get_by_role("alert")).to_contain_text("2026-10-04 23:59:59")
     expect(page.get_by_role("status")).to_contain_text("Failed after")
     assert len(shown(page)) == len([row for row in ROWS if str(row["start"]) < "2026-10-05"])
     assert fits(page)
@@ -228,7 +228,7 @@ def test_a_day_without_calls(page: Page) -> None:
 
 def test_a_backend_that_dies(browser: Browser) -> None:
     """Where the connection breaks, the page says that its list is not complete."""
-    gate = Gate(lambda received: str(received.datefrom) >= "2026-10-02")
+    gate = Gate(lambda received: str(received.dateto) > "2026-10-02 00:00:00")
     provider = Provider(ROWS, gate=gate)
     with (
         LoopbackServer(provider) as server,

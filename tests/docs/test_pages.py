@@ -101,11 +101,12 @@ def prose(page: Path) -> str:
 
 
 def anchors(page: Path) -> set[str]:
-    """List the fragments that the headings of a page make."""
+    """List the fragments that the headings of a page make, and its explicit targets."""
+    text = prose(page)
     return {
         re.sub(r"[^\w\- ]", "", heading["text"].lower()).replace(" ", "-")
-        for heading in HEADING.finditer(prose(page))
-    }
+        for heading in HEADING.finditer(text)
+    } | set(re.findall(r"(?m)^\(([\w-]+)\)=$", text))
 
 
 def check_printed(printed: str, block: Block) -> None:

@@ -118,7 +118,7 @@ async def test_lines(served: Provider, reader: httpx.AsyncClient) -> None:
 
 async def test_lines_come_as_they_arrive(served: Provider, reader: httpx.AsyncClient) -> None:
     """The first window's lines are there while the second is still awaited."""
-    gate = Gate(lambda received: str(received.datefrom) >= "2024-03-06")
+    gate = Gate(lambda received: str(received.dateto) > "2024-03-06 00:00:00")
     served.gate = gate
     served.add(call("2024-03-06 12:00:00", "later"))
     async with reader.stream("GET", TWO_DAYS) as response:
@@ -135,7 +135,7 @@ async def test_lines_come_as_they_arrive(served: Provider, reader: httpx.AsyncCl
 @pytest.mark.both_loops
 async def test_a_reader_that_leaves(served: Provider, reader: httpx.AsyncClient) -> None:
     """A reader that leaves half-way leaves nothing behind, and the next one gets everything."""
-    served.gate = Gate(lambda received: str(received.datefrom) >= "2024-03-06")
+    served.gate = Gate(lambda received: str(received.dateto) > "2024-03-06 00:00:00")
     async with reader.stream("GET", TWO_DAYS) as response:
         # Held by a name: dropped, it would leave at once.
         rest = response.aiter_lines()
@@ -154,7 +154,7 @@ async def test_a_failure_on_the_way(served: Provider, reader: httpx.AsyncClient)
     """What fails after the head went out is told in the last line; the next reader is served."""
 
     def second_day(received: Received) -> Fault | None:
-        return Fault.refuse("no such day") if str(received.datefrom) >= "2024-03-06" else None
+        return Fault.refuse("no such day") if str(received.dateto) > "2024-03-06 00:00:00" else None
 
     served.faults = second_day
     response = await reader.get(TWO_DAYS)

@@ -9,7 +9,7 @@ import shutil
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from calls import DAY, HOUR, NEXT_DAY, hourly
+from calls import DAY, HOUR, NEXT_DAY, SECOND, hourly
 from clients import ONCE_MORE, connected
 from exports import comparable, export_range, names, quick_folder, read, work_folder
 
@@ -32,7 +32,7 @@ async def leave(client: BoxisClient, provider: Provider, target: Path, *hours: i
     """Leave an export unfinished, after several runs that ended at these hours."""
     for hour in hours:
         provider.faults = lambda got, hour=hour: (  # type: ignore[misc]
-            Fault.refuse("no") if (got.datefrom or "") >= f"{DAY + hour * HOUR}" else None
+            Fault.refuse("no") if (got.datefrom or "") >= f"{DAY + hour * HOUR - SECOND}" else None
         )
         with pytest.raises(WindowError):
             await export_range(client, target, DAY, NEXT_DAY, resume=True, **ASKED)

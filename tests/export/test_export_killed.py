@@ -123,7 +123,7 @@ async def test_killed_and_resumed(
 ) -> None:
     """Killed with SIGKILL again and again, it is resumed to what a run without a break gives."""
     gates = [
-        Gate(lambda got, day=day: (got.datefrom or "") >= day)  # type: ignore[misc]
+        Gate(lambda got, day=day: (got.dateto or "") > f"{day} 00:00:00")  # type: ignore[misc]
         for day in days
     ]
     provider = Provider(generate_calls(BEGIN, END, calls_per_day=20))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import time_machine
-from calls import DAY, HOUR, MINUTE, NEXT_DAY, call, hourly
+from calls import DAY, HOUR, MINUTE, NEXT_DAY, SECOND, call, hourly
 from choices import MODES
 from clients import ONCE_MORE, connected
 from exports import (
@@ -71,7 +71,7 @@ class StoppedError(Exception):
 
 def refusing_from(start: datetime) -> Callable[[Received], Fault | None]:
     """Refuse the windows from one on."""
-    return lambda got: Fault.refuse("no") if (got.datefrom or "") >= f"{start}" else None
+    return lambda got: Fault.refuse("no") if (got.datefrom or "") >= f"{start - SECOND}" else None
 
 
 async def finish(provider: Provider, target: Path, *range_: Any, **arguments: Any) -> Exported:  # noqa: ANN401
@@ -385,7 +385,7 @@ async def test_now_stays_what_it_was(tmp_path: Path) -> None:
         exported = await finish(provider, target, DAY, window=HOUR, settle=HOUR, resume=True)
     assert exported.records == len(read(target)) == 16
     assert max(got.dateto or "" for got in provider.requests) == "2024-03-05 16:10:01"
-    assert min(got.datefrom or "" for got in provider.requests) == "2024-03-05 09:00:00"
+    assert min(got.datefrom or "" for got in provider.requests) == "2024-03-05 08:59:59"
 
 
 async def test_now_is_anew_after_a_finished_export(tmp_path: Path) -> None:
@@ -499,7 +499,7 @@ async def test_failures_before_young_windows(tmp_path: Path) -> None:
     target = tmp_path / "calls.csv"
     arguments: dict[str, Any] = {"window": HOUR, "settle": 6 * HOUR, "resume": True}
     provider.faults = lambda got: (
-        Fault.refuse("no") if got.datefrom == f"{DAY + 3 * HOUR}" else None
+        Fault.refuse("no") if got.datefrom == f"{DAY + 3 * HOUR - SECOND}" else None
     )
     with at(datetime(2024, 3, 5, 17, 0, tzinfo=UTC)), pytest.raises(IncompleteExportError):
         await finish(provider, target, DAY, NEXT_DAY, on_error="collect", **arguments)
@@ -631,7 +631,7 @@ async def test_cancelled_while_it_waits(make_client: MakeClient, tmp_path: Path)
     target = tmp_path / "calls.csv"
     client = make_client(provider)
     provider.faults = lambda got: (
-        Fault.hang() if (got.datefrom or "") >= f"{DAY + 7 * HOUR}" else None
+        Fault.hang() if (got.datefrom or "") >= f"{DAY + 7 * HOUR - SECOND}" else None
     )
     seen: list[Stats] = []
 

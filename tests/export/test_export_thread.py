@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 import pytest
-from calls import DAY, HOUR, NEXT_DAY
+from calls import DAY, HOUR, NEXT_DAY, SECOND
 from exports import comparable, export_range, names, read
 from waiting import Gate, settled
 
@@ -209,7 +209,7 @@ async def test_closed_meanwhile(
 ) -> None:
     """A client that is closed ends its exports in words, and they can be resumed."""
     target = tmp_path / "calls.csv"
-    provider.gate = gate = Gate(lambda got: (got.datefrom or "") >= f"{DAY + 7 * HOUR}")
+    provider.gate = gate = Gate(lambda got: (got.datefrom or "") >= f"{DAY + 7 * HOUR - SECOND}")
     seen: list[Stats] = []
     task = asyncio.ensure_future(
         export(client.cdrs(DAY, NEXT_DAY, window=HOUR), target, progress=seen.append)

@@ -12,7 +12,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from calls import DAY, HOUR, NEXT_DAY, call, hourly, ids
+from calls import DAY, HOUR, NEXT_DAY, SECOND, call, hourly, ids
 from exports import comparable, each_step, export_range, names, read, work_folder
 from keys import by_src
 from paths import ROOT
@@ -31,6 +31,7 @@ from boxis_async.export import (
 from boxis_async.testing import Fault, LoopbackServer, Provider
 
 if TYPE_CHECKING:
+    from datetime import datetime
     from pathlib import Path
 
     from conftest import MakeClient
@@ -39,9 +40,9 @@ if TYPE_CHECKING:
     from boxis_async.testing import Received
 
 
-def refusing(start: object) -> Any:  # noqa: ANN401 - a plan of faults
-    """Refuse the window that begins then."""
-    return lambda got: Fault.refuse("no") if got.datefrom == f"{start}" else None
+def refusing(start: datetime) -> Any:  # noqa: ANN401 - a plan of faults
+    """Refuse the window that follows the one that ends then."""
+    return lambda got: Fault.refuse("no") if got.datefrom == f"{start - SECOND}" else None
 
 
 async def leave_unfinished(
@@ -142,7 +143,7 @@ async def test_a_refusal_keeps_what_is_unfinished(make_client: MakeClient, tmp_p
 
 
 def failing_from(request: Received, hour: int) -> Fault | None:
-    return Fault.refuse("no") if str(request.datefrom) >= f"{DAY + hour * HOUR}" else None
+    return Fault.refuse("no") if str(request.datefrom) >= f"{DAY + hour * HOUR - SECOND}" else None
 
 
 async def test_an_empty_range(client: BoxisClient, tmp_path: Path) -> None:
@@ -567,7 +568,7 @@ async def test_windows_that_failed(
 ) -> None:
     """With failures collected the file is absent, and they are listed; resumed, it is whole."""
     target = tmp_path / "calls.csv"
-    failing = {f"{DAY + hour * HOUR}" for hour in (3, 4, 20)}
+    failing = {f"{DAY + hour * HOUR - SECOND}" for hour in (3, 4, 20)}
     provider.faults = lambda got: Fault.refuse("no") if got.datefrom in failing else None
     with pytest.raises(IncompleteExportError, match="3 of the range's windows") as caught:
         await export(client.cdrs(DAY, NEXT_DAY, window=HOUR, on_error="collect"), target)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 import pyarrow as pa
 import pyarrow.parquet
 import pytest
-from calls import DAY, HOUR, NEXT_DAY, hourly
+from calls import DAY, HOUR, NEXT_DAY, SECOND, hourly
 from exports import READERS, comparable, csv_rows, json_rows, parquet_rows
 
 from boxis_async import StreamClosedError, WindowError
@@ -124,7 +124,9 @@ async def test_a_parquet_stream_that_failed(make_client: MakeClient, on_error: s
     """When a window fails, what was written of a Parquet file does not look whole."""
     provider = Provider(
         hourly(),
-        faults=lambda got: Fault.refuse("no") if got.datefrom == f"{DAY + 9 * HOUR}" else None,
+        faults=lambda got: (
+            Fault.refuse("no") if got.datefrom == f"{DAY + 9 * HOUR - SECOND}" else None
+        ),
     )
     file = io.BytesIO()
     calls = make_client(provider).cdrs(DAY, NEXT_DAY, window=HOUR, on_error=on_error)  # type: ignore[arg-type]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from itertools import count
+from itertools import count, pairwise
 from typing import TYPE_CHECKING
 
 from boxis_async import Window
@@ -23,8 +23,22 @@ _numbers = count(1)
 
 
 def hour(number: int, hours: int = 1) -> Window:
-    """Name the window of one hour of `DAY`, or of several from that one on."""
-    return Window(DAY + number * HOUR, DAY + (number + hours) * HOUR)
+    """Name the window of one hour of `DAY`, or of several from that one on.
+
+    It begins a second before the one before it ends, but for the first of the day.
+    """
+    begin = DAY + number * HOUR - (SECOND if number else timedelta(0))
+    return Window(begin, DAY + (number + hours) * HOUR)
+
+
+def overlapping(start: datetime, length: timedelta, end: datetime) -> list[Window]:
+    """List the windows of a range, of one length but for the last, as they are to be."""
+    ends = [start]
+    while ends[-1] < end:
+        ends.append(min(ends[-1] + length, end))
+    return [Window(start, ends[1])] + [
+        Window(begin - SECOND, end) for begin, end in pairwise(ends[1:])
+    ]
 
 
 def call(start: str, uniqueid: str | None = None, **fields: str | None) -> dict[str, str | None]:

@@ -13,7 +13,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import pytest
-from calls import DAY, HOUR, NEXT_DAY, call, ids, ids_of
+from calls import DAY, HOUR, NEXT_DAY, SECOND, call, ids, ids_of
 from hypothesis import given
 from hypothesis import strategies as st
 from strategies import ZURICH, seconds_in
@@ -52,6 +52,13 @@ def learned(draw: st.DrawFn) -> Traffic:
     return traffic
 
 
+def overlap_by_a_second(windows: list[Window]) -> bool:
+    """Tell whether each begins a second before the one before it ends."""
+    return all(
+        one.end is not None and other.start == one.end - SECOND for one, other in pairwise(windows)
+    )
+
+
 def taken(windows: AdaptiveWindows) -> Iterator[Window]:
     """Take all windows, as if each came back before the next is chosen."""
     while windows.left:
@@ -73,7 +80,7 @@ def test_they_cover_the_range(
     end = start + timedelta(seconds=seconds)
     windows = list(taken(AdaptiveWindows([(start, end)], [AUTUMN], traffic, row_limit)))
     assert (windows[0].start, windows[-1].end) == (start, end)
-    assert all(one.end == other.start for one, other in pairwise(windows))
+    assert overlap_by_a_second(windows)
     for window in windows[:-1]:
         assert window.end is not None
         assert window.end.microsecond == 0
@@ -89,7 +96,8 @@ def test_spans_are_kept_apart(traffic: Traffic) -> None:
     windows = list(taken(AdaptiveWindows(spans, [], traffic, None)))
     assert {window.start for window in windows} >= {start for start, _ in spans}
     assert {window.end for window in windows} >= {end for _, end in spans}
-    assert sum((window.length for window in windows), timedelta(0)) == 10 * HOUR
+    overlaps = (len(windows) - len(spans)) * SECOND
+    assert sum((window.length for window in windows), timedelta(0)) == 10 * HOUR + overlaps
 
 
 @pytest.mark.parametrize(
@@ -103,13 +111,12 @@ def test_the_ends_of_time(start: datetime, end: datetime) -> None:
     """The first and the last windows that there can be are chosen as all others."""
     traffic = Traffic()
     windows = AdaptiveWindows([(start, end)], [], traffic, None)
-    ends = [start]
+    found: list[Window] = []
     for window in taken(windows):
-        assert window.start == ends[-1]
-        assert window.end is not None
-        ends.append(window.end)
+        found.append(window)
         windows.learn(window, [])
-    assert ends[-1] == end
+    assert (found[0].start, found[-1].end) == (start, end)
+    assert overlap_by_a_second(found)
 
 
 def test_it_waits_for_what_it_cannot_know() -> None:
@@ -134,8 +141,11 @@ def test_short_gaps_are_not_waited_for() -> None:
 
 def test_a_day_is_asked_for_at_once() -> None:
     """Up to a day is one window while nothing is known."""
-    windows = AdaptiveWindows([(DAY, NEXT_DAY)], [], Traffic(), None)
-    assert list(taken(windows)) == [Window(DAY, NEXT_DAY)]
+    for missing in (Window(DAY, NEXT_DAY), Window(DAY - SECOND, NEXT_DAY + SECOND)):
+        assert missing.start is not None
+        assert missing.end is not None
+        windows = AdaptiveWindows([(missing.start, missing.end)], [], Traffic(), None)
+        assert list(taken(windows)) == [missing]
 
 
 def test_no_small_rest_is_left() -> None:
@@ -250,7 +260,7 @@ def test_never_stuck(records: int, days: int, concurrency: int, failing: float, 
     found = asked_for(starts, days, concurrency=concurrency, failing=failing, seed=seed)
     windows = [window for window, _ in found]
     assert (windows[0].start, windows[-1].end) == (DAY, DAY + timedelta(days=days))
-    assert all(one.end == other.start for one, other in pairwise(windows))
+    assert overlap_by_a_second(windows)
     assert len(windows) <= 4 * days + 4
 
 

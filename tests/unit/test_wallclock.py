@@ -10,6 +10,7 @@ from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
+import attrs
 import pytest
 from calls import HOUR, MINUTE, SECOND
 from hypothesis import given
@@ -54,7 +55,8 @@ def record(
     began, _, ended = WallClock(zone).moments(
         wall(start, zone), None, None if end is None else wall(end, zone), name
     )
-    return CDR(start=began, end=ended, uniqueid=name)
+    duration = None if end is None else int((end - start).total_seconds())
+    return CDR(start=began, end=ended, uniqueid=name, duration=duration)
 
 
 # Times as text
@@ -521,6 +523,29 @@ def test_range_in_the_repeated_hour(
     assert asked.contains(record(start, end, epoch=start.timestamp())) is held
 
 
+@pytest.mark.parametrize(
+    ("duration", "held"),
+    [(4200, True), (4201, True), (4199, True), (None, True), (0, True), (600, False), (601, False)],
+)
+def test_an_end_that_may_lie_in_either_pass(
+    duration: int | None,
+    held: bool,  # noqa: FBT001
+) -> None:
+    """A call from 01:50 to 02:00 lasted 10 minutes or 70: its duration tells, if it fits one."""
+    start = SUMMER - 40 * MINUTE
+    cdr = attrs.evolve(
+        record(start, WINTER - 30 * MINUTE, epoch=start.timestamp()), duration=duration
+    )
+    assert cdr.end is not None
+    assert [write_wall(moment.replace(tzinfo=None)) for moment in (cdr.start, cdr.end)] == [
+        "2026-10-25 01:50:00",
+        "2026-10-25 02:00:00",
+    ]
+    assert CLOCK.range(WINTER - 30 * MINUTE, WINTER + HOUR).contains(cdr) is held
+    # Where the range ends early, and the start tells, nothing changes.
+    assert CLOCK.range(SUMMER - 2 * HOUR, SUMMER).contains(cdr)
+
+
 def test_parts_of_a_second_in_the_repeated_hour() -> None:
     """Sifted is by whole seconds, as it is asked for: the start floored, the end raised."""
     asked = CLOCK.range(SUMMER + SECOND / 2, SUMMER + 2 * SECOND + SECOND / 2)
@@ -553,7 +578,7 @@ def test_whatever_lies_in_an_aware_range_is_asked_for_and_kept(
     early = timedelta(microseconds=data.draw(st.integers(0, 999_999)))
     asked = clock.range(datefrom + early, max(datefrom + early, dateto + part))
     start = data.draw(around(change, 3 * HOUR), label="start")
-    end = data.draw(seconds_in(start, start + near), label="end")
+    end = data.draw(seconds_in(start, start + 3 * HOUR), label="end")
     epoch = data.draw(seconds_in(start - near, start), label="epoch")
     cdr = record(start, end, epoch=epoch.timestamp(), zone=change.zone)
     # What is asked for in whole seconds is kept by whole seconds.

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import islice, pairwise
 from random import Random
-from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
 import pytest
 from calls import HOUR, SECOND
@@ -28,12 +28,26 @@ if TYPE_CHECKING:
 
     from boxis_async._wire.wallclock import Range
 
-Mode: TypeAlias = Literal["start", "start, half open", "end", "overlap"]
+
+class Rule(NamedTuple):
+    """How a server compares a call with the two dates of a request."""
+
+    by: Literal["start", "end", "either", "overlap"]
+    include_from: bool
+    include_to: bool
+
+
 Row: TypeAlias = tuple[datetime, datetime, int]
 
 DAY = timedelta(days=1)
 NOON = datetime(2024, 3, 5, 12)
-modes = pytest.mark.parametrize("mode", get_args(Mode))
+RULES = [
+    Rule(by, include_from, include_to)
+    for by in ("start", "end", "either", "overlap")
+    for include_from in (True, False)
+    for include_to in (True, False)
+]
+rules = pytest.mark.parametrize("rule", RULES, ids=str)
 
 lengths = st.one_of(
     st.integers(1, 120), st.sampled_from([3600, 86_400, 31 * 86_400]), st.integers(1, 10**9)
@@ -50,25 +64,32 @@ def cut(asked: Range | None, length: timedelta | None) -> Plan:
     return plan_of(asked, length, [] if asked is None else [(asked.start, asked.end)])
 
 
-def selects(mode: Mode, row: Row, window: Window) -> bool:
+def selects(rule: Rule, row: Row, window: Window) -> bool:
     """Tell whether a server that filters in this way gives a row for a window."""
     start, end, _ = row
-    assert window.start is not None
-    assert window.end is not None
-    match mode:
+
+    def is_after(moment: datetime) -> bool:
+        assert window.start is not None
+        return moment >= window.start if rule.include_from else moment > window.start
+
+    def is_before(moment: datetime) -> bool:
+        assert window.end is not None
+        return moment <= window.end if rule.include_to else moment < window.end
+
+    match rule.by:
         case "start":
-            return window.start <= start <= window.end
-        case "start, half open":
-            return window.start <= start < window.end
+            return is_after(start) and is_before(start)
         case "end":
-            return window.start <= end <= window.end
+            return is_after(end) and is_before(end)
+        case "either":
+            return any(is_after(moment) and is_before(moment) for moment in (start, end))
         case "overlap":
-            return start <= window.end and end >= window.start
+            return is_before(start) and is_after(end)
 
 
-def answer(mode: Mode, rows: Iterable[Row], window: Window) -> set[Row]:
+def answer(rule: Rule, rows: Iterable[Row], window: Window) -> set[Row]:
     """Give what such a server answers."""
-    return {row for row in rows if selects(mode, row, window)}
+    return {row for row in rows if selects(rule, row, window)}
 
 
 # Lengths
@@ -104,7 +125,7 @@ def test_bad_lengths(window: object) -> None:
 
 @given(st.data(), lengths)
 def test_windows_cover_the_range_exactly(data: st.DataObject, length: timedelta) -> None:
-    """Windows begin and end with the range, meet in one second, and none is longer than asked."""
+    """Windows begin and end with the range, overlap by one second, and tile it by the length."""
     start = data.draw(st.datetimes().map(lambda moment: moment.replace(microsecond=0)))
     count = data.draw(st.integers(0, 50))
     rest = data.draw(st.integers(0, length // SECOND)) * SECOND
@@ -118,11 +139,15 @@ def test_windows_cover_the_range_exactly(data: st.DataObject, length: timedelta)
     windows = list(islice(plan, 60))
     assert windows[0].start == start
     assert plan[-1].end == end
-    for window, following in pairwise(windows):
-        assert window.end == following.start
-        assert window.length == length
-    assert timedelta(0) <= plan[-1].length <= length
-    assert all(window.length for window in windows) or start == end
+    ends = [start, *(window.end for window in windows)]
+    for number, (window, following) in enumerate(pairwise(windows)):
+        assert window.end is not None
+        assert following.start == window.end - SECOND
+        assert window.end == start + (number + 1) * length
+        assert window.length == length + (SECOND if number else timedelta(0))
+    longest = length + (SECOND if len(plan) > 1 else timedelta(0))
+    assert timedelta(0) <= plan[-1].length <= longest
+    assert all(one < other for one, other in pairwise(filter(None, ends))) or start == end
 
 
 @given(st.data())
@@ -136,7 +161,8 @@ def test_windows_near_the_end_of_time(data: st.DataObject) -> None:
         start, end = sorted(data.draw(seconds_in(low, high)) for _ in range(2))
         windows = list(cut(asked(start, end), length))
         assert (windows[0].start, windows[-1].end) == (start, end)
-        assert sum((window.length for window in windows), timedelta(0)) == end - start
+        overlaps = (len(windows) - 1) * SECOND
+        assert sum((window.length for window in windows), timedelta(0)) == end - start + overlaps
 
 
 def test_everything_is_one_window() -> None:
@@ -165,7 +191,7 @@ def test_counted_from_the_start() -> None:
     plan = cut(asked(NOON, NOON + 25 * HOUR), DAY)
     assert list(plan) == [
         Window(NOON, NOON + DAY),
-        Window(NOON + DAY, NOON + DAY + HOUR),
+        Window(NOON + DAY - SECOND, NOON + DAY + HOUR),
     ]
 
 
@@ -176,9 +202,10 @@ def test_counted_from_the_start() -> None:
 def test_a_plan_is_a_sequence(hours: int, index: int, part: slice) -> None:
     """A plan has a length, indexes, slices, an order and members, as a list of its windows has."""
     plan = cut(asked(NOON, NOON + hours * HOUR), HOUR)
-    windows = [Window(NOON + hour * HOUR, NOON + (hour + 1) * HOUR) for hour in range(hours)] or [
-        Window(NOON, NOON)
-    ]
+    windows = [
+        Window(NOON + hour * HOUR - (SECOND if hour else timedelta(0)), NOON + (hour + 1) * HOUR)
+        for hour in range(hours)
+    ] or [Window(NOON, NOON)]
     assert isinstance(plan, Sequence)
     assert list(plan) == windows
     assert len(plan) == len(windows)
@@ -198,7 +225,8 @@ def test_a_plan_computes_its_windows() -> None:
     plan = cut(asked(datetime(1, 1, 1), datetime(9999, 12, 31)), SECOND)
     assert len(plan) == 315_537_811_200
     assert plan[-1].end == datetime(9999, 12, 31)
-    assert plan[10**11].length == SECOND
+    assert plan[0].length == SECOND
+    assert plan[10**11].length == 2 * SECOND
 
 
 def test_a_plan_is_a_value() -> None:
@@ -232,9 +260,9 @@ def rows_around(low: datetime, high: datetime) -> st.SearchStrategy[list[Row]]:
     )
 
 
-@modes
+@rules
 @given(data=st.data())
-def test_windows_answer_as_the_undivided_request(mode: Mode, data: st.DataObject) -> None:
+def test_windows_answer_as_the_undivided_request(rule: Rule, data: st.DataObject) -> None:
     """Whichever rule the server filters by, the windows' answers are the undivided one's."""
     start = data.draw(seconds_in(NOON, NOON + DAY))
     length = data.draw(st.one_of(st.integers(1, 5), st.integers(1, 7200))) * SECOND
@@ -244,15 +272,15 @@ def test_windows_answer_as_the_undivided_request(mode: Mode, data: st.DataObject
     # Calls exactly on boundaries, where a rule with an open end could lose them.
     edges = [boundary for window in plan[:20] for boundary in (window.start, window.end)]
     rows += [(one, other, 9) for one in edges for other in edges if one and other and one <= other]
-    united = set().union(*(answer(mode, rows, window) for window in plan))
-    assert united == answer(mode, rows, Window(start, end))
+    united = set().union(*(answer(rule, rows, window) for window in plan))
+    assert united == answer(rule, rows, Window(start, end))
 
 
-@modes
+@rules
 @pytest.mark.parametrize("change", [*TURNED_BACK, *TURNED_FORWARD], ids=str)
 @given(data=st.data())
 @settings(max_examples=50, phases=set(Phase) - {Phase.shrink})
-def test_windows_over_a_clock_change(mode: Mode, change: ClockChange, data: st.DataObject) -> None:
+def test_windows_over_a_clock_change(rule: Rule, change: ClockChange, data: st.DataObject) -> None:
     """Over both clock changes the windows' answers are the undivided one's.
 
     Going back, a call may end earlier on the wall clock than it starts.
@@ -273,12 +301,12 @@ def test_windows_over_a_clock_change(mode: Mode, change: ClockChange, data: st.D
     end = start + data.draw(st.integers(0, 48)) * step
     length = data.draw(st.integers(1, 24)) * step
     plan = cut(asked(start, end, change.zone), length)
-    united = set().union(*(answer(mode, rows, window) for window in plan))
-    assert united == answer(mode, rows, Window(start, end))
+    united = set().union(*(answer(rule, rows, window) for window in plan))
+    assert united == answer(rule, rows, Window(start, end))
 
 
-@modes
-def test_a_call_that_ends_before_it_starts_on_the_wall(mode: Mode) -> None:
+@rules
+def test_a_call_that_ends_before_it_starts_on_the_wall(rule: Rule) -> None:
     """A call over the end of summer time is in the answer of a window, wherever that is cut."""
     # From 02:50 summer time to 02:10 winter time: twenty minutes.
     rows: list[Row] = [(datetime(2026, 10, 25, 2, 50), datetime(2026, 10, 25, 2, 10), 1)]
@@ -286,17 +314,17 @@ def test_a_call_that_ends_before_it_starts_on_the_wall(mode: Mode) -> None:
     assert whole.start is not None
     assert whole.end is not None
     plan = cut(asked(whole.start, whole.end, "Europe/Zurich"), HOUR)
-    united = set().union(*(answer(mode, rows, window) for window in plan))
-    assert united == answer(mode, rows, whole)
+    united = set().union(*(answer(rule, rows, window) for window in plan))
+    assert united == answer(rule, rows, whole)
 
 
 @example(seconds=1)
 @given(seconds=st.integers(1, 50))
-@modes
-def test_many_calls_in_one_second(mode: Mode, seconds: int) -> None:
+@rules
+def test_many_calls_in_one_second(rule: Rule, seconds: int) -> None:
     """However many calls share a second that two windows share, none is lost."""
     boundary = NOON + seconds * SECOND
     rows: list[Row] = [(boundary, boundary, number) for number in range(1000)]
     plan = cut(asked(NOON, NOON + 2 * seconds * SECOND), seconds * SECOND)
-    united = set().union(*(answer(mode, rows, window) for window in plan))
+    united = set().union(*(answer(rule, rows, window) for window in plan))
     assert len(united) == 1000
