@@ -1,1 +1,1 @@
-"""What a probe works out from answers. Nothing in here sends a request."""
+"""What a probe sends, and what it concludes from the answers."""

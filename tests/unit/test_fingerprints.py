@@ -217,6 +217,7 @@ for both in converter.structure(rows, Records).fingerprints:
 """
 
 
+@pytest.mark.subprocess
 def test_nothing_depends_on_the_process() -> None:
     """The same rows have the same fingerprints in every process, as a coverage is to be read."""
     found = {
