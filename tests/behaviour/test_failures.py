@@ -98,7 +98,7 @@ async def test_earlier_halves_are_handed_over(make_client: MakeClient, order: Or
     def faults(received: Received) -> Fault | None:
         if received.datefrom == f"{DAY}" and received.dateto == f"{NEXT_DAY}":
             return Fault.empty()
-        return REFUSED if received.datefrom == f"{DAY + 18 * HOUR}" else None
+        return REFUSED if received.datefrom == f"{DAY + 18 * HOUR - SECOND}" else None
 
     provider = Provider(hourly(calls=2), faults=faults)
     stream = make_client(provider).cdrs(DAY, NEXT_DAY, window=24 * HOUR, order=order, row_limit=20)
@@ -161,7 +161,8 @@ async def test_a_collecting_stream_goes_on(make_client: MakeClient, order: Order
     assert all(isinstance(error.cause, RefusedError) for error in failures)
     assert stream.stats.failures == 4
     assert stream.stats.windows == 20
-    assert stream.stats.covered == pytest.approx(20 / 24)
+    # Of two hours that failed, the hours after them have a second each.
+    assert stream.stats.covered == (20 * HOUR + 2 * SECOND) / (24 * HOUR)
     assert stream.coverage.failed == (hour(0), hour(5, 2), hour(23))
     assert stream.coverage.sealed == (hour(1, 4), hour(7, 16))
 
@@ -253,13 +254,12 @@ async def test_too_large_is_collected(make_client: MakeClient) -> None:
         DAY, NEXT_DAY, window=24 * HOUR, row_limit=4, on_error="collect"
     )
     assert sorted(ids(await stream.to_list())) == sorted(ids_of(provider.select()[:24]))
-    # Both seconds that hold it, as windows share their ends.
+    # All that have it, within them or at an end.
     assert [error.window for error in stream.failures] == [
-        Window(moment - SECOND, moment),
-        Window(moment, moment + SECOND),
+        Window(moment + (at - 1) * SECOND, moment + (at + 1) * SECOND) for at in (-1, 0, 1)
     ]
     assert all(isinstance(error.cause, TooLargeError) for error in stream.failures)
-    assert stream.coverage.failed == (Window(moment - SECOND, moment + SECOND),)
+    assert stream.coverage.failed == (Window(moment - 2 * SECOND, moment + 2 * SECOND),)
 
 
 # Failures that nobody reads

@@ -96,7 +96,7 @@ class Scene:
     """A client over HTTP whose provider answers for three hours, and holds what comes after."""
 
     def __init__(self, make_client: MakeClient, caplog: pytest.LogCaptureFixture) -> None:
-        self.gate = Gate(lambda received: (received.datefrom or "") >= f"{DAY + 3 * HOUR}")
+        self.gate = Gate(lambda received: (received.dateto or "") > f"{DAY + 3 * HOUR}")
         self.provider = Provider(hourly(), gate=self.gate)
         self.client = make_client(self.provider, over_http=True, concurrency=IN_FLIGHT)
         self.errors: list[dict[str, Any]] = []

@@ -13,7 +13,7 @@ import httpx
 import pytest
 import stamina
 import time_machine
-from calls import DAY, HOUR, NEXT_DAY, hourly, ids, ids_of
+from calls import DAY, HOUR, NEXT_DAY, SECOND, hourly, ids, ids_of
 from provider_page import form_of
 from stamina.instrumentation import RetryDetails, get_on_retry_hooks, set_on_retry_hooks
 from transports import Recording
@@ -332,7 +332,7 @@ async def test_a_server_that_asks_to_wait_holds_all(make_client: MakeClient, fau
 async def test_other_faults_hold_only_their_window(make_client: MakeClient, fault: Fault) -> None:
     """While one window waits for its next attempt, the others go on."""
     provider = Provider(
-        hourly(), faults=lambda got: fault if got.datefrom == f"{DAY + 5 * HOUR}" else None
+        hourly(), faults=lambda got: fault if got.datefrom == f"{DAY + 5 * HOUR - SECOND}" else None
     )
     policy = RetryPolicy(wait_initial=NEVER, wait_max=NEVER, wait_jitter=0)
     client = make_client(provider, retry=policy, concurrency=1)
