@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 import pytest
-from calls import DAY, HOUR, NEXT_DAY, call, hourly, ids, ids_of
+from calls import DAY, HOUR, NEXT_DAY, SECOND, call, hourly, ids, ids_of
 from waiting import Gate, settled
 
 from boxis_async import (
@@ -212,8 +212,10 @@ async def test_halving(make_client: MakeClient, seen: Seen) -> None:
     provider = Provider(hourly())
     stream = day(make_client(provider, hooks=seen.hooks), row_limit=10)
     await stream.to_list()
-    quarters = [Window(DAY + at * HOUR, DAY + (at + 6) * HOUR) for at in (0, 6, 12, 18)]
-    halves = [Window(DAY, DAY + 12 * HOUR), Window(DAY + 12 * HOUR, NEXT_DAY)]
+    # Each but the first begins a second before the one before it ends.
+    starts = [DAY, *(DAY + at * HOUR - SECOND for at in (6, 12, 18))]
+    quarters = [Window(starts[at], DAY + (at + 1) * 6 * HOUR) for at in range(4)]
+    halves = [Window(DAY, DAY + 12 * HOUR), Window(starts[2], NEXT_DAY)]
     asked = [event.window for event in seen.requests]
     assert asked[0] == WHOLE_DAY
     assert sorted(map(str, asked)) == sorted(map(str, [WHOLE_DAY, *halves, *quarters]))
@@ -239,7 +241,8 @@ async def test_a_window_that_can_be_no_smaller(make_client: MakeClient, seen: Se
     assert failed[0].records is None
     # The others are what is left of the range.
     assert sum(event.records or 0 for event in seen.windows) == 2
-    assert sum(event.window.length.total_seconds() for event in seen.windows) == 7200
+    lengths = [event.window.length.total_seconds() for event in seen.windows]
+    assert sum(lengths) - (len(lengths) - 1) == 7200
 
 
 async def test_an_outage(make_client: MakeClient, seen: Seen) -> None:
@@ -247,7 +250,7 @@ async def test_an_outage(make_client: MakeClient, seen: Seen) -> None:
     provider = Provider(faults=lambda _: Fault.status(500))
     with pytest.raises(WindowError) as caught:
         await day(make_client(provider, hooks=seen.hooks)).to_list()
-    second = Window(DAY, DAY + HOUR / 3600)
+    second = Window(DAY, DAY + 2 * SECOND)
     assert [event.window for event in seen.requests] == [WHOLE_DAY] * 3 + [second] * 3
     assert len(seen.retries) == 4
     assert [(event.window, event.error) for event in seen.windows] == [(WHOLE_DAY, caught.value)]

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import anyio
 import httpx
 import pytest
-from calls import DAY, HOUR, NEXT_DAY, hourly, ids, ids_of
+from calls import DAY, HOUR, NEXT_DAY, SECOND, hourly, ids, ids_of
 from loops import LOOPS
 from paths import ROOT
 from waiting import Gate, settled
@@ -532,8 +532,8 @@ async def test_a_task_that_ends_with_a_stream_half_read(scene: Scene, way: Way) 
 
 @by_each_way
 async def test_a_window_fails_while_the_body_waits(scene: Scene, way: Way) -> None:
-    """A failure in the background disturbs no await of the body; it is told in its turn."""
-    failing = f"{DAY + 5 * HOUR}"
+    """A failure in the background disturbs no await of the body; it is raised in its turn."""
+    failing = f"{DAY + 5 * HOUR - SECOND}"
     scene.provider.gate = None
     scene.provider.faults = lambda received: (
         Fault.status(500) if received.datefrom == failing else None

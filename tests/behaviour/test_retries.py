@@ -397,7 +397,7 @@ async def test_the_time_limit_counts_over_halves(make_client: MakeClient) -> Non
     def faults(received: Received) -> Fault | None:
         start, end = received.datefrom or "", received.dateto or ""
         length = datetime.fromisoformat(end) - datetime.fromisoformat(start)
-        return Fault.out_of_memory() if length > timedelta(seconds=1) else None
+        return Fault.out_of_memory() if length > timedelta(seconds=2) else None
 
     provider = Provider(hourly(), faults=faults)
     policy = RetryPolicy(attempts=2, timeout=0.5, wait_initial=0, wait_max=0, wait_jitter=0)

@@ -77,6 +77,7 @@ def ended_at(row: Row) -> datetime:
     return datetime.fromisoformat(str(row["end"])).replace(tzinfo=ZoneInfo("Europe/Zurich"))
 
 
+@pytest.mark.subprocess
 def test_serve_live(tmp_path: Path) -> None:
     """Calls lie around now. Those that have ended are there, and their costs once known."""
     before = datetime.now(UTC)
@@ -106,6 +107,7 @@ def test_serve_live(tmp_path: Path) -> None:
             assert (record["cc_cost"] is not None) == (age > timedelta(hours=6))
 
 
+@pytest.mark.subprocess
 def test_serve_live_days() -> None:
     """Days that are given count with `--live` too, so that it can serve a longer time."""
     days = ("--from", "2025-10-01", "--to", "2025-10-03", "--calls-per-day", "20")
