@@ -133,6 +133,7 @@ async def test_the_good_answer(make_client: MakeClient) -> None:
     assert await Judge(make_client, returntype="xml").judge(XML) is None
 
 
+@pytest.mark.slow
 @forms
 @pytest.mark.usefixtures("reader")
 async def test_cut_at_every_byte(make_client: MakeClient, returntype: str) -> None:
@@ -354,6 +355,7 @@ def framed(how: str) -> bytes:
     }[how]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["length", "chunked", "close", "gzip", "gzip and close"])
 async def test_closed_at_every_byte(make_client: MakeClient, how: str) -> None:
     """A connection that closes anywhere in an answer gives an error, and no record."""
@@ -374,6 +376,7 @@ async def test_closed_at_every_byte(make_client: MakeClient, how: str) -> None:
     assert sum(outcomes.values()) == len(raw)
 
 
+@pytest.mark.slow
 async def test_flips_anywhere_in_the_http_answer(make_client: MakeClient) -> None:
     """Bytes flipped in the head, the framing or the compression end in an error, or are seen."""
     raws = [framed(how) for how in ("length", "chunked", "close", "gzip", "gzip and close")]

@@ -628,6 +628,7 @@ async def take_records(stream: CDRStream, consumer: Consumer, left: int) -> bool
     return True
 
 
+@pytest.mark.slow
 @given(data=st.data())
 async def test_killed_anywhere(data: st.DataObject) -> None:
     """Cut short anywhere, gone on with, until it is done: each key once, and none lost."""
@@ -666,6 +667,7 @@ def assert_each_once(consumer: Consumer, undivided: list[CDR], rule: str) -> Non
     assert expected - found == Counter(), "lost"
 
 
+@pytest.mark.slow
 @given(data=st.data())
 async def test_killed_anywhere_without_the_keys(data: st.DataObject) -> None:
     """The marks of the edges alone are enough where no key has two contents."""
@@ -694,6 +696,7 @@ async def test_killed_anywhere_without_the_keys(data: st.DataObject) -> None:
     assert_each_once(consumer, await at_once(provider, datefrom, dateto, rule), rule)
 
 
+@pytest.mark.slow
 @given(data=st.data())
 async def test_killed_anywhere_at_the_horizon(data: st.DataObject) -> None:
     """The same holds where a part of the range is too young to be sealed."""
@@ -720,6 +723,7 @@ async def test_killed_anywhere_at_the_horizon(data: st.DataObject) -> None:
         assert_each_once(consumer, await at_once(provider, datefrom, dateto, rule), rule)
 
 
+@pytest.mark.slow
 @given(data=st.data())
 async def test_ranges_that_grow(data: st.DataObject) -> None:
     """Parts of a range in any order, each gone on from the last, come to the whole range."""
@@ -779,6 +783,7 @@ async def test_a_part_that_ends_in_the_repeated_hour(make_client: MakeClient) ->
         assert whole_night.coverage.sealed == (Window(night, night + 5 * HOUR),)
 
 
+@pytest.mark.slow
 async def test_a_month_killed_often() -> None:
     """A month of believable calls in pieces, with faults, is the month at once."""
     rows = generate_calls(date(2024, 10, 13), date(2024, 11, 3), calls_per_day=30, seed=3)

@@ -481,6 +481,7 @@ def leg_of(cdr: CDR) -> Content:
     return content_of_cdr(cdr)[:-1]
 
 
+@pytest.mark.slow
 # Each example is dozens of requests.
 @settings(max_examples=settings().max_examples // 4)
 @given(data=st.data())

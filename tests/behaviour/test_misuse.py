@@ -782,6 +782,7 @@ def test_the_process_ends_with_streams_half_read(
     assert asyncio.run(run()) == (code, b"")
 
 
+@pytest.mark.slow
 async def test_ten_thousand_streams_never_iterated(scene: Scene) -> None:
     """Streams that are made and never iterated cost no task and no request."""
     streams = [scene.stream() for _ in range(10_000)]

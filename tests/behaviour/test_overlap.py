@@ -78,6 +78,7 @@ def calls_around(draw: st.DrawFn, base: datetime) -> list[dict[str, str | None]]
 # Chains of resumes
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("clip", [None, "start"])
 @pytest.mark.parametrize("rule", MODES, ids=str)
 @given(data=st.data())

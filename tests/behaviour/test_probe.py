@@ -431,6 +431,7 @@ async def test_keys_that_are_not_unique(
     assert contract.finding("unique_keys").certainty == "certain"
 
 
+@pytest.mark.slow
 async def test_the_zone(make_client: MakeClient) -> None:
     """One request more shows the zone on the other side of a clock change; another zone shows."""
     rows = generate_calls(date(2026, 2, 20), LAST, calls_per_day=50, seed=2)

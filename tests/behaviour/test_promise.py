@@ -45,6 +45,7 @@ KEYS: dict[str, tuple[UniqueBy, Callable[[Content], Hashable]]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.both_loops
 @given(data=st.data())
 async def test_stream_equals_the_undivided_request(data: st.DataObject) -> None:
@@ -114,6 +115,7 @@ async def test_stream_equals_the_undivided_request(data: st.DataObject) -> None:
 # Ranges that share no call
 
 
+@pytest.mark.slow
 @given(data=st.data())
 async def test_neighbouring_ranges_share_no_call(data: st.DataObject) -> None:
     """Clipped by start, neighbouring ranges share no record and together hold all that start."""
@@ -240,6 +242,7 @@ def test_there_are_enough_generated_calls() -> None:
     assert len({row["uniqueid"] for row in CALLS}) < len(legs_of_rows(CALLS)) == len(CALLS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("mode", "order", "window"),
     [

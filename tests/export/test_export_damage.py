@@ -68,6 +68,7 @@ def damages(size: int, turns: random.Random) -> Iterator[Callable[[bytes], bytes
     yield lambda _: b""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("state", ["fetching", "whole"])
 @pytest.mark.parametrize("form", FORMATS)
 async def test_damaged_anywhere(form: Format, state: str) -> None:

@@ -164,6 +164,7 @@ class Ends:
             (work_folder(self._target) / "journal.json.new").write_text(draft)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_often")
 @settings(max_examples=settings().max_examples // 4)
 @given(data=st.data())
