@@ -91,10 +91,10 @@ class Range:
         return self.not_before is not None or self.not_after is not None
 
     def contains(self, cdr: CDR) -> bool:
-        """Report whether a record's own span, told apart in the repeated hour, meets the range.
+        """Report whether a record's own span, distinguished in the repeated hour, meets the range.
 
-        A span that cannot be told apart, for want of an epoch or of a duration that fits, reaches
-        over all the moments it may mean: no record is left out on a guess.
+        A span that cannot be distinguished, for want of an epoch or of a duration that fits,
+        reaches over all the moments it may mean: no record is left out on a guess.
         """
         moments = [cdr.start] if cdr.end is None else [cdr.start, cdr.end]
         if _is_ambiguous(cdr.start) and _epoch(cdr.uniqueid) is None:

@@ -564,7 +564,7 @@ async def read_in_pieces(  # noqa: PLR0913 - all that may differ
     settle: timedelta = timedelta(hours=24),
     row_limit: int | None = None,
 ) -> Consumer:
-    """Read a range, cut short at random and gone on with, until it is done."""
+    """Read a range, cut short at random and resumed, until it is done."""
     consumer = Consumer()
     length = max(1, int((dateto - datefrom).total_seconds()))
     for _ in range(60):
@@ -631,7 +631,7 @@ async def take_records(stream: CDRStream, consumer: Consumer, left: int) -> bool
 @pytest.mark.slow
 @given(data=st.data())
 async def test_killed_anywhere(data: st.DataObject) -> None:
-    """Cut short anywhere, gone on with, until it is done: each key once, and none lost."""
+    """Cut short anywhere, and resumed, until it is done: each key once, and none lost."""
     night = data.draw(st.sampled_from(NIGHTS))
     rows = data.draw(ledgers(night))
     mode = data.draw(st.sampled_from(MODES))

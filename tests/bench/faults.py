@@ -1,7 +1,7 @@
 """A year of calls while 30 % of the requests fail: is any record lost, or handed over twice?
 
 In process, without waits, in both orders; each request fails by chance in one of the ways that
-may pass. A window that fails six times in a row ends the stream: it is gone on with from its
+may pass. A window that fails six times in a row ends the stream: it is resumed from its
 coverage, as a user would. Prints a line a run, and exits with 1 when anything is lost or repeated.
 """
 

@@ -93,7 +93,7 @@ def main(kills: int, calls_per_day: float, seed: int, formats: list[str]) -> boo
 
 
 def start(url: str, target: Path) -> subprocess.Popen[str]:
-    """Begin the export, or go on with it."""
+    """Begin the export, or resume it."""
     environment = os.environ | {
         "BOXIS_USERNAME": "ops@example.com",
         "BOXIS_API_KEY": "stand-in-key",

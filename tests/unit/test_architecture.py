@@ -1,4 +1,4 @@
-"""The floors of the house: who imports whom, and what is public."""
+"""Who imports whom, and what is public."""
 
 from __future__ import annotations
 

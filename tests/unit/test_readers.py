@@ -173,7 +173,7 @@ places = st.sampled_from(
 
 @st.composite
 def answers(draw: st.DrawFn) -> str:
-    """Draw an answer with records in one place or two, now and then cut or gone on with."""
+    """Draw an answer with records in one place or two, now and then cut or continued."""
     place = draw(places)
     body = f"{{{place % tuple(draw(held()) for _ in range(place.count('%s')))}}}"
     match draw(st.integers(0, 6)):
