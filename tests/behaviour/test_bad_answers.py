@@ -145,6 +145,7 @@ async def test_cut_at_every_byte(make_client: MakeClient, returntype: str) -> No
     assert await judge.judge(body) is None
 
 
+@pytest.mark.slow
 @forms
 @pytest.mark.parametrize("kind", sorted(MUTATIONS))
 @pytest.mark.usefixtures("reader")
@@ -515,6 +516,7 @@ def bombs() -> dict[str, bytes]:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", sorted(bombs()))
 async def test_compression(make_client: MakeClient, kind: str) -> None:
     """A bomb, and compression that is none, or broken, or goes on: an error each."""

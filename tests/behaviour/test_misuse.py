@@ -814,6 +814,7 @@ async def streaming_response(
         group.cancel_scope.cancel()
 
 
+@pytest.mark.slow
 @by_each_way
 @pytest.mark.parametrize("reader", ["disconnects", "breaks"])
 async def test_a_streaming_response_whose_reader_leaves(

@@ -218,6 +218,7 @@ async def test_a_call_that_ends_where_the_repeated_hour_begins(
 # The smallest ranges and windows
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rule", MODES, ids=str)
 @pytest.mark.parametrize("start", [NOON, FIRST, LAST - 3 * SECOND], ids=str)
 @given(seconds=st.integers(0, 3), window=st.integers(1, 4))

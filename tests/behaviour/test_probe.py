@@ -102,6 +102,7 @@ def is_decided(contract: Contract) -> bool:
     return all(contract.finding(name).certainty == "certain" for name in names)
 
 
+@pytest.mark.slow
 @EVERY_RULE
 @pytest.mark.parametrize("tenant", ["busy", "middling"])
 async def test_three_requests_decide(
@@ -308,6 +309,7 @@ async def test_where_it_looks(make_client: MakeClient) -> None:
             await make_client(provider).probe(around=date(2, 1, 1))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("most", range(1, 10))
 async def test_max_requests(
     most: int, calls_of: Callable[[str], Sequence[Row]], make_client: MakeClient

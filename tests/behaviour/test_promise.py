@@ -273,6 +273,7 @@ async def test_end_to_end(
     assert provider.peak_in_flight <= 8
 
 
+@pytest.mark.slow
 @pytest.mark.both_loops
 @pytest.mark.parametrize("order", ORDERS)
 async def test_end_to_end_by_uniqueid(make_client: MakeClient, order: Order) -> None:

@@ -461,6 +461,7 @@ async def test_back_pressure_of_a_slow_window(make_client: MakeClient) -> None:
     assert len([cdr async for cdr in stream]) == 23
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("over_http", [False, True], ids=["in-process", "http"])
 @pytest.mark.parametrize("concurrency", [1, 8, 32])
 async def test_concurrency_over_all_streams(

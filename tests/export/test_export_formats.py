@@ -152,6 +152,7 @@ async def test_every_field_as_the_provider_sent_it(make_client: MakeClient, form
     assert by_name["extra"] == ()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", FORMATS)
 @settings(max_examples=settings().max_examples // 4)
 @given(sent=st.lists(rows(), max_size=4))

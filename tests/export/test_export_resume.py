@@ -203,6 +203,7 @@ async def test_ended_anywhere(data: st.DataObject) -> None:
             assert Counter(read(target)) == Counter(read(whole))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_often")
 @pytest.mark.parametrize("form", FORMATS)
 async def test_killed_at_each_step(tmp_path: Path, form: Format) -> None:
@@ -343,6 +344,7 @@ async def test_a_progress_that_raises_each_time(tmp_path: Path) -> None:
 # Halves
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_often")
 @pytest.mark.parametrize("mode", MODES)
 async def test_windows_in_halves(tmp_path: Path, mode: FilterMode) -> None:
@@ -461,6 +463,7 @@ class Clock:
         return self.now
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["csv", "parquet"])
 @pytest.mark.parametrize("is_killed", [False, True])
 async def test_whenever_a_checkpoint_is_due(
@@ -530,6 +533,7 @@ ENDS = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_often")
 @pytest.mark.parametrize("clip", [None, "start"])
 @pytest.mark.parametrize(("begin", "end"), ENDS, ids=str)
@@ -595,6 +599,7 @@ class Slowly:
             task.cancel()
 
 
+@pytest.mark.slow
 @pytest.mark.both_loops
 @pytest.mark.usefixtures("_often")
 @pytest.mark.parametrize("times", [1, 3])

@@ -310,6 +310,7 @@ async def test_an_outage_is_not_waited_through(
     assert 30 < len(stream.failures) < 180
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("concurrency", [1, 8, 32])
 @pytest.mark.parametrize("hours", [OFFICE, SHIFTS, FLAT], ids=["office", "shifts", "flat"])
 @pytest.mark.parametrize(

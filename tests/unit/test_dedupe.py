@@ -168,6 +168,7 @@ def test_records_without_a_uniqueid_by_a_function(unset: str | None) -> None:
     ) == [NEW, DUPLICATE, CONFLICT, DUPLICATE, NEW]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("of", ["leg", "leg without a sequence"])
 def test_a_uniqueid_that_reads_like_another_leg(of: str) -> None:
     """No uniqueid is taken for the leg of another record, in whichever bucket both are."""
@@ -477,6 +478,7 @@ def test_many_at_once(sent: list[dict[str, str | None]], sizes: list[int], rule:
     assert together.counts == one_by_one.counts
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("unique_by", ["uniqueid", "leg"])
 @pytest.mark.parametrize(
     ("many", "kinds"),

@@ -224,6 +224,7 @@ def outcome(body: bytes, read: Callable[[str], Any] | None) -> object:
         return found.cdrs, found.fingerprints, reader.server_time
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", MUTATIONS)
 def test_the_same_of_what_is_broken(kind: str) -> None:
     """Whatever became of an answer on its way, it is read, or refused, in the same words."""

@@ -192,6 +192,7 @@ def test_the_same_as_whole(body: str, read_rows: ReadRows | None) -> None:
     same_as_whole(body.encode(), read_rows=read_rows)
 
 
+@pytest.mark.slow
 @with_each_reader
 @pytest.mark.parametrize("returntype", ["json", "xml"])
 @pytest.mark.parametrize("kind", MUTATIONS)

@@ -321,6 +321,7 @@ def test_answer_and_end(start: datetime, told: datetime, wanted: datetime) -> No
             assert moment is None or moment.timestamp() == wanted.timestamp()
 
 
+@pytest.mark.slow
 @both_ways
 @given(data=st.data())
 def test_any_moment_comes_back(change: ClockChange, data: st.DataObject) -> None:
@@ -565,6 +566,7 @@ def test_records_without_an_epoch_are_kept(
     assert CLOCK.range(*ends).contains(record(SUMMER, end))
 
 
+@pytest.mark.slow
 @back
 @given(data=st.data())
 def test_whatever_lies_in_an_aware_range_is_asked_for_and_kept(
@@ -634,6 +636,7 @@ def test_clipping_in_the_repeated_hour(
     assert tuple(asked.starts_within(start) for start in starts) == held
 
 
+@pytest.mark.slow
 @back
 @given(data=st.data())
 def test_clipped_neighbours_share_no_call_and_lose_none(

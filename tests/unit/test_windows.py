@@ -261,6 +261,7 @@ def assert_answers_unite(rows: Iterable[Row], plan: Iterable[Window], whole: Win
 # What is drawn costs more than to answer it by one rule: each example serves all of them.
 
 
+@pytest.mark.slow
 @given(data=st.data())
 def test_windows_answer_as_the_undivided_request(data: st.DataObject) -> None:
     """Whichever rule the server filters by, the windows' answers are the undivided one's."""
