@@ -179,6 +179,7 @@ async def endless() -> AsyncIterator[bytes]:
         await asyncio.sleep(0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["one stream", "many streams", "plain"])
 async def test_a_bomb_costs_no_memory(make_client: MakeClient, kind: str) -> None:
     """An answer beyond the limit is read no further than the limit, decompressed or not."""

@@ -171,6 +171,7 @@ LEGS = st.builds(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=500)
 @given(st.lists(LEGS, min_size=2, max_size=8))
 def test_one_leg_is_one_text(cdrs: list[CDR]) -> None:

@@ -464,6 +464,7 @@ async def test_closing_waits_for_the_requests(scene: Scene, make_client: MakeCli
         await scene.left_nothing_behind()
 
 
+@pytest.mark.slow
 @by_each_way
 @pytest.mark.parametrize("has_failed", [False, True], ids=["healthy", "after a failure"])
 async def test_all_other_tasks_are_cancelled(scene: Scene, way: Way, *, has_failed: bool) -> None:

@@ -285,6 +285,7 @@ async def test_an_empty_tenant(make_client: MakeClient) -> None:
     assert f"{contract!r}" == "<Contract(unknown rule)>"
 
 
+@pytest.mark.slow
 async def test_where_it_looks(make_client: MakeClient) -> None:
     """By default it looks back from the hour that came to rest last; never at a younger one."""
     provider = Provider(

@@ -618,6 +618,7 @@ async def test_a_key_that_cannot_be_one(client: BoxisClient) -> None:
         await anext(stream)
 
 
+@pytest.mark.slow
 @pytest.mark.both_loops
 @pytest.mark.parametrize("steps", range(60))
 async def test_closed_while_the_end_is_waited_for(provider: Provider, steps: int) -> None:

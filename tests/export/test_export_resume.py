@@ -239,6 +239,7 @@ def work_journal(target: Path) -> bool:
     return (work_folder(target) / "journal.json").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_often")
 @pytest.mark.parametrize("form", FORMATS)
 async def test_ended_after_each_window(tmp_path: Path, form: Format) -> None:

@@ -366,6 +366,7 @@ def test_the_night_makes_no_morning_long() -> None:
     assert lengths[-1] < 3 * lengths[0]
 
 
+@pytest.mark.slow
 def test_the_first_day_of_a_busy_tenant() -> None:
     """Six hours of the night do not make the first morning's windows far too large."""
     hours = dict.fromkeys(range(24), 0.1) | OFFICE
@@ -374,6 +375,7 @@ def test_the_first_day_of_a_busy_tenant() -> None:
     assert max(count for _, count in found) < 15_000
 
 
+@pytest.mark.slow
 def test_a_tenant_that_grows() -> None:
     """Over a year in which calls double, windows become shorter, and no larger."""
     days = [starts_by_day(365, 1000, OFFICE), starts_by_day(365, 1000, OFFICE, seed=1)]
@@ -386,6 +388,7 @@ def test_a_tenant_that_grows() -> None:
     assert 750 <= sum(last) / len(last) <= 1250
 
 
+@pytest.mark.slow
 def test_a_rush() -> None:
     """Days on which five times as many call are asked for in shorter windows before long."""
     calm, rush = (starts_by_day(56, records, OFFICE) for records in (2000, 10_000))
@@ -435,6 +438,7 @@ async def test_of_many_tenants_the_first_is_forgotten(make_client: MakeClient) -
     assert "VOICE-0" not in traffic
 
 
+@pytest.mark.slow
 async def test_the_row_limit_is_minded(make_client: MakeClient) -> None:
     """Where answers are cut off at so many records, windows aim at half of that."""
     start, end = date(2025, 1, 1), date(2025, 1, 29)

@@ -229,6 +229,7 @@ def test_ends_too_far(far: date, zone: str | tzinfo) -> None:
             assert found.start <= found.end
 
 
+@pytest.mark.slow
 def test_all_of_time() -> None:
     """A range may reach from one end of time to the other."""
     found = CLOCK.range(datetime.min.replace(tzinfo=UTC), date.max)
@@ -341,6 +342,7 @@ def test_any_moment_comes_back(change: ClockChange, data: st.DataObject) -> None
     ]
 
 
+@pytest.mark.slow
 @both_ways
 @given(data=st.data())
 def test_wall_times_are_carried_as_sent(change: ClockChange, data: st.DataObject) -> None:
