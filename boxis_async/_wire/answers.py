@@ -145,8 +145,8 @@ def rows_of(answer: Answer, unknown: UnknownMembers | None = None) -> dict[str, 
     """Give the rows of a `getCDR` answer, in their order, each by its key (`call_1`).
 
     Rows that stand beside `cdr` come after those in it. Where rows were handed over chunk by chunk,
-    a `Chunked` says how many there are in all. If that is more than were handed over, the others
-    stand elsewhere, and the answer has to be read as a whole.
+    a `Chunked` says how many there are in all. If they stand in more than one place, the answer has
+    to be read as a whole to know their order.
 
     Args:
         answer: The answer.
@@ -172,7 +172,7 @@ def rows_of(answer: Answer, unknown: UnknownMembers | None = None) -> dict[str, 
     if len(holders) == 1:
         return holders[0]
     if any(isinstance(rows, Chunked) for rows in holders):
-        return Chunked(sum(map(_count, holders)))
+        return Chunked(sum(map(_count, holders)), in_order=False)
     return _merged(cast("list[dict[str, object]]", holders))
 
 

@@ -54,6 +54,8 @@ class Chunked:
 
     count: int
     """How many rows they were."""
+    in_order: bool = True
+    """Whether they stood in one place, so that their order is that of the answer."""
 
 
 def read_object(

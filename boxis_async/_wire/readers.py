@@ -113,7 +113,9 @@ class RecordsReader:
         rows: dict[str, object] | Chunked | None = None
         with suppress(RecordError):
             rows = yield from self._read_in_chunks(reply, records)
-        if rows is None or (isinstance(rows, Chunked) and rows.count != len(records)):
+        if rows is None or (
+            isinstance(rows, Chunked) and not (rows.in_order and rows.count == len(records))
+        ):
             rows = yield from self._read_whole(reply)
         if isinstance(rows, Chunked):
             self._check_count(rows.count)
