@@ -34,7 +34,6 @@ from boxis_async._run.prefetch import Prefetches
 from boxis_async._run.query import Query
 from boxis_async._wire.signing import Credentials, Key
 from boxis_async._wire.wallclock import WallClock
-from boxis_async.contract import probe
 from boxis_async.errors import ConfigurationError, UsageError
 from boxis_async.retry import RetryPolicy
 from boxis_async.stream import CDRStream
@@ -374,6 +373,9 @@ class BoxisClient:
             ClientClosedError: The client is closed.
         """
         self._prefetches.check_open()
+        # Loaded here: it is rarely needed, and takes 6 ms.
+        from boxis_async.contract import probe  # noqa: PLC0415
+
         return await probe(
             self._requester,
             self._options,

@@ -8,7 +8,6 @@ inclusive. A `Contract` says what one server does. Whatever is not known is None
 # `boxis_async`, see its `__init__.py`, and annotations that are texts would be looked up there.
 
 import json
-import tomllib
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from typing import Any, Literal, TypeAlias, cast
@@ -209,6 +208,8 @@ class Contract:
         Raises:
             UsageError: It is not TOML, or not a contract.
         """
+        import tomllib  # noqa: PLC0415 - not for those who only stream
+
         try:
             values = tomllib.loads(text)
         except tomllib.TOMLDecodeError as error:
