@@ -14,6 +14,7 @@ from boxis_async._http.rate_limiter import RateLimiter
 from boxis_async._http.server_clock import ServerClock
 from boxis_async._wire.cooperative import Cooperative
 from boxis_async._wire.signing import sign
+from boxis_async._wire.wallclock import write_wall
 from boxis_async.errors import (
     AttemptTimeoutError,
     BoxisError,
@@ -102,6 +103,32 @@ class Request:
     deadline: Deadline
     counts: RequestCounts
     options: Options
+
+    @classmethod
+    def of_window(
+        cls,
+        window: Window,
+        tenant: str,
+        *,
+        deadline: Deadline,
+        counts: RequestCounts,
+        options: Options,
+    ) -> Request:
+        """Make the request for the records of one window, not attempted yet."""
+        return cls(
+            section="voice",
+            action="getCDR",
+            parameters={
+                "tenant": tenant,
+                "datefrom": "" if window.start is None else write_wall(window.start),
+                "dateto": "" if window.end is None else write_wall(window.end),
+            },
+            window=window,
+            attempt=0,
+            deadline=deadline,
+            counts=counts,
+            options=options,
+        )
 
     def __str__(self) -> str:
         what = f"{self.section}/{self.action}" if self.window is None else f"window {self.window}"

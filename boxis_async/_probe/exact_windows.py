@@ -15,7 +15,6 @@ import attrs
 from boxis_async._http.requester import Deadline, Request, RequestCounts
 from boxis_async._wire.readers import RecordsReader
 from boxis_async._wire.records import Fingerprinter, Records, make_converter
-from boxis_async._wire.wallclock import write_wall
 from boxis_async.errors import (
     BadAnswerError,
     BoxisError,
@@ -138,16 +137,9 @@ class ExactWindows:
         window = Window(*ends)
         retry = self._options.retry
         reader = _Reader(RecordsReader(self._convert, self._returntype, window=window))
-        request = Request(
-            section="voice",
-            action="getCDR",
-            parameters={
-                "tenant": self._tenant,
-                "datefrom": write_wall(ends[0]),
-                "dateto": write_wall(ends[1]),
-            },
-            window=window,
-            attempt=0,
+        request = Request.of_window(
+            window,
+            self._tenant,
             deadline=_CountedDeadline(retry.timeout, self.allowance),
             counts=self._counts,
             options=self._options,

@@ -15,7 +15,7 @@ from boxis_async._run.windows import halve, smallest
 from boxis_async._wire.members import UnknownMembers
 from boxis_async._wire.readers import ContentReader, Convert, RecordsReader
 from boxis_async._wire.records import Records
-from boxis_async._wire.wallclock import Span, write_wall
+from boxis_async._wire.wallclock import Span
 from boxis_async.errors import (
     AttemptTimeoutError,
     BadAnswerError,
@@ -163,19 +163,8 @@ class Fetcher:
             WindowError: The window failed for good.
         """
         retry = job.options.retry
-        request = Request(
-            section="voice",
-            action="getCDR",
-            parameters={
-                "tenant": job.tenant,
-                "datefrom": "" if window.start is None else write_wall(window.start),
-                "dateto": "" if window.end is None else write_wall(window.end),
-            },
-            window=window,
-            attempt=0,
-            deadline=deadline,
-            counts=job.counts,
-            options=job.options,
+        request = Request.of_window(
+            window, job.tenant, deadline=deadline, counts=job.counts, options=job.options
         )
         reader = RecordsReader(
             job.convert,
