@@ -5,7 +5,6 @@ All of it is counted in evidence as numbers and dates. What could name a person 
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, time, timedelta
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 import attrs
 
 from boxis_async._probe.rules import Ends
+from boxis_async._wire.wallclock import epoch_of
 from boxis_async.contract_model import Finding
 from boxis_async.models import CDR
 
@@ -61,8 +61,6 @@ _LONGEST = (
     366 * 86400
 )  # what claims to be longer is no call, and may be more than a timedelta holds
 _MANY = 20  # so many neighbours in one order are no chance
-# Asterisk writes [system name-]epoch.count.
-_EPOCH = r"(?:\A|-)([0-9]{9,11})\.[0-9]+\Z"
 
 
 @attrs.frozen(eq=False, repr=False)
@@ -275,17 +273,16 @@ def zone_finding(answers: Iterable[Answer], zone: tzinfo, requests: int) -> Step
     """
     # By the offset that the zone has at the moment: how often each was seen.
     sides: dict[int, Counter[int]] = {}
-    pattern = re.compile(_EPOCH, re.ASCII)
     counted: set[tuple[str, datetime]] = set()
     for number, cdr in enumerate(cdr for answer in answers for cdr in answer.cdrs):
         if not number % _A_STEP:
             yield
-        epoch = pattern.search(cdr.uniqueid)
+        epoch = epoch_of(cdr.uniqueid)
         wall = cdr.start.replace(tzinfo=UTC, fold=0)
         if epoch is None or (cdr.uniqueid, wall) in counted:
             continue
         counted.add((cdr.uniqueid, wall))
-        moment = datetime.fromtimestamp(int(epoch[1]), UTC)
+        moment = datetime.fromtimestamp(epoch, UTC)
         expected = _quarters(moment.astimezone(zone).utcoffset() or timedelta(0))
         sides.setdefault(expected, Counter())[_quarters(wall - moment)] += 1
     if not sides:

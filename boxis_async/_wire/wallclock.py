@@ -18,7 +18,7 @@ from boxis_async.errors import UsageError
 if TYPE_CHECKING:
     from boxis_async.models import CDR
 
-__all__ = ["Range", "Span", "WallClock", "read_wall", "write_wall"]
+__all__ = ["Range", "Span", "WallClock", "epoch_of", "read_wall", "write_wall"]
 
 Span: TypeAlias = tuple[datetime, datetime]
 """Two wall times, from the first to the last."""
@@ -97,7 +97,7 @@ class Range:
         reaches over all the moments it may mean: no record is left out on a guess.
         """
         moments = [cdr.start] if cdr.end is None else [cdr.start, cdr.end]
-        if _is_ambiguous(cdr.start) and _epoch(cdr.uniqueid) is None:
+        if _is_ambiguous(cdr.start) and epoch_of(cdr.uniqueid) is None:
             moments += [moment.replace(fold=fold) for moment in moments for fold in (0, 1)]
         elif cdr.end is not None and _may_end_later(cdr, cdr.end):
             moments.append(cdr.end.replace(fold=1))
@@ -206,7 +206,7 @@ class WallClock:
         began = start.replace(tzinfo=self.zone)
         answered = None if answer is None else answer.replace(tzinfo=self.zone)
         ended = None if end is None else end.replace(tzinfo=self.zone)
-        if self._is_turned_back_on(began) and (epoch := _epoch(uniqueid)) is not None:
+        if self._is_turned_back_on(began) and (epoch := epoch_of(uniqueid)) is not None:
             began = _earliest(began, epoch)
         if answered is not None and self._is_turned_back_on(answered):
             answered = _earliest(answered, began.timestamp())
@@ -365,7 +365,8 @@ def _may_end_later(cdr: CDR, end: datetime) -> bool:
     return cdr.duration is None or abs(cdr.duration - lasted) > _NEAR
 
 
-def _epoch(uniqueid: str) -> int | None:
+def epoch_of(uniqueid: str) -> int | None:
+    """Read the moment at which the caller's channel began, in Unix seconds, if it is there."""
     found = _EPOCH.search(uniqueid)
     return None if found is None else int(found[1])
 
