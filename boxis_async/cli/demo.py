@@ -117,7 +117,7 @@ def _show_stats(console: Console, stats: Stats, seconds: float) -> None:
         "Stats",
         f"{stats.records:,} records in {stats.windows} windows, {stats.covered:.0%} of the range",
         f"{stats.requests} requests, {stats.retries} sent again",
-        f"{stats.duplicates} duplicates at shared boundaries, {stats.conflicts} conflicts, "
+        f"{stats.duplicates} duplicates where windows overlap, {stats.conflicts} conflicts, "
         f"{stats.revisions} revisions",
         f"{seconds:.1f} s, {stats.records / seconds:,.0f} records a second",
     )
