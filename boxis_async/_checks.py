@@ -10,6 +10,7 @@ from typing import TypeGuard
 
 from boxis_async._wire.answers import xml_reader
 from boxis_async._wire.json import LONE_SURROGATE
+from boxis_async.contract_model import Contract
 from boxis_async.coverage import Coverage
 from boxis_async.hooks import Hooks
 from boxis_async.retry import RetryPolicy
@@ -17,6 +18,7 @@ from boxis_async.retry import RetryPolicy
 __all__ = [
     "problem_with_choice",
     "problem_with_concurrency",
+    "problem_with_contract",
     "problem_with_dates",
     "problem_with_hooks",
     "problem_with_max_rate",
@@ -91,6 +93,20 @@ def problem_with_retry(retry: object) -> str | None:
     if retry is None or isinstance(retry, RetryPolicy):
         return None
     return f"retry must be a RetryPolicy, not {type(retry).__name__}"
+
+
+def problem_with_contract(contract: object) -> str | None:
+    """Say what is wrong with what is known of the server."""
+    if contract is None:
+        return None
+    if not isinstance(contract, Contract):
+        return f"contract must be a Contract or None, not {contract!r}"
+    if contract.rule == "within" and contract.longest_call is None:
+        return (
+            "contract: under the rule within windows must overlap by the longest call: state "
+            "longest_call"
+        )
+    return None
 
 
 def problem_with_hooks(hooks: object) -> str | None:

@@ -11,6 +11,7 @@ import attrs
 from boxis_async._checks import (
     problem_with_choice,
     problem_with_concurrency,
+    problem_with_contract,
     problem_with_dates,
     problem_with_hooks,
     problem_with_max_rate,
@@ -30,8 +31,10 @@ from boxis_async._http.requester import Options, Requester
 from boxis_async._http.transport import Transport, problem_with_http_client, problem_with_url
 from boxis_async._run.adaptive_windows import Traffic
 from boxis_async._run.fetch import Fetcher
+from boxis_async._run.known_server import KnownServer
 from boxis_async._run.prefetch import Prefetches
 from boxis_async._run.query import Query
+from boxis_async._run.windows import overlap_by
 from boxis_async._wire.signing import Credentials, Key
 from boxis_async._wire.wallclock import WallClock
 from boxis_async.errors import ConfigurationError, UsageError
@@ -88,6 +91,7 @@ class BoxisClient:
         allow_insecure: bool = False,
         http_client: HTTPClient | None = None,
         hooks: Hooks | None = None,
+        contract: Contract | None = None,
     ) -> None:
         """Check the configuration; nothing is sent yet.
 
@@ -114,6 +118,9 @@ class BoxisClient:
                 certificates; it stays yours and stays open. Its headers, time-outs and
                 redirects do not apply.
             hooks: Functions to call on each request, response, retry and window.
+            contract: What the provider's two dates mean, as `probe()` found it. Without one the
+                client finds out what it must know, by some requests more. Where the dates follow
+                the rule *within*, windows need one that states the `longest_call`.
 
         Raises:
             ConfigurationError: Something is missing or wrong; it names all of it.
@@ -140,6 +147,7 @@ class BoxisClient:
             problem_with_max_response_bytes(max_response_bytes),
             problem_with_http_client(http_client),
             problem_with_hooks(hooks),
+            problem_with_contract(contract),
         )
         if any(problems) or username is None or key is None or wall_clock is None:
             raise ConfigurationError(*filter(None, problems))
@@ -163,6 +171,8 @@ class BoxisClient:
         self._fetcher = Fetcher(self._requester, returntype=returntype, hooks=hooks)
         self._prefetches = Prefetches(concurrency)
         self._traffic: dict[str, Traffic] = {}
+        self._known_server = KnownServer(contract)
+        self._overlap = overlap_by(contract)
 
     def with_options(
         self,
@@ -301,6 +311,8 @@ class BoxisClient:
             wall_clock=self._wall_clock,
             clock=self._requester.clock,
             traffic=self._traffic_of(tenant),
+            known_server=self._known_server,
+            overlap=self._overlap,
         )
         query.check()
         return CDRStream(query, self._fetcher, self._prefetches, self._options)
@@ -385,6 +397,15 @@ class BoxisClient:
             around=around,
             max_requests=max_requests,
         )
+
+    @property
+    def contract(self) -> Contract:
+        """What is known of the provider's two dates: from `contract=`, or learned from answers.
+
+        The client learns only what its streams rest on: whether answers are cut off, and whether
+        the dates are ignored or follow the rule *within*. `probe()` finds out the rest.
+        """
+        return self._known_server.contract
 
     @property
     def clock_offset(self) -> float | None:

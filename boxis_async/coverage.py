@@ -48,9 +48,9 @@ class SealedSpan:
     start: datetime
     end: datetime
     first: Reaches = attrs.field(factory=dict[bytes, datetime], repr=False)
-    """Marks of records that touch the first second, and when each begins."""
+    """Marks of records that touch the overlap at its start, and when each begins."""
     last: Reaches = attrs.field(factory=dict[bytes, datetime], repr=False)
-    """Marks of records that touch the last second, and when each ends."""
+    """Marks of records that touch the overlap at its end, and when each ends."""
 
 
 @attrs.frozen
@@ -94,8 +94,9 @@ class Coverage:
     def missing(self, start: datetime, end: datetime) -> list[tuple[datetime, datetime]]:
         """List the parts of a range, in naive wall times, that are not sealed.
 
-        Two sealed spans that only touch leave an empty part between them: the second in which they
-        do is in neither, if the server takes both dates as exclusive.
+        Two sealed spans that overlap by less than windows do leave an empty part between them. If
+        they only touch, the second in which they do is in neither, if the server takes both dates
+        as exclusive.
         """
         spans = sorted(self._memory.sealed, key=attrgetter("start"))
         if start == end:
@@ -107,8 +108,9 @@ class Coverage:
         for span in spans:
             if span.end <= at or span.start >= end:
                 continue
-            if span.start > at or (span.start == at and is_sealed_until):
-                found.append((at, span.start))
+            # Those that overlap enough were merged.
+            if span.start > at or is_sealed_until:
+                found.append((at, max(at, span.start)))
             at, is_sealed_until = span.end, True
         return [*found, (at, end)] if at < end else found
 
@@ -204,18 +206,26 @@ class CoverageBuilder:
         key: Of the run's fingerprints.
         before: The coverage of the run that is resumed.
         carry_keys: Whether to keep the marks of all records.
+        overlap: By how much neighbouring windows overlap.
     """
 
     def __init__(
-        self, fingerprint: str, key: bytes, before: Coverage | None, *, carry_keys: bool
+        self,
+        fingerprint: str,
+        key: bytes,
+        before: Coverage | None,
+        *,
+        carry_keys: bool,
+        overlap: timedelta = OVERLAP,
     ) -> None:
         self._fingerprint = fingerprint
         self._key = key
         self._carries_keys = carry_keys
-        self._sealed = _MergedSpans()
+        self._sealed = _MergedSpans(overlap)
         self._unsealed = _MergedSpans()
         self._empty = _MergedSpans()
         self._failed = _MergedSpans()
+        self._unproved: list[tuple[SealedSpan, Marks]] = []
         self._marks: set[bytes] = set()
         if before is not None:
             memory = memory_of(before)
@@ -227,7 +237,15 @@ class CoverageBuilder:
                     self._empty.add(span)
             self._marks |= memory.marks
 
-    def hand_over(self, window: Window, marks: Marks, *, is_sealed: bool, is_empty: bool) -> None:
+    def hand_over(
+        self,
+        window: Window,
+        marks: Marks,
+        *,
+        is_sealed: bool,
+        is_empty: bool,
+        is_proved: bool = True,
+    ) -> None:
         """Note a window whose records have all been handed over.
 
         Args:
@@ -235,18 +253,28 @@ class CoverageBuilder:
             marks: Of its records, also of those that were dropped.
             is_sealed: Whether it is at rest, so that it is never asked for again.
             is_empty: Whether the provider had no records for it.
+            is_proved: Whether it is certain that no record is missing between this window and its
+                neighbours. Until it is, the window is not sealed; see `be_proved`.
         """
         span = _bare(window)
         if span is None:
             return
         if is_sealed:
-            self._sealed.add(attrs.evolve(span, first=marks.first, last=marks.last))
-            if self._carries_keys:
-                self._marks |= marks.every
+            self._unproved.append((span, marks))
         else:
             self._unsealed.add(span)
         if is_empty:
             self._empty.add(span)
+        if is_proved:
+            self.be_proved()
+
+    def be_proved(self) -> None:
+        """Seal the windows that waited for the proof that no record is missing between them."""
+        unproved, self._unproved = self._unproved, []
+        for span, marks in unproved:
+            self._sealed.add(attrs.evolve(span, first=marks.first, last=marks.last))
+            if self._carries_keys:
+                self._marks |= marks.every
 
     def fail(self, window: Window | None) -> None:
         """Note a window that failed for good."""
@@ -258,7 +286,7 @@ class CoverageBuilder:
         """Give what is done so far."""
         return Coverage(
             fingerprint=self._fingerprint,
-            unsealed=self._unsealed.windows(),
+            unsealed=self._handed_over_unsealed().windows(),
             empty=self._empty.windows(),
             failed=self._failed.windows(),
             memory=Memory(tuple(self._sealed), self._key, frozenset(self._marks)),
@@ -267,7 +295,7 @@ class CoverageBuilder:
     def share(self, start: datetime, end: datetime) -> float:
         """Give the share of a range, from 0 to 1, that was handed over, sealed or not."""
         merged = _MergedSpans()
-        for span in (*self._sealed, *self._unsealed):
+        for span in (*self._sealed, *self._handed_over_unsealed()):
             if span.start < end and span.end > start:
                 merged.add(SealedSpan(max(span.start, start), min(span.end, end)))
         spans = list(merged)
@@ -276,11 +304,20 @@ class CoverageBuilder:
         done -= sum(one.end == other.start for one, other in pairwise(spans)) * OVERLAP
         return max(done, timedelta(0)) / (end - start)
 
+    def _handed_over_unsealed(self) -> "_MergedSpans":
+        if not self._unproved:
+            return self._unsealed
+        merged = _MergedSpans()
+        for span in (*self._unsealed, *(span for span, _ in self._unproved)):
+            merged.add(SealedSpan(span.start, span.end))
+        return merged
+
 
 class _MergedSpans:
-    """Spans in order, merged where they overlap by a second or more."""
+    """Spans in order, merged where they overlap by as much as windows do."""
 
-    def __init__(self) -> None:
+    def __init__(self, overlap: timedelta = OVERLAP) -> None:
+        self._overlap = overlap
         self._spans: list[SealedSpan] = []
 
     def add(self, span: SealedSpan) -> None:
@@ -289,9 +326,9 @@ class _MergedSpans:
         begin = bisect_left(spans, span.start, key=attrgetter("end"))
         end = bisect_right(spans, span.end, key=attrgetter("start"))
         near = spans[begin:end]
-        others = [one for one in near if _overlap(one, span)]
-        if span.start == span.end:
-            # It holds no whole second, so it cannot join two spans that only touch there.
+        others = [one for one in near if _overlap(one, span, self._overlap)]
+        if span.end - span.start < self._overlap:
+            # It is too short to join two spans that overlap by less than it takes.
             del others[1:]
         apart = [one for one in near if one not in others]
         merged = [span, *others]
@@ -303,8 +340,8 @@ class _MergedSpans:
             start,
             until,
             # As differences: no datetime lies before the year 1 or after the year 9999.
-            {mark: reach for mark, reach in first.items() if reach - start <= OVERLAP},
-            {mark: reach for mark, reach in last.items() if until - reach <= OVERLAP},
+            {mark: reach for mark, reach in first.items() if reach - start <= self._overlap},
+            {mark: reach for mark, reach in last.items() if until - reach <= self._overlap},
         )
         spans[begin:end] = sorted([*apart, union], key=attrgetter("start"))
 
@@ -315,10 +352,10 @@ class _MergedSpans:
         return tuple(Window(span.start, span.end) for span in self._spans)
 
 
-def _overlap(one: SealedSpan, other: SealedSpan) -> bool:
-    """Report whether two spans have a whole second in common, or one contains the other."""
+def _overlap(one: SealedSpan, other: SealedSpan, enough: timedelta) -> bool:
+    """Report whether two spans have enough time in common, or one contains the other."""
     start, end = max(one.start, other.start), min(one.end, other.end)
-    return end - start >= OVERLAP or (start, end) in (
+    return end - start >= enough or (start, end) in (
         (one.start, one.end),
         (other.start, other.end),
     )

@@ -45,6 +45,7 @@ __all__ = [
     "ClosedError",
     "ConfigurationError",
     "ConnectionFailedError",
+    "ContractError",
     "MalformedAnswerError",
     "MissingExtraError",
     "NoAnswerError",
@@ -185,6 +186,31 @@ class TooLargeError(BadAnswerError):
     def __init__(self, message: str, *, limit: int = 0) -> None:
         super().__init__(message)
         self.limit = limit
+
+
+class ContractError(BadAnswerError):
+    """The server's answers contradict what the stream rests on: it would be short.
+
+    It comes before the first record that could follow a gap. `BoxisClient.probe` finds out what
+    the server does; give its `Contract` to the client.
+
+    Attributes:
+        evidence: What the answers show.
+        window: The window whose answer shows it.
+        tenant: The tenant.
+    """
+
+    def __init__(self, evidence: str, *, window: Window | None = None, tenant: str = "") -> None:
+        super().__init__(evidence)
+        self.evidence = evidence
+        self.window = window
+        self.tenant = tenant
+
+    def __str__(self) -> str:
+        return (
+            f"tenant {self.tenant}: {self.evidence} (await client.probe(), or boxis probe, finds "
+            "out what the server does)"
+        )
 
 
 class RecordError(BadAnswerError):

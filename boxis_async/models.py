@@ -267,14 +267,15 @@ class Batch:
 class Stretch:
     """A part of a plan: windows of one length, but for the last, which may be shorter.
 
-    Each but the first begins a second before the one before it ends, and the first a time
-    `overlap` before `start`, where another stretch ends.
+    Each but the first begins a time `between` before the one before it ends, and the first a time
+    `overlap` before `start`, where another stretch ends. None begins before the first.
     """
 
     start: datetime | None
     end: datetime | None
     window: timedelta
     overlap: timedelta = timedelta(0)
+    between: timedelta = OVERLAP
 
     def __len__(self) -> int:
         if self.start is None or self.end is None:
@@ -287,7 +288,9 @@ class Stretch:
         start = self.start + index * self.window
         # Compared as what is left, since `start + window` may lie past the year 9999.
         end = self.end if self.end - start <= self.window else start + self.window
-        return Window(start - (OVERLAP if index else self.overlap), end)
+        # Likewise, as the first moment may be the earliest that there is.
+        before = index * self.window + self.overlap
+        return Window(start - min(before, self.between if index else self.overlap), end)
 
 
 @attrs.frozen(repr=False)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 from calls import hourly
-from clients import PROMPTLY
+from clients import PROMPTLY, known_rule
 from hypothesis import settings
 from loops import LOOPS
 from pytest_asyncio import is_async_test
@@ -166,7 +166,11 @@ async def make_client(server: LoopbackServer) -> AsyncIterator[MakeClient]:
         elif "http_client" not in settings:
             settings["http_client"] = provider.client()
             lent.append(settings["http_client"])
-        settings = {"tenant": provider.tenant, "retry": PROMPTLY} | settings
+        settings = {
+            "tenant": provider.tenant,
+            "retry": PROMPTLY,
+            "contract": known_rule(provider),
+        } | settings
         clients.append(BoxisClient(provider.username, provider.api_key, **settings))
         return clients[-1]
 

@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING
 import attrs
 
 from boxis_async._run.windows import boundary
-from boxis_async.models import CDR, OVERLAP, Window
+from boxis_async.models import OVERLAP, Window
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from boxis_async._wire.wallclock import Span
+    from boxis_async.models import CDR
 
 __all__ = ["AdaptiveWindows", "Traffic"]
 
@@ -36,8 +37,8 @@ _HALF_LIFE = timedelta(days=3)
 # As we aim at a quarter of an answer then, see `_length`, the first window is six hours.
 _DAY, _GUESS = timedelta(days=1), timedelta(hours=1.5)
 # Up to a day is one request while nothing is known, also if it is what a run before left missing:
-# then it reaches a second into what lies on either side.
-_FIRST = _DAY + 2 * OVERLAP
+# then it reaches into what lies on either side, by the overlap.
+_FIRST = _DAY
 # Never have more than four times the time in flight that is completed. A quiet tenant still reaches
 # windows of 31 days in five requests, and a busy one is noticed before its windows are too long.
 _GROWTH = 4
@@ -60,19 +61,32 @@ class Traffic:
 
 
 class AdaptiveWindows:
-    """The windows of a range, each as long as it takes, chosen when it is about to be requested."""
+    """The windows of a range, each as long as it takes, chosen when it is about to be requested.
+
+    Args:
+        spans: The parts of the range to ask for.
+        repeated: The hours that come twice in it.
+        traffic: What is known of the tenant's calls.
+        row_limit: Gives the number of records at which an answer may be cut off. It may become
+            known while the windows are fetched.
+        overlap: By how much neighbours overlap.
+    """
 
     def __init__(
         self,
         spans: Iterable[Span],
         repeated: Sequence[Span],
         traffic: Traffic,
-        row_limit: int | None,
+        row_limit: Callable[[], int | None],
+        overlap: timedelta = OVERLAP,
     ) -> None:
         self._spans = deque(spans)
         self._repeated = repeated
         self._traffic = traffic
-        self._target = _RECORDS if row_limit is None else min(_RECORDS, max(1, row_limit // 2))
+        self._row_limit = row_limit
+        self._overlap = overlap
+        # A window that is hardly longer than the overlap would ask for the same calls again.
+        self._shortest = max(_SHORTEST, 2 * overlap)
         # How much time is in flight, and how much is over, whether it was seen or failed: to wait
         # for what fails would send one request at a time through an outage.
         self._ahead, self._over = timedelta(0), traffic.seen + _GUESS
@@ -86,7 +100,7 @@ class AdaptiveWindows:
         """Choose the next window; None to wait for what comes back of those in flight."""
         start, end = self._spans[0]
         length = self._length()
-        longest = _LAST * length if self._traffic.seen else _FIRST
+        longest = _LAST * length if self._traffic.seen else _FIRST + 2 * self._overlap
         until = end
         if end - start > min(longest, _LONGEST):
             is_guess = self._over < _DAY or self._ahead + length > _GROWTH * self._over
@@ -95,7 +109,7 @@ class AdaptiveWindows:
             until = boundary((start + length).replace(microsecond=0), end, self._repeated)
         self._spans.popleft()
         if until < end:
-            self._spans.appendleft((until - OVERLAP, end))
+            self._spans.appendleft((until - self._overlap, end))
         self._ahead += until - start
         return Window(start, until)
 
@@ -123,9 +137,11 @@ class AdaptiveWindows:
         self._over += window.length
 
     def _length(self) -> timedelta:
+        limit = self._row_limit()
+        target = _RECORDS if limit is None else min(_RECORDS, max(1, limit // 2))
         seen = self._traffic.seen + _GUESS
-        records = self._traffic.records + self._target * (_GUESS / _DAY)
+        records = self._traffic.records + target * (_GUESS / _DAY)
         # Until a day is over its busy hours may be still to come: aim lower.
         share = min(1.0, max(1 / _GROWTH, self._over / _DAY))
-        length = seen * (share * self._target / records)
-        return max(_SHORTEST, min(length, max(_DAY, _GROWTH * seen), _LONGEST))
+        length = seen * (share * target / records)
+        return max(self._shortest, min(length, max(_DAY, _GROWTH * seen), _LONGEST))

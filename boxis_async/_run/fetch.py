@@ -5,35 +5,39 @@ from __future__ import annotations
 import logging
 import math
 import traceback
+from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import anyio
 import attrs
 
 from boxis_async._http.requester import Deadline, Options, Request, RequestCounts
+from boxis_async._run.fetched import Fetched
+from boxis_async._run.guards import Guard
 from boxis_async._run.windows import halve, smallest
 from boxis_async._wire.members import UnknownMembers
 from boxis_async._wire.readers import ContentReader, Convert, RecordsReader
-from boxis_async._wire.records import Records
 from boxis_async._wire.wallclock import Span
 from boxis_async.errors import (
     AttemptTimeoutError,
     BadAnswerError,
     NoAnswerError,
     RefusedError,
+    TooLargeError,
     WindowError,
 )
 from boxis_async.hooks import Hooks, RetryEvent, WindowEvent, notify
-from boxis_async.models import Window
 from boxis_async.retry import attempts_on, is_cured_by_less, is_too_much, should_retry
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from boxis_async._http.requester import Requester
+    from boxis_async.models import Window
     from boxis_async.types import ReturnType
 
-__all__ = ["Fetched", "Fetcher", "Job", "Piece"]
+__all__ = ["Fetcher", "Job", "Piece"]
 
 logger = logging.getLogger("boxis_async")
 
@@ -45,17 +49,12 @@ class Job:
     tenant: str
     row_limit: int | None
     repeated: tuple[Span, ...]
+    overlap: timedelta
     convert: Convert
     options: Options
     counts: RequestCounts
-
-
-@attrs.frozen(eq=False, repr=False)
-class Fetched:
-    """A window, or a part of one, with all its records."""
-
-    window: Window
-    records: Records
+    guard: Guard | None = None
+    """Looks at each answer before it is handed over."""
 
 
 Piece: TypeAlias = Fetched | WindowError
@@ -79,6 +78,19 @@ class Fetcher:
         Each piece is a span with all its records, or the error of one that failed for good.
         """
         return await self._pieces(window, job, Deadline(job.options.retry.timeout))
+
+    async def finish(self, job: Job) -> None:
+        """Make sure, at the end of a run, that no record is missing between two windows.
+
+        Raises:
+            ContractError: One is.
+            WindowError: A request that this needs failed for good.
+        """
+        if job.guard is not None:
+            unguarded = attrs.evolve(job, guard=None)
+            await job.guard.finish(
+                partial(self._exactly, job=job), partial(self.fetch, job=unguarded)
+            )
 
     async def call(
         self,
@@ -110,14 +122,14 @@ class Fetcher:
 
     async def _pieces(self, window: Window, job: Job, deadline: Deadline) -> list[Piece]:
         try:
-            fetched = await self._whole(window, job, deadline)
+            fetched = await self._checked(await self._whole(window, job, deadline), job)
         except WindowError as error:
             failed = error
             _clear_frames(error)
         else:
-            self._notify(window, job.tenant, records=len(fetched.records))
+            self._notify(window, job.tenant, records=len(fetched))
             return [fetched]
-        halves = halve(window, job.repeated)
+        halves = halve(window, job.repeated, job.overlap)
         if not is_cured_by_less(failed.cause):
             return [self._failed(failed)]
         if halves is None:
@@ -127,7 +139,7 @@ class Fetcher:
                 message = f"{failed}; and its time (RetryPolicy.timeout) is used up"
                 return [self._failed(_reworded(failed, message))]
             try:
-                await self._whole(smallest(window), job, deadline)
+                await self._whole(smallest(window, job.overlap), job, deadline)
             except WindowError as same:
                 # Not the size, then: halving would only multiply the requests of an outage.
                 return [self._failed(_outage(failed, same))]
@@ -155,6 +167,32 @@ class Fetcher:
         if errors:
             raise errors[0]
         return found[0] + found[1]
+
+    async def _checked(self, fetched: Fetched, job: Job) -> Fetched:
+        """Let the guard look at an answer, before it is handed over.
+
+        Raises:
+            ContractError: The stream would be short.
+            WindowError: The answer is cut off, or cannot be proved to be whole.
+        """
+        if job.guard is None:
+            return fetched
+        try:
+            return await job.guard.check(fetched, partial(self._exactly, job=job))
+        except TooLargeError as error:
+            raise _failure(error, fetched.window, job.tenant) from error
+        except WindowError as error:
+            # A request of a proof, for another window.
+            cause = error.cause or error
+            raise _failure(cause, fetched.window, job.tenant, error.attempts) from error
+
+    async def _exactly(self, window: Window, job: Job) -> Fetched:
+        """Fetch a window that a proof needs.
+
+        Raises:
+            WindowError: It failed for good.
+        """
+        return await self._whole(window, job, Deadline(job.options.retry.timeout))
 
     async def _whole(self, window: Window, job: Job, deadline: Deadline) -> Fetched:
         """Fetch the records of one window, all of them, as often as the policy allows.
@@ -189,9 +227,7 @@ class Fetcher:
                     job.counts.retries += attempt.num > 1
                     return Fetched(window, await self.requester.request(request, reader))
         except (NoAnswerError, BadAnswerError, RefusedError) as error:
-            raise WindowError.of(
-                error, window=window, tenant=job.tenant, attempts=request.attempt
-            ) from error
+            raise _failure(error, window, job.tenant, request.attempt) from error
         raise AssertionError("stamina ends with a result or an error")
 
     def _should_retry(self, error: Exception, request: Request) -> bool | float:
@@ -235,6 +271,10 @@ def _clear_frames(error: BaseException | None) -> None:
     while error is not None:
         traceback.clear_frames(error.__traceback__)
         error = error.__cause__ or error.__context__
+
+
+def _failure(cause: Exception, window: Window, tenant: str, attempts: int = 1) -> WindowError:
+    return WindowError.of(cause, window=window, tenant=tenant, attempts=attempts)
 
 
 def _with_advice(failed: WindowError) -> WindowError:

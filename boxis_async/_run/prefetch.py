@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import anyio
 
@@ -24,41 +24,23 @@ from boxis_async.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable
 
     from anyio.abc import TaskGroup
 
     from boxis_async._run.fetch import Piece
-    from boxis_async.models import CDR, Window
+    from boxis_async._run.windows import Windows
+    from boxis_async.models import Window
     from boxis_async.types import OnError, Order
 
     Fetch: TypeAlias = Callable[[Window], Awaitable[list[Piece]]]
+    Finish: TypeAlias = Callable[[], Awaitable[None]]
 
-__all__ = ["Prefetch", "Prefetches", "Windows"]
+__all__ = ["Prefetch", "Prefetches"]
 
 # Windows that are fetched or wait for the consumer, for each request that may be in flight: with
 # fewer a slow window stalls the rest, with more memory grows for nothing.
 _LOOK_AHEAD = 4
-
-
-class Windows(Protocol):
-    """The windows of a range, in order, each known when it is to be asked for."""
-
-    @property
-    def left(self) -> bool:
-        """Whether there is something left to ask for."""
-        ...
-
-    def next(self, *, is_busy: bool) -> Window | None:
-        """Give the next window; None, if any is under way, to wait for what comes back."""
-        ...
-
-    def learn(self, window: Window, cdrs: Sequence[CDR]) -> None:
-        """Learn from a window that came back, with its records."""
-        ...
-
-    def fail(self, window: Window) -> None:
-        """Take note of a window that could not be had."""
 
 
 class Prefetch:
@@ -68,13 +50,24 @@ class Prefetch:
         self,
         windows: Windows,
         fetch: Fetch,
+        finish: Finish,
         *,
         tenant: str,
         order: Order,
         on_error: OnError,
         concurrency: int,
     ) -> None:
-        """Start the task on the running event loop."""
+        """Start the task on the running event loop.
+
+        Args:
+            windows: What to fetch.
+            fetch: Fetches one window.
+            finish: Called once all came, as a run is complete only if it raises nothing.
+            tenant: Whose records these are.
+            order: In which order windows are handed over.
+            on_error: What happens to a window that failed for good.
+            concurrency: How many windows are fetched at a time.
+        """
         self._windows = windows
         self._started = 0
         self._tenant = tenant
@@ -89,20 +82,22 @@ class Prefetch:
         self._taken = 0
         self._is_halted = False
         self._is_stopping = False
+        self._is_finished = False
+        self._has_failures = False
         self._end: BoxisError | None = None
         self._consumer = anyio.Event()
         self._workers = anyio.Event()
         self.loop = asyncio.get_running_loop()
         # The task is referred to here, and this by the client: asyncio itself would let go of it.
         self.task = self.loop.create_task(
-            _prefetch(self, fetch, concurrency), name="boxis_async prefetch"
+            _prefetch(self, fetch, finish, concurrency), name="boxis_async prefetch"
         )
         self.task.add_done_callback(self._task_ended)
 
     @property
     def is_complete(self) -> bool:
-        """Whether each piece of each window has been taken."""
-        all_started = not self._windows.left
+        """Whether each piece of each window has been taken, and nothing can be missing."""
+        all_started = self._is_finished and not self._windows.left
         return all_started and self._taken == self._started and not self._current
 
     async def take(self) -> Piece | None:
@@ -204,6 +199,7 @@ class Prefetch:
                 pieces = await fetch(window)
                 for piece in pieces:
                     if isinstance(piece, WindowError):
+                        self._has_failures = True
                         self._windows.fail(piece.window or window)
                     else:
                         self._windows.learn(piece.window, piece.records.cdrs)
@@ -215,11 +211,23 @@ class Prefetch:
                 cause.__cause__ = error
                 failed = WindowError.of(cause, window=window, tenant=self._tenant, attempts=1)
                 failed.__cause__ = cause
+                self._has_failures = True
                 self._windows.fail(window)
                 self._deliver(index, deque([failed]))
         del self._scopes[index]
         # What came back may let the next window be chosen.
         self._workers.set()
+
+    async def finish(self, finish: Finish) -> None:
+        """Make sure that nothing is missing, now that all windows came."""
+        if not (self._is_halted or self._has_failures):
+            try:
+                await finish()
+            except BoxisError as error:
+                if self._end is None:
+                    self._end = error
+        self._is_finished = True
+        self._consumer.set()
 
     async def stopped(self) -> None:
         """Wait until the task has ended, and its requests with it.
@@ -271,9 +279,10 @@ class Prefetch:
                     scope.cancel()
 
 
-async def _prefetch(prefetch: Prefetch, fetch: Fetch, workers: int) -> None:
+async def _prefetch(prefetch: Prefetch, fetch: Fetch, finish: Finish, workers: int) -> None:
     async with anyio.create_task_group() as group:
         group.start_soon(_worker, prefetch, fetch, group, workers - 1)
+    await prefetch.finish(finish)
 
 
 async def _worker(prefetch: Prefetch, fetch: Fetch, group: TaskGroup, further: int) -> None:
@@ -308,14 +317,22 @@ class Prefetches:
         if self.is_closed:
             raise ClientClosedError("the client is closed: make a new one")
 
-    def begin(
-        self, windows: Windows, fetch: Fetch, *, tenant: str, order: Order, on_error: OnError
+    def begin(  # noqa: PLR0913 - each is one property of the stream
+        self,
+        windows: Windows,
+        fetch: Fetch,
+        finish: Finish,
+        *,
+        tenant: str,
+        order: Order,
+        on_error: OnError,
     ) -> Prefetch:
         """Start to fetch windows."""
         self.check_open()
         prefetch = Prefetch(
             windows,
             fetch,
+            finish,
             tenant=tenant,
             order=order,
             on_error=on_error,

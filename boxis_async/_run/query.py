@@ -12,6 +12,7 @@ import attrs
 
 from boxis_async._http.server_clock import ServerClock
 from boxis_async._run.adaptive_windows import Traffic
+from boxis_async._run.known_server import KnownServer
 from boxis_async._run.windows import plan_of
 from boxis_async._wire.wallclock import WallClock
 from boxis_async.coverage import Coverage
@@ -49,6 +50,10 @@ class Query:
     clock: ServerClock
     traffic: Traffic
     """What is known of the tenant's calls, for windows that are sized by what comes back."""
+    known_server: KnownServer = attrs.field(factory=KnownServer)
+    """What is known of the server."""
+    overlap: timedelta = OVERLAP
+    """By how much neighbouring windows overlap."""
 
     def check(self) -> None:
         """Refuse a range that cannot be requested, and a coverage that is of no use here.
@@ -63,7 +68,8 @@ class Query:
         if self.resume.fingerprint != self.fingerprint:
             raise UsageError(
                 "resume is the coverage of another query: tenant, timezone, unique_by and clip "
-                "must be the same, and with clip datefrom too"
+                "must be the same, with clip datefrom too, and under a contract of the rule "
+                "within its longest_call"
             )
         if range_ is None:
             raise UsageError("resume without datefrom: everything at once cannot be resumed")
@@ -90,24 +96,27 @@ class Query:
     def missing(self, range_: Range, horizon: datetime) -> list[Span]:
         """List the parts of the range to fetch: not sealed, and none at rest only in part.
 
-        Each reaches a second into the sealed spans beside it, as windows overlap.
+        Each reaches into the sealed spans beside it, as windows overlap.
         """
         missing = [(range_.start, range_.end)]
         if self.resume is not None:
             missing = [
                 (
-                    start - min(OVERLAP, start - range_.start),
-                    end + min(OVERLAP, range_.end - end),
+                    start - min(self.overlap, start - range_.start),
+                    end + min(self.overlap, range_.end - end),
                 )
                 for start, end in self.resume.missing(range_.start, range_.end)
             ]
-        return [part for span in missing for part in _parted(span, horizon)]
+        return [part for span in missing for part in _parted(span, horizon, self.overlap)]
 
     def plan(self) -> Plan:
         """Give the windows to ask for, or a first guess at them, by the clock as it is now."""
         range_ = self.range()
         return plan_of(
-            range_, self.window, () if range_ is None else self.missing(range_, self.horizon())
+            range_,
+            self.window,
+            () if range_ is None else self.missing(range_, self.horizon()),
+            self.overlap,
         )
 
     @property
@@ -118,8 +127,11 @@ class Query:
         is_cut = range_ is not None and (self.clip is not None or range_.not_before is not None)
         start = str(range_.clip_from) if range_ is not None and is_cut else ""
         rule = _name_of(self.unique_by)
-        parts = (self.tenant, str(self.wall_clock.zone), rule, str(self.clip), start)
-        return blake2b(repr(parts).encode("utf-8", "replace"), digest_size=16).hexdigest()
+        parts = [self.tenant, str(self.wall_clock.zone), rule, str(self.clip), start]
+        if self.overlap != OVERLAP:
+            # Spans that were sealed by windows which overlap less may lack a call between them.
+            parts.append(str(self.overlap))
+        return blake2b(repr(tuple(parts)).encode("utf-8", "replace"), digest_size=16).hexdigest()
 
     def __str__(self) -> str:
         if self.datefrom is None:
@@ -140,9 +152,9 @@ def _name_of(rule: UniqueBy) -> str:
     return _ADDRESS.sub("", f"{rule.__module__}.{name} {body}")
 
 
-def _parted(span: Span, horizon: datetime) -> list[Span]:
+def _parted(span: Span, horizon: datetime, overlap: timedelta) -> list[Span]:
     """Part a span at the horizon, so that no window is at rest only in part."""
     start, end = span
-    if horizon >= end or horizon - start <= OVERLAP:
+    if horizon >= end or horizon - start <= overlap:
         return [span]
-    return [(start, horizon), (horizon - OVERLAP, end)]
+    return [(start, horizon), (horizon - overlap, end)]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+from datetime import timedelta
 from enum import Enum
 from functools import partial
 from operator import length_hint
@@ -19,21 +20,23 @@ from boxis_async._http.requester import RequestCounts
 from boxis_async._run.adaptive_windows import AdaptiveWindows
 from boxis_async._run.dedupe import Deduplicator
 from boxis_async._run.fetch import Job
+from boxis_async._run.guards import Guard, GuardedWindows
 from boxis_async._run.sieve import Sieve
 from boxis_async._run.windows import PlannedWindows, plan_of
 from boxis_async._wire.records import FINGERPRINT_SIZE, Fingerprinter, Records, make_converter
 from boxis_async.coverage import CoverageBuilder, memory_of
 from boxis_async.errors import BoxisError, StreamClosedError, WindowError
-from boxis_async.models import CDR, Batch, Stats
+from boxis_async.models import CDR, Batch, Plan, Stats, Stretch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from boxis_async._http.requester import Options
     from boxis_async._run.fetch import Fetcher
-    from boxis_async._run.prefetch import Prefetch, Prefetches, Windows
+    from boxis_async._run.prefetch import Prefetch, Prefetches
     from boxis_async._run.query import Query
     from boxis_async._run.sieve import Sifted
+    from boxis_async._run.windows import Windows
     from boxis_async._wire.wallclock import Range, Span
     from boxis_async.coverage import Coverage
 
@@ -110,7 +113,11 @@ class Run:
         self._fingerprinter = Fingerprinter(key)
         self._deduplicator = Deduplicator(query.unique_by, self._fingerprinter, memory.every_mark())
         self._coverage = CoverageBuilder(
-            query.fingerprint, key, query.resume, carry_keys=query.carry_keys
+            query.fingerprint,
+            key,
+            query.resume,
+            carry_keys=query.carry_keys,
+            overlap=query.overlap,
         )
         self._counts = RequestCounts()
         # Two tasks may share a stream: one of them at a time takes the next window.
@@ -118,6 +125,7 @@ class Run:
         self._range: Range | None = None
         self._missing: list[Span] = []
         self._sieve: Sieve | None = None
+        self._guard: Guard | None = None
         self._prefetch: Prefetch | None = None
         self._windows = 0
         self._records = 0
@@ -224,6 +232,8 @@ class Run:
             # Another task closed the stream while this one waited.
             raise StreamClosedError(f"the stream was closed: {_AGAIN}")
         if piece is None:
+            if not self.failures:
+                self._coverage.be_proved()
             self.state = State.ENDED
             self._release()
             return False
@@ -248,23 +258,33 @@ class Run:
         horizon = query.horizon()
         self._missing = [] if range_ is None else query.missing(range_, horizon)
         repeated = () if range_ is None else range_.repeated
+        guard = Guard(query.known_server, query, range_, self._missing)
+        guard.begin()
+        self._guard = guard
         windows: Windows
-        if query.window is not None or range_ is None:
-            windows = PlannedWindows(plan_of(range_, query.window, self._missing))
+        if range_ is not None and query.known_server.ignores_dates:
+            windows = PlannedWindows(Plan((Stretch(range_.start, range_.end, timedelta.max),)))
+        elif query.window is not None or range_ is None:
+            windows = PlannedWindows(plan_of(range_, query.window, self._missing, query.overlap))
         else:
-            windows = AdaptiveWindows(self._missing, repeated, query.traffic, query.row_limit)
+            windows = AdaptiveWindows(
+                self._missing, repeated, query.traffic, guard.row_limit, query.overlap
+            )
         converter = make_converter(query.wall_clock, self._fingerprinter)
         job = Job(
             tenant=query.tenant,
             row_limit=query.row_limit,
             repeated=repeated,
+            overlap=query.overlap,
             convert=converter.get_structure_hook(Records),
             options=self._options,
             counts=self._counts,
+            guard=guard,
         )
         self._prefetch = self._prefetches.begin(
-            windows,
+            GuardedWindows(windows, guard),
             partial(self._fetcher.fetch, job=job),
+            partial(self._fetcher.finish, job),
             tenant=query.tenant,
             order=query.order,
             on_error=query.on_error,
@@ -285,6 +305,7 @@ class Run:
                 current.marks,
                 is_sealed=current.is_sealed,
                 is_empty=current.is_empty,
+                is_proved=self._guard is not None and self._guard.loses_nothing,
             )
 
     def _collect(self, failure: WindowError) -> None:

@@ -13,7 +13,7 @@ import attrs
 
 from boxis_async._wire.records import Records
 from boxis_async.coverage import Marks
-from boxis_async.models import CDR, OVERLAP, Window
+from boxis_async.models import CDR, Window
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -122,10 +122,10 @@ class Sieve:
         """Mark the records that touch a window's two ends, and all if they are to be carried."""
         if window.start is None or window.end is None:
             return Marks()
-        # A neighbour that is fetched later may give whatever touches the second that both have.
+        # A neighbour that is fetched later may give whatever touches the time that both have.
         # Most records lie between. An end that is missing, or before the start, counts as touching.
-        # A window without a length, which may lie at either end of time, has no such second.
-        overlap = min(OVERLAP, window.length)
+        # A window without a length, which may lie at either end of time, has no such time.
+        overlap = min(self._query.overlap, window.length)
         zone = self._query.wall_clock.zone  # in which Python compares the records' wall clocks
         first = (window.start + overlap).replace(tzinfo=zone)
         last = (window.end - overlap).replace(tzinfo=zone)

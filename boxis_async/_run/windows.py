@@ -7,6 +7,9 @@ second that two windows only share is in neither. With a whole second in both, t
 windows is the undivided request's answer under every such rule, and repeats are recognised by their
 key. The range's own two ends stay as they are, so that the rule applies to them as it would.
 
+Only where a call must lie within the dates as a whole, a second is not enough. Then the contract
+says how long a call may be, and neighbours overlap by a little more than that: see `overlap_by`.
+
 No boundary lies inside a repeated hour. A call that runs through the change can end, on the
 wall clock, before it started: a server that looks at both would give it for the whole range,
 and for neither of two windows that part between its end and its start. At the hour's two ends the
@@ -16,44 +19,63 @@ overlap is enough: such a call starts before the hour's end and ends at its begi
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
-from boxis_async.models import CDR, OVERLAP, Plan, Stretch, Window
+from boxis_async.models import OVERLAP, Plan, Stretch, Window
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from datetime import datetime
 
     from boxis_async._wire.wallclock import Range, Span
+    from boxis_async.contract_model import Contract
+    from boxis_async.models import CDR
 
 __all__ = [
     "PlannedWindows",
+    "Windows",
     "boundary",
     "halve",
+    "overlap_by",
     "plan_of",
     "smallest",
 ]
 
-# With both dates exclusive it asks for one whole second.
-_SMALLEST = timedelta(seconds=2)
-
+_SECOND = timedelta(seconds=1)
+_HOUR = timedelta(hours=1)
 _FIRST_GUESS = timedelta(days=1)
 
 
-def plan_of(range_: Range | None, window: timedelta | None, spans: Iterable[Span]) -> Plan:
+def overlap_by(contract: Contract | None) -> timedelta:
+    """Give by how much neighbouring windows overlap, by what is known of the server."""
+    if contract is None or contract.rule != "within" or contract.longest_call is None:
+        return OVERLAP
+    # An hour more, as the clock may be put forward during the call: a server that compares the
+    # texts sees it take an hour longer, and one that compares moments sees the overlap an hour
+    # shorter.
+    return contract.longest_call + _HOUR + OVERLAP
+
+
+def plan_of(
+    range_: Range | None,
+    window: timedelta | None,
+    spans: Iterable[Span],
+    overlap: timedelta = OVERLAP,
+) -> Plan:
     """Cut parts of a range into windows of one length; the last of each part may be shorter.
 
     Args:
         range_: The range, or None for the one request for everything.
         window: The length of a window, or None for a first guess of a day.
         spans: The parts of the range to ask for, each cut from its own start. One that does not
-            begin with the range begins a second early, within what lies before it: no length is
-            counted from there, or a missing part of one window would need two.
+            begin with the range begins early, by the overlap, within what lies before it: no length
+            is counted from there, or a missing part of one window would need two.
+        overlap: By how much neighbours overlap.
     """
     length = window or _FIRST_GUESS
     if range_ is None:
         return Plan((Stretch(None, None, length),))
-    stretches = [part for span in spans for part in _stretches(span, length, range_)]
+    stretches = [part for span in spans for part in _stretches(span, length, range_, overlap)]
     return Plan(tuple(stretches), guess=window is None)
 
 
@@ -63,6 +85,26 @@ def boundary(wanted: datetime, end: datetime, repeated: Iterable[Span]) -> datet
         if first < wanted < last:
             wanted = last
     return min(wanted, end)
+
+
+class Windows(Protocol):
+    """The windows of a range, in order, each known when it is to be asked for."""
+
+    @property
+    def left(self) -> bool:
+        """Whether there is something left to ask for."""
+        ...
+
+    def next(self, *, is_busy: bool) -> Window | None:
+        """Give the next window; None, if any is under way, to wait for what comes back."""
+        ...
+
+    def learn(self, window: Window, cdrs: Sequence[CDR]) -> None:
+        """Learn from a window that came back, with its records."""
+        ...
+
+    def fail(self, window: Window) -> None:
+        """Take note of a window that could not be had."""
 
 
 class PlannedWindows:
@@ -89,29 +131,34 @@ class PlannedWindows:
         """Learn nothing either."""
 
 
-def halve(window: Window, repeated: Iterable[Span]) -> tuple[Window, Window] | None:
-    """Cut a window in two that overlap, each shorter; None if it cannot be."""
-    if window.start is None or window.end is None or window.length <= _SMALLEST:
+def halve(
+    window: Window, repeated: Iterable[Span], by: timedelta = OVERLAP
+) -> tuple[Window, Window] | None:
+    """Cut a window in two that overlap by some time, each shorter; None if it cannot be."""
+    # With both dates exclusive, the smallest one that is left asks for a second beside the overlap.
+    if window.start is None or window.end is None or window.length <= by + _SECOND:
         return None
-    middle = (window.start + (window.length + OVERLAP) // 2).replace(microsecond=0)
+    middle = (window.start + (window.length + by) // 2).replace(microsecond=0)
     for hour in repeated:
         if hour[0] < middle < hour[1]:
-            edges = [edge for edge in hour if window.start + OVERLAP < edge < window.end]
+            edges = [edge for edge in hour if window.start + by < edge < window.end]
             if not edges:
                 return None
             middle = edges[0]
-    return Window(window.start, middle), Window(middle - OVERLAP, window.end)
+    return Window(window.start, middle), Window(middle - by, window.end)
 
 
-def smallest(window: Window) -> Window:
+def smallest(window: Window, by: timedelta = OVERLAP) -> Window:
     """Give the smallest window at the start of one that can be halved."""
-    return window if window.start is None else Window(window.start, window.start + _SMALLEST)
+    return window if window.start is None else Window(window.start, window.start + by + _SECOND)
 
 
-def _stretches(span: Span, length: timedelta, range_: Range) -> Iterator[Stretch]:
+def _stretches(
+    span: Span, length: timedelta, range_: Range, between: timedelta
+) -> Iterator[Stretch]:
     """Cut a span on a grid, joining the windows whose boundary would lie inside a repeated hour."""
     at, end = span
-    overlap = OVERLAP if at > range_.start else timedelta(0)
+    overlap = between if at > range_.start else timedelta(0)
     at += overlap
     for first, last in range_.repeated:
         if last <= at or end <= first or at == end:
@@ -123,10 +170,10 @@ def _stretches(span: Span, length: timedelta, range_: Range) -> Iterator[Stretch
         begin = at + whole_before * length
         beyond = end if end - at <= whole_after * length else at + whole_after * length
         if begin > at:
-            yield Stretch(at, begin, length, overlap)
-            overlap = OVERLAP
-        yield Stretch(begin, beyond, beyond - begin, overlap)
-        at, overlap = beyond, OVERLAP
+            yield Stretch(at, begin, length, overlap, between)
+            overlap = min(between, begin - span[0])
+        yield Stretch(begin, beyond, beyond - begin, overlap, between)
+        at, overlap = beyond, min(between, beyond - span[0])
         if at == end:
             return
-    yield Stretch(at, end, length, overlap)
+    yield Stretch(at, end, length, overlap, between)

@@ -112,6 +112,7 @@ class Settings:
             concurrency=self.concurrency,
             retry=retry,
             timeout=timeout,
+            contract=self.contract,
         )
 
     def planning_client(self) -> BoxisClient:
@@ -122,6 +123,7 @@ class Settings:
             tenant=self.tenant or "none",
             timezone=self.timezone,
             concurrency=self.concurrency,
+            contract=self.contract,
         )
 
     def require_tenant(self) -> str:

@@ -294,7 +294,7 @@ async def test_an_unknown_member_is_logged_once(
     beside = {"generated": "at 0041445550123", "debug": {"ms": "secret"}, "line1": {"id": "secret"}}
     client = client_of(make_client, answer(way, place, beside), way)
     for _ in range(2):
-        cdrs = client.cdrs(DAY, DAY + timedelta(days=3), window=timedelta(days=1))
+        cdrs = client.cdrs(DAY, DAY + timedelta(days=3), window=timedelta(days=3))
         assert len(await cdrs.to_list()) == 3
     logged = reported(caplog)
     for name in beside:

@@ -15,6 +15,7 @@ from choices import MODES, ORDERS
 from clients import connected
 from hypothesis import example, given
 from hypothesis import strategies as st
+from resumes import kept
 
 from boxis_async import Coverage, Window, WindowError
 from boxis_async.export import export
@@ -41,25 +42,6 @@ BASES = (
     AUTUMN[0] - 20 * SECOND,
     AUTUMN[1] - 20 * SECOND,
 )
-
-
-def is_within(window: Window, span: Window) -> bool:
-    """Tell whether a span contains a window."""
-    assert window.start is not None
-    assert window.end is not None
-    assert span.start is not None
-    assert span.end is not None
-    return span.start <= window.start and window.end <= span.end
-
-
-def kept(batches: list[Batch], coverage: Coverage) -> list[CDR]:
-    """Keep what a coverage seals, as whoever resumes gets the rest once more."""
-    return [
-        cdr
-        for batch in batches
-        if any(is_within(batch.window, span) for span in coverage.sealed)
-        for cdr in batch.cdrs
-    ]
 
 
 @st.composite

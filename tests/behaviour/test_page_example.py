@@ -11,7 +11,7 @@ import pytest
 import time_machine
 from provider_page import EXAMPLE, KEY, form_of
 
-from boxis_async import BoxisClient, ClockError, RefusedError, WindowError
+from boxis_async import BoxisClient, ClockError, Contract, RefusedError, WindowError
 
 if TYPE_CHECKING:
     import respx
@@ -22,9 +22,9 @@ EMPTY = b'{"result": "1", "resulttxt": "success", "params": [], "timestamp": 151
 REFUSAL = b'{"result":"0",\n "resulttxt":"Error: {error description}",\n "timestamp":1335777400}'
 
 
-def client() -> BoxisClient:
+def client(contract: Contract | None = None) -> BoxisClient:
     """Make a client as the page's example names it."""
-    return BoxisClient("your@mail.com", KEY, tenant="VOICE-12001-1")
+    return BoxisClient("your@mail.com", KEY, tenant="VOICE-12001-1", contract=contract)
 
 
 async def test_the_example_is_read(respx_mock: respx.MockRouter) -> None:
@@ -78,7 +78,7 @@ async def test_the_clock_is_set_as_in_the_sample(respx_mock: respx.MockRouter) -
     refused = b'{"result":"0","resulttxt":"Error: time","timestamperror":1,"timestamp":1336560000}'
     route = respx_mock.post(URL)
     route.side_effect = [httpx.Response(200, content=body) for body in (refused, EMPTY, EMPTY)]
-    async with client() as boxis:
+    async with client(contract=Contract(rule="start")) as boxis:
         await boxis.cdrs(FROM, TO, window=timedelta(minutes=30)).to_list()
     signed = [form_of(call.request)["timestamp"] for call in route.calls]
     assert signed[0] == "1336553826"

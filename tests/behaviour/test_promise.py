@@ -19,7 +19,7 @@ from ledgers import NIGHTS, SPAN, Content, content_of_cdr, content_of_row, ledge
 from strategies import ZURICH
 from waiting import jitter
 
-from boxis_async import CDR, Stats, Window
+from boxis_async import CDR, Contract, Stats, Window
 from boxis_async.testing import DateRule, EmptyForm, Provider, generate_calls
 
 if TYPE_CHECKING:
@@ -293,7 +293,12 @@ async def test_xml_equals_json(make_client: MakeClient) -> None:
     provider = Provider(CALLS)
     lists: dict[str, list[CDR]] = {}
     for returntype in ("json", "xml"):
-        client = make_client(provider, over_http=True, returntype=returntype)
+        client = make_client(
+            provider,
+            over_http=True,
+            returntype=returntype,
+            contract=Contract(rule="start", no_cap_up_to=1000),
+        )
         stream = client.cdrs(*FORTNIGHT, window=24 * HOUR, unique_by="leg")
         lists[returntype] = await stream.to_list()
     assert len(lists["json"]) > 1000

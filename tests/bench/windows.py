@@ -219,7 +219,7 @@ def compare(*, row_limit: int | None = None, failing: float = 0.0) -> float:
         found: list[Count] = []
         for at_once in AT_ONCE:
             span = (START, START + timedelta(days=days))
-            windows = AdaptiveWindows([span], [], Traffic(), row_limit)
+            windows = AdaptiveWindows([span], [], Traffic(), lambda: row_limit)
             found.append(counted(starts, windows, at_once, row_limit=row_limit, failing=failing))
         worst = max(worst, *(count.requests / fixed.requests for count in found[:JUDGED]))
         requests = "  ".join(

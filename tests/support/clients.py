@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from boxis_async import BoxisClient, RetryPolicy
+from boxis_async import BoxisClient, Contract, RetryPolicy
+from boxis_async.testing import DateRule
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -21,13 +22,29 @@ ONCE_MORE = attrs.evolve(PROMPTLY, attempts=2)
 """One retry, which waits for nothing."""
 
 
+def known_rule(provider: Provider) -> Contract | None:
+    """Give the contract by which a client knows the rule of a provider.
+
+    A client that does not know it sends some requests more, to exclude that windows lose calls.
+    """
+    mode = provider.filter_mode
+    if provider.ignore_dates:
+        return None
+    by = mode.by if isinstance(mode, DateRule) else mode.removesuffix("_half_open")
+    return None if by == "within" else Contract(rule=by)
+
+
 @asynccontextmanager
 async def connected(
     provider: Provider,
     **settings: Any,  # noqa: ANN401 - whatever a client takes
 ) -> AsyncIterator[BoxisClient]:
     """Be a client of a provider, in process, whose retries wait for nothing."""
-    settings = {"tenant": provider.tenant, "retry": PROMPTLY} | settings
+    settings = {
+        "tenant": provider.tenant,
+        "retry": PROMPTLY,
+        "contract": known_rule(provider),
+    } | settings
     async with (
         provider.client() as http_client,
         BoxisClient(

@@ -78,7 +78,7 @@ def test_they_cover_the_range(
 ) -> None:
     """Whatever was learned, the windows tile the range by whole seconds, within sane bounds."""
     end = start + timedelta(seconds=seconds)
-    windows = list(taken(AdaptiveWindows([(start, end)], [AUTUMN], traffic, row_limit)))
+    windows = list(taken(AdaptiveWindows([(start, end)], [AUTUMN], traffic, lambda: row_limit)))
     assert (windows[0].start, windows[-1].end) == (start, end)
     assert overlap_by_a_second(windows)
     for window in windows[:-1]:
@@ -93,7 +93,7 @@ def test_they_cover_the_range(
 def test_spans_are_kept_apart(traffic: Traffic) -> None:
     """What need not be asked for is not, and each part begins with a window of its own."""
     spans = [(DAY, DAY + HOUR), (DAY + 5 * HOUR, DAY + 5 * HOUR), (NEXT_DAY, NEXT_DAY + 9 * HOUR)]
-    windows = list(taken(AdaptiveWindows(spans, [], traffic, None)))
+    windows = list(taken(AdaptiveWindows(spans, [], traffic, lambda: None)))
     assert {window.start for window in windows} >= {start for start, _ in spans}
     assert {window.end for window in windows} >= {end for _, end in spans}
     overlaps = (len(windows) - len(spans)) * SECOND
@@ -110,7 +110,7 @@ def test_spans_are_kept_apart(traffic: Traffic) -> None:
 def test_the_ends_of_time(start: datetime, end: datetime) -> None:
     """The first and the last windows that there can be are chosen as all others."""
     traffic = Traffic()
-    windows = AdaptiveWindows([(start, end)], [], traffic, None)
+    windows = AdaptiveWindows([(start, end)], [], traffic, lambda: None)
     found: list[Window] = []
     for window in taken(windows):
         found.append(window)
@@ -121,7 +121,7 @@ def test_the_ends_of_time(start: datetime, end: datetime) -> None:
 
 def test_it_waits_for_what_it_cannot_know() -> None:
     """While nothing is known, one window is sent ahead; far beyond what is known, one again."""
-    windows = AdaptiveWindows([(DAY, DAY + timedelta(days=365))], [], Traffic(), None)
+    windows = AdaptiveWindows([(DAY, DAY + timedelta(days=365))], [], Traffic(), lambda: None)
     first = windows.next(is_busy=False)
     assert first == Window(DAY, DAY + 6 * HOUR)
     assert windows.next(is_busy=True) is None
@@ -135,7 +135,7 @@ def test_it_waits_for_what_it_cannot_know() -> None:
 def test_short_gaps_are_not_waited_for() -> None:
     """Small parts, as a resumed run has, are sent at once while nothing is known."""
     gaps = [(DAY + n * HOUR, DAY + n * HOUR + timedelta(minutes=10)) for n in range(40)]
-    windows = AdaptiveWindows(gaps, [], Traffic(), None)
+    windows = AdaptiveWindows(gaps, [], Traffic(), lambda: None)
     assert [windows.next(is_busy=True) for _ in gaps] == [Window(*gap) for gap in gaps]
 
 
@@ -144,7 +144,7 @@ def test_a_day_is_asked_for_at_once() -> None:
     for missing in (Window(DAY, NEXT_DAY), Window(DAY - SECOND, NEXT_DAY + SECOND)):
         assert missing.start is not None
         assert missing.end is not None
-        windows = AdaptiveWindows([(missing.start, missing.end)], [], Traffic(), None)
+        windows = AdaptiveWindows([(missing.start, missing.end)], [], Traffic(), lambda: None)
         assert list(taken(windows)) == [missing]
 
 
@@ -153,7 +153,7 @@ def test_no_small_rest_is_left() -> None:
     traffic = Traffic()
     traffic.learn(Window(DAY - timedelta(days=10), DAY), 10_000)
     end = DAY + timedelta(days=1, hours=6)
-    windows = AdaptiveWindows([(DAY, end)], [], traffic, None)
+    windows = AdaptiveWindows([(DAY, end)], [], traffic, lambda: None)
     assert list(taken(windows)) == [Window(DAY, end)]
 
 
@@ -194,7 +194,7 @@ def asked_for(  # noqa: PLR0913 - each is one thing to set, by name
     """
     rng = random.Random(seed)
     traffic = Traffic() if traffic is None else traffic
-    windows = AdaptiveWindows([(DAY, DAY + timedelta(days=days))], [], traffic, row_limit)
+    windows = AdaptiveWindows([(DAY, DAY + timedelta(days=days))], [], traffic, lambda: row_limit)
     under_way: list[Window] = []
     found: list[tuple[Window, int]] = []
     while windows.left or under_way:
@@ -270,7 +270,7 @@ def test_records_from_elsewhere_make_no_window_shorter() -> None:
     cdrs = [CDR(start=start.replace(tzinfo=ZURICH)) for start in starts]
     found: list[list[Window]] = []
     for gives_all in (False, True):
-        windows = AdaptiveWindows([(DAY, DAY + timedelta(days=60))], [], Traffic(), None)
+        windows = AdaptiveWindows([(DAY, DAY + timedelta(days=60))], [], Traffic(), lambda: None)
         found.append([])
         for window in taken(windows):
             assert window.start is not None

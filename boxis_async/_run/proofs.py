@@ -1,0 +1,198 @@
+"""Proofs of what one answer alone cannot show: each sends a few requests, and then it is known.
+
+*Whole*: is an answer cut off? One longer window decides it most often: if its answer holds more
+records, then the server's cap, if there is one, is larger than the answer in question. Else the two
+halves of the window must hold no record that it lacks. A half with as many records is proved in the
+same way. Before a cap is concluded the window is fetched again, as records may have been added.
+
+*Within*: does a call have to lie within the two dates as a whole? Two windows that part a known
+call decide. By every other rule the call is in one of them. If it is in neither, although a window
+around it holds it, the server follows *within*.
+
+*Ignored dates*: does each answer hold everything? A window more than a year away decides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
+from itertools import islice
+from typing import TYPE_CHECKING, TypeAlias
+
+from boxis_async._run.fetched import Fetched, fitting_calls, wall_span
+from boxis_async._run.windows import halve
+from boxis_async.errors import ContractError, WindowError
+from boxis_async.models import Window
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from boxis_async._run.known_server import KnownServer
+    from boxis_async._wire.wallclock import Span
+
+__all__ = ["Ask", "find_rule_within", "holds_everything", "prove_whole"]
+
+Ask: TypeAlias = Callable[[Window], Awaitable[Fetched]]
+"""Requests exactly one window, once more where it fails."""
+
+_SECOND = timedelta(seconds=1)
+_HOUR = timedelta(hours=1)
+_DAY = timedelta(days=1)
+_MONTH = timedelta(days=30)
+_YEAR = timedelta(days=366)
+_TRIES = 3
+# Before all telephone exchanges that are read here, and no server takes it for a missing date.
+_LONG_AGO = datetime(1980, 1, 1)  # noqa: DTZ001 - a wall time
+_FIRST, _LAST = datetime.min, datetime.max  # noqa: DTZ901 - the ends of time, by the wall clock
+
+
+async def find_rule_within(known: KnownServer, calls: Fetched, ask: Ask) -> None:
+    """Find out whether the server follows *within*, by calls that take two seconds or more.
+
+    It stays unknown if there is no such call, or if all that came may be cut off.
+    """
+    for cdr, leg in islice(fitting_calls(calls, 2 * _SECOND), _TRIES):
+        start, end = wall_span(cdr)
+        middle = (start + (end - start) / 2).replace(microsecond=0)
+        around = start - _SECOND, end + _SECOND
+        may_be_cut = False
+        for window in (Window(around[0], middle), Window(middle, around[1])):
+            part = await ask(window)
+            if leg in part.legs():
+                known.follows_within = False
+            if known.follows_within is not None:
+                return
+            may_be_cut |= known.may_be_cut(len(part))
+        if not may_be_cut and leg in (await ask(Window(*around))).legs():
+            known.follows_within = True
+            return
+
+
+async def holds_everything(answer: Fetched, ask: Ask) -> bool:
+    """Find out whether a window far away has the same records."""
+    spans = [wall_span(cdr) for cdr in answer.records.cdrs]
+    begin = min(min(span) for span in spans)
+    if begin - _FIRST > 2 * _YEAR:
+        far = begin - _YEAR - _HOUR
+    else:
+        far = max(max(span) for span in spans) + _YEAR
+    return answer.legs() <= (await ask(Window(far, far + _HOUR))).legs()
+
+
+async def prove_whole(  # noqa: PLR0913 - each is one thing that the proof needs
+    known: KnownServer,
+    answer: Fetched,
+    ask: Ask,
+    *,
+    repeated: Iterable[Span],
+    overlap: timedelta,
+    now: datetime,
+) -> Fetched:
+    """Prove that an answer is whole, or find the cap at which it was cut off.
+
+    Returns:
+        The answer, or a later one for the same window; to be looked at anew if a cap was found.
+
+    Raises:
+        ContractError: Neither can be shown.
+        WindowError: A request that the proof needs failed for good.
+    """
+    if await _has_more(_around(answer.window, answer.window.length / 2), answer, ask):
+        return answer
+    if known.follows_within is None:
+        # Else two halves may lack just the call that was cut off.
+        await find_rule_within(known, answer, ask)
+    for _ in range(_TRIES):
+        parting = _Parting(known, ask, tuple(repeated), overlap, len(answer))
+        lacking = await parting.lacking(_bounded(answer, now), answer.legs())
+        if lacking is None:
+            if await _has_more(_around(answer.window, _MONTH), answer, ask):
+                return answer
+            raise ContractError(
+                f"{len(answer)} records came for {answer.window}, nearly all of them in one "
+                "second, and whether more were cut off cannot be shown",
+                window=answer.window,
+            )
+        if not lacking:
+            return answer
+        again = await ask(answer.window)
+        if len(again) > len(answer):
+            # Records were added meanwhile, and an answer holds more than the one in question.
+            return answer
+        if len(again) == len(answer) and not lacking <= again.legs():
+            known.find_cap(len(answer))
+            return answer
+        answer = again
+        if not known.may_be_cut(len(answer)):
+            return answer
+    raise ContractError(
+        f"the answers for {answer.window} differ each time, so that none can be proved whole",
+        window=answer.window,
+    )
+
+
+class _Parting:
+    """Parts a window in halves, to see whether they hold what its answer lacks."""
+
+    def __init__(
+        self,
+        known: KnownServer,
+        ask: Ask,
+        repeated: tuple[Span, ...],
+        overlap: timedelta,
+        count: int,
+    ) -> None:
+        self._known = known
+        self._ask = ask
+        self._repeated = repeated
+        self._overlap = overlap
+        self._count = count
+
+    async def lacking(self, window: Window, legs: frozenset[bytes]) -> frozenset[bytes] | None:
+        """Give the legs that an answer lacks, as far as was looked for; None if nothing shows."""
+        halves = halve(window, self._repeated, self._overlap)
+        if halves is None:
+            return None
+        for half in halves:
+            part = await self._ask(half)
+            if not self._known.may_be_cut(self._count):
+                return frozenset()  # a part holds more: the cap is larger than the answer
+            if lacking := part.legs() - legs:
+                return lacking
+            if len(part) == self._count:
+                # As large as the answer, so it may be cut off likewise.
+                lacks = await self.lacking(half, part.legs())
+                if lacks is None or lacks:
+                    return lacks
+        return frozenset()
+
+
+async def _has_more(window: Window | None, answer: Fetched, ask: Ask) -> bool:
+    """Report whether a longer window is answered, and by more records."""
+    if window is None:
+        return False
+    try:
+        return len(await ask(window)) > len(answer)
+    except WindowError:
+        # It may be too much for the server, which says nothing about the answer in question.
+        return False
+
+
+def _around(window: Window, more: timedelta) -> Window | None:
+    """Give a window that reaches further on either side; None around everything."""
+    if window.start is None or window.end is None:
+        return None
+    more = max(more, _HOUR)
+    start = window.start - min(more, window.start - _FIRST)
+    end = window.end + min(more, _LAST - window.end)
+    return Window(start.replace(microsecond=0), end.replace(microsecond=0))
+
+
+def _bounded(answer: Fetched, now: datetime) -> Window:
+    """Give the window of an answer; for everything, one that everything lies in."""
+    if answer.window.start is not None:
+        return answer.window
+    spans = [wall_span(cdr) for cdr in answer.records.cdrs]
+    start = min(_LONG_AGO, *(min(span) for span in spans))
+    end = max(now, *(max(span) for span in spans))
+    return Window(start, end + _DAY)
