@@ -262,7 +262,8 @@ class BoxisClient:
             clip: `"start"` keeps only records that start in `[datefrom, dateto)`, so that
                 neighbouring months share none.
             row_limit: So many records in an answer, or more, mean that it may be cut off: the
-                window is then asked for in halves. None trusts every answer to be whole.
+                window is then asked for in halves. Without it the client proves that answers of
+                100 records or more are whole.
             on_error: What happens to a window that failed for good: `"raise"` hands over what
                 comes before it in order, then raises; `"collect"` continues, and lists it in
                 `CDRStream.failures`.

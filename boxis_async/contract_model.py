@@ -110,7 +110,7 @@ class Contract:
     row_cap: int | None = attrs.field(default=None, validator=_is_count(1))
     """To how many records the server cuts an answer, without a word."""
     no_cap_up_to: int = attrs.field(default=0, validator=_is_count(0))
-    """An answer of so many records was proved to be whole; 0 if none was."""
+    """An answer of so many records was whole, so that smaller ones are too; 0 if none is known."""
     dates_ignored: bool | None = attrs.field(default=None, validator=_is_bool)
     """Whether every answer holds everything, whatever the dates are."""
     order: RowOrder | None = attrs.field(default=None, validator=_is_one_of(*_ORDERS))

@@ -18,6 +18,7 @@
     │   │   └── RateLimitError              ... which is 429: too many requests
     │   ├── MalformedAnswerError            a body that is not JSON or XML, or not complete
     │   ├── TooLargeError                   more than one answer may hold: bytes, or records
+    │   ├── ContractError                   the server's answers would make the stream short
     │   └── RecordError                     a record that cannot be read
     ├── RefusedError                        the API's own refusal: its `result` is 0
     │   ├── AuthenticationError             ... and the text says that it is about who asks

@@ -45,7 +45,7 @@ EXAMPLES = sorted((DOCS / "examples").glob("*.py"))
 WANTED = [
     *("index", "first-steps", "command-line", "exports", "web-backend", "batch-job", "bot"),
     *("duplicates", "time", "errors", "resume", "testing", "design", "performance", "provider"),
-    *("probe", "glossary", "reference", "support", "changelog"),
+    *("guards", "probe", "glossary", "reference", "support", "changelog"),
 ]
 OPTIONAL = ("click", "defusedxml", "pyarrow", "pytest", "rich", "uvicorn", "uvloop")
 

@@ -119,6 +119,10 @@ EXAMPLES: list[tuple[BoxisError, str]] = [
     (AttemptTimeoutError("no answer within 30 s"), "no answer within 30 s"),
     (AttemptTimeoutError("no answer", was_sent=True), "no answer"),
     (errors.TooLargeError("the answer is too large", limit=5), "the answer is too large"),
+    (
+        errors.ContractError("cut off", window=Window(None, None), tenant="T"),
+        "tenant T: cut off (await client.probe(), or boxis probe, finds out what the server does)",
+    ),
     (errors.BadAnswerError("a"), "a"),
     (StatusError("HTTP status 503", status_code=503, retry_after="5"), "HTTP status 503"),
     (errors.RateLimitError("HTTP status 429", status_code=429), "HTTP status 429"),
