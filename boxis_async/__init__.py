@@ -32,7 +32,17 @@ from boxis_async.errors import (
     WrongLoopError,
 )
 from boxis_async.hooks import Hooks, RequestEvent, ResponseEvent, RetryEvent, WindowEvent
-from boxis_async.models import CDR, Batch, Direction, Disposition, Extra, Plan, Stats, Window
+from boxis_async.models import (
+    CDR,
+    Batch,
+    Direction,
+    Disposition,
+    Extra,
+    Plan,
+    Reject,
+    Stats,
+    Window,
+)
 from boxis_async.retry import RetryPolicy
 from boxis_async.stream import BatchStream, CDRStream
 
@@ -66,6 +76,7 @@ __all__ = [
     "RateLimitError",
     "RecordError",
     "RefusedError",
+    "Reject",
     "RequestEvent",
     "ResponseEvent",
     "RetryEvent",

@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from boxis_async.contract_model import Contract
     from boxis_async.coverage import Coverage
     from boxis_async.hooks import Hooks
-    from boxis_async.types import Clip, HTTPClient, OnError, Order, ReturnType, UniqueBy
+    from boxis_async.types import BadRecords, Clip, HTTPClient, OnError, Order, ReturnType, UniqueBy
 
 __all__ = ["BoxisClient"]
 
@@ -233,6 +233,7 @@ class BoxisClient:
         clip: Clip = None,
         row_limit: int | None = None,
         on_error: OnError = "raise",
+        bad_records: BadRecords = "raise",
         resume: Coverage | None = None,
         settle: timedelta = timedelta(hours=24),
         carry_keys: bool = False,
@@ -267,6 +268,10 @@ class BoxisClient:
             on_error: What happens to a window that failed for good: `"raise"` hands over what
                 comes before it in order, then raises; `"collect"` continues, and lists it in
                 `CDRStream.failures`.
+            bad_records: What happens to a record that cannot be read: `"raise"` fails its window,
+                with a `RecordError`; `"collect"` hands over the others, lists it in
+                `CDRStream.rejects`, and does not seal the window. An answer that is broken as a
+                whole fails in any case.
             resume: The `coverage` of an earlier run of the same query: only what is not sealed in
                 it is fetched.
             settle: How long after the end of a window its records may still change: until then
@@ -290,6 +295,7 @@ class BoxisClient:
             problem_with_choice(clip, "clip", ("start", None)),
             problem_with_row_limit(row_limit),
             problem_with_choice(on_error, "on_error", ("raise", "collect")),
+            problem_with_choice(bad_records, "bad_records", ("raise", "collect")),
             problem_with_resume(resume),
             problem_with_settle(settle),
             problem_with_choice(carry_keys, "carry_keys", (True, False)),
@@ -306,6 +312,7 @@ class BoxisClient:
             clip=clip,
             row_limit=row_limit,
             on_error=on_error,
+            bad_records=bad_records,
             resume=resume,
             settle=settle,
             carry_keys=carry_keys,

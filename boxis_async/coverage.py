@@ -30,7 +30,7 @@ from boxis_async.models import OVERLAP, Window
 
 __all__ = ["Coverage", "CoverageBuilder", "Marks", "Memory", "SealedSpan", "memory_of"]
 
-_VERSION: Final = 4
+_VERSION: Final = 5
 _SHOWN = 3
 _EPOCH = datetime.min  # noqa: DTZ901 - a wall time
 _MARK_SIZE = 3 * FINGERPRINT_SIZE
@@ -54,6 +54,15 @@ class SealedSpan:
 
 
 @attrs.frozen
+class RejectedSpan:
+    """A window at rest with a record that could not be read, and marks of all the others."""
+
+    start: datetime
+    end: datetime
+    marks: frozenset[bytes] = attrs.field(repr=False)
+
+
+@attrs.frozen
 class Memory:
     """What a resumed run recognises records by."""
 
@@ -62,10 +71,14 @@ class Memory:
     """Of the fingerprints that the marks are made of."""
     marks: frozenset[bytes] = frozenset()
     """Of all records of the sealed spans, with `carry_keys=True`; else none."""
+    rejected: tuple[RejectedSpan, ...] = ()
 
     def every_mark(self) -> frozenset[bytes]:
-        """Give the marks of the edges, too."""
-        return self.marks.union(*(edge for span in self.sealed for edge in (span.first, span.last)))
+        """Give the marks of the edges and of the rejected spans, too."""
+        return self.marks.union(
+            *(edge for span in self.sealed for edge in (span.first, span.last)),
+            *(span.marks for span in self.rejected),
+        )
 
 
 @attrs.frozen(repr=False)
@@ -90,6 +103,15 @@ class Coverage:
     def sealed(self) -> tuple[Window, ...]:
         """The sealed spans: a resumed run does not ask for them."""
         return tuple(Window(span.start, span.end) for span in self._memory.sealed)
+
+    @property
+    def rejected(self) -> tuple[Window, ...]:
+        """Handed over but for a record that could not be read (`bad_records="collect"`).
+
+        They are fetched again, and only what is new in them is then handed over. A window that is
+        not at rest is in `unsealed` instead.
+        """
+        return tuple(Window(span.start, span.end) for span in self._memory.rejected)
 
     def missing(self, start: datetime, end: datetime) -> list[tuple[datetime, datetime]]:
         """List the parts of a range, in naive wall times, that are not sealed.
@@ -126,6 +148,7 @@ class Coverage:
             "unsealed": [_written(window) for window in self.unsealed],
             "empty": [_written(window) for window in self.empty],
             "failed": [_written(window) for window in self.failed],
+            "rejected": [[*_written(span), _pack(span.marks)] for span in self._memory.rejected],
             "key": self._memory.key.hex(),
             "marks": _pack(self._memory.marks),
         }
@@ -161,6 +184,10 @@ class Coverage:
                     ),
                     bytes.fromhex(content["key"]),
                     _unpack(content["marks"]),
+                    tuple(
+                        RejectedSpan(*_read_span((start, end)), _unpack(marks))
+                        for start, end, marks in content["rejected"]
+                    ),
                 ),
             )
         except (
@@ -179,6 +206,8 @@ class Coverage:
         spans = ", ".join(str(window) for window in self.sealed[:_SHOWN])
         more = f", … ({len(self.sealed)} spans)" if len(self.sealed) > _SHOWN else ""
         rest = f"unsealed={len(self.unsealed)}, failed={len(self.failed)}"
+        if self.rejected:
+            rest += f", rejected={len(self.rejected)}"
         return f"<Coverage(sealed=[{spans}{more}], {rest})>"
 
 
@@ -191,7 +220,10 @@ def memory_of(coverage: Coverage | None) -> Memory:
 
 @attrs.frozen(eq=False, repr=False)
 class Marks:
-    """Marks of the records of one window: of those that touch its ends, and of all if need be."""
+    """Marks of the records of one window: of those that touch its ends, and of all if need be.
+
+    That is with `carry_keys=True`, or where one of its records could not be read.
+    """
 
     first: Reaches = attrs.field(factory=dict[bytes, datetime])
     last: Reaches = attrs.field(factory=dict[bytes, datetime])
@@ -221,11 +253,17 @@ class CoverageBuilder:
         self._fingerprint = fingerprint
         self._key = key
         self._carries_keys = carry_keys
+        self._overlap = overlap
         self._sealed = _MergedSpans(overlap)
         self._unsealed = _MergedSpans()
         self._empty = _MergedSpans()
         self._failed = _MergedSpans()
-        self._unproved: list[tuple[SealedSpan, Marks]] = []
+        # Each window with its marks, and whether a record of it could not be read.
+        self._unproved: list[tuple[SealedSpan, Marks, bool]] = []
+        # What was handed over whole, but is not sealed.
+        self._whole = _MergedSpans()
+        self._rejected: dict[Span, RejectedSpan] = {}
+        self._rejected_before: tuple[RejectedSpan, ...] = ()
         self._marks: set[bytes] = set()
         if before is not None:
             memory = memory_of(before)
@@ -236,8 +274,9 @@ class CoverageBuilder:
                 if span is not None and any(_contains(sealed, span) for sealed in memory.sealed):
                     self._empty.add(span)
             self._marks |= memory.marks
+            self._rejected_before = memory.rejected
 
-    def hand_over(
+    def hand_over(  # noqa: PLR0913 - each is one thing to know of a window
         self,
         window: Window,
         marks: Marks,
@@ -245,6 +284,7 @@ class CoverageBuilder:
         is_sealed: bool,
         is_empty: bool,
         is_proved: bool = True,
+        has_rejects: bool = False,
     ) -> None:
         """Note a window whose records have all been handed over.
 
@@ -255,14 +295,17 @@ class CoverageBuilder:
             is_empty: Whether the provider had no records for it.
             is_proved: Whether it is certain that no record is missing between this window and its
                 neighbours. Until it is, the window is not sealed; see `be_proved`.
+            has_rejects: Whether a record could not be read: then it is asked for again.
         """
         span = _bare(window)
         if span is None:
             return
         if is_sealed:
-            self._unproved.append((span, marks))
+            self._unproved.append((span, marks, has_rejects))
         else:
             self._unsealed.add(span)
+            if not has_rejects:
+                self._whole.add(span)
         if is_empty:
             self._empty.add(span)
         if is_proved:
@@ -271,7 +314,11 @@ class CoverageBuilder:
     def be_proved(self) -> None:
         """Seal the windows that waited for the proof that no record is missing between them."""
         unproved, self._unproved = self._unproved, []
-        for span, marks in unproved:
+        for span, marks, has_rejects in unproved:
+            if has_rejects:
+                ends = span.start, span.end
+                self._rejected[ends] = RejectedSpan(*ends, marks.every)
+                continue
             self._sealed.add(attrs.evolve(span, first=marks.first, last=marks.last))
             if self._carries_keys:
                 self._marks |= marks.every
@@ -289,13 +336,32 @@ class CoverageBuilder:
             unsealed=self._handed_over_unsealed().windows(),
             empty=self._empty.windows(),
             failed=self._failed.windows(),
-            memory=Memory(tuple(self._sealed), self._key, frozenset(self._marks)),
+            memory=Memory(
+                tuple(self._sealed), self._key, frozenset(self._marks), self._every_rejected()
+            ),
         )
+
+    def _every_rejected(self) -> tuple[RejectedSpan, ...]:
+        """List the windows with a record that could not be read, unless it has been since."""
+        if not self._rejected and not self._rejected_before:
+            return ()
+        # Those of earlier runs count until all of their time was fetched again. Then the sealed
+        # spans, and the marks of what was rejected once more, recognise what they did.
+        again = _MergedSpans(self._overlap)
+        for span in (*self._sealed, *self._rejected.values()):
+            again.add(SealedSpan(span.start, span.end))
+        spans = list(again)
+        before = [
+            span
+            for span in self._rejected_before
+            if not any(one.start <= span.start and span.end <= one.end for one in spans)
+        ]
+        return tuple(sorted([*before, *self._rejected.values()], key=attrgetter("start", "end")))
 
     def share(self, start: datetime, end: datetime) -> float:
         """Give the share of a range, from 0 to 1, that was handed over, sealed or not."""
         merged = _MergedSpans()
-        for span in (*self._sealed, *self._handed_over_unsealed()):
+        for span in (*self._sealed, *self._whole, *self._unproved_spans(whole_only=True)):
             if span.start < end and span.end > start:
                 merged.add(SealedSpan(max(span.start, start), min(span.end, end)))
         spans = list(merged)
@@ -308,9 +374,14 @@ class CoverageBuilder:
         if not self._unproved:
             return self._unsealed
         merged = _MergedSpans()
-        for span in (*self._unsealed, *(span for span, _ in self._unproved)):
+        for span in (*self._unsealed, *self._unproved_spans()):
             merged.add(SealedSpan(span.start, span.end))
         return merged
+
+    def _unproved_spans(self, *, whole_only: bool = False) -> Iterator[SealedSpan]:
+        for span, _, has_rejects in self._unproved:
+            if not (whole_only and has_rejects):
+                yield span
 
 
 class _MergedSpans:
@@ -383,7 +454,7 @@ def _checksum(content: dict[str, Any]) -> str:
     return blake2b(text.encode(), digest_size=FINGERPRINT_SIZE).hexdigest()
 
 
-def _written(span: SealedSpan | Window) -> list[str]:
+def _written(span: SealedSpan | RejectedSpan | Window) -> list[str]:
     return [write_wall(end) for end in (span.start, span.end) if end is not None]
 
 

@@ -30,8 +30,9 @@ All of them pickle, and none holds the key or an authcode.
 
 from __future__ import annotations
 
-from types import NoneType
 from typing import TYPE_CHECKING
+
+from boxis_async.models import describe_place, shown_value
 
 if TYPE_CHECKING:
     from boxis_async.models import Window
@@ -215,7 +216,7 @@ class ContractError(BadAnswerError):
 
 
 class RecordError(BadAnswerError):
-    """A record that cannot be read; it is never skipped.
+    """A record that cannot be read; it is never skipped without a word.
 
     Attributes:
         window: The window whose answer has the record, or None outside a stream.
@@ -241,10 +242,8 @@ class RecordError(BadAnswerError):
         self.window = window
 
     def __str__(self) -> str:
-        where = self.position if self.field is None else f"{self.position}, field {self.field!r}"
-        if self.window is not None:
-            where = f"window {self.window}, {where}"
-        return f"{where}: {self.reason}, got {_short(self.value)}"
+        where = describe_place(self.window, self.position, self.field)
+        return f"{where}: {self.reason}, got {shown_value(self.value)}"
 
 
 class RefusedError(BoxisError):
@@ -318,15 +317,3 @@ class WindowError(BoxisError):
         times = "attempt" if attempts == 1 else "attempts"
         message = f"window {window} of tenant {tenant} failed after {attempts} {times}: {cause}"
         return cls(message, window=window, tenant=tenant, attempts=attempts, cause=cause)
-
-
-_SHOWN = 200
-
-
-def _short(value: object) -> str:
-    """Show a value, cut where it would fill the screen; the attribute has it whole."""
-    if not isinstance(value, (str, int, float, NoneType)):
-        # A container's repr could be as deep and as large as the answer.
-        return f"a {type(value).__name__}"
-    shown = repr(value)
-    return shown if len(shown) <= _SHOWN else f"{shown[:_SHOWN]}… ({len(shown)} characters)"

@@ -1,13 +1,15 @@
-"""The frozen values that users hold: calls, windows, batches, plans, counts."""
+"""The frozen values that users hold: calls, windows, batches, rejects, plans, counts."""
 
 # No `from __future__ import annotations` here: the public classes say that they are from
 # `boxis_async`, see its `__init__.py`, and annotations that are texts would be looked up there.
 
+import math
 import re
 from collections.abc import Iterator, Sequence
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
+from types import NoneType
 from typing import Final, NoReturn, overload
 
 import attrs
@@ -20,8 +22,11 @@ __all__ = [
     "Disposition",
     "Extra",
     "Plan",
+    "Reject",
     "Stats",
     "Window",
+    "describe_place",
+    "shown_value",
 ]
 
 
@@ -78,6 +83,7 @@ OVERLAP: Final = timedelta(seconds=1)
 """The time that two neighbouring windows have in common."""
 
 _NO_EXTRA = Extra()
+_LONGEST_NAME: Final = 80
 
 _ESCAPED = re.compile(r"(?s)\\(.)")
 _NUMBER = re.compile(r"[+*#]?[0-9][0-9*#]*")
@@ -263,6 +269,53 @@ class Batch:
     cdrs: tuple[CDR, ...]
 
 
+@attrs.frozen(kw_only=True)
+class Reject:
+    """A record that could not be read, and why (`bad_records="collect"`).
+
+    It says what a `RecordError` says, and holds the whole record. That may have telephone numbers:
+    take care where you log it. The repr leaves the record out.
+    """
+
+    window: Window
+    """The window whose answer has the record."""
+    position: str
+    """The record's key in that answer, such as `call_17`."""
+    field: str | None
+    """The API's name of the field; None if the record is no record at all."""
+    value: object = attrs.field(hash=False)
+    """The value as sent."""
+    reason: str
+    """What is wrong with the value."""
+    row: object = attrs.field(hash=False, repr=False)
+    """The record as sent, most often a dict; a number is the text that stands on the wire."""
+
+    def __str__(self) -> str:
+        where = describe_place(self.window, self.position, self.field)
+        return f"{where}: {self.reason}, got {shown_value(self.value)}"
+
+
+def describe_place(window: Window | None, position: str, field: str | None) -> str:
+    """Say where in an answer a value stands, in one line that is safe to print.
+
+    The names are the provider's, so long ones are cut, and what a terminal would obey is escaped.
+    """
+    if not position.isprintable() or len(position) > _LONGEST_NAME:
+        position = shown_value(position, _LONGEST_NAME)
+    place = "" if window is None else f"window {window}, "
+    place += position
+    return place if field is None else f"{place}, field {shown_value(field, _LONGEST_NAME)}"
+
+
+def shown_value(value: object, longest: int = 200) -> str:
+    """Show a value, escaped, and cut where it would fill the screen."""
+    if not isinstance(value, (str, int, float, NoneType)):
+        # A container's repr could be as deep and as large as the answer.
+        return f"a {type(value).__name__}"
+    shown = repr(value)
+    return shown if len(shown) <= longest else f"{shown[:longest]}… ({len(shown)} characters)"
+
+
 @attrs.frozen
 class Stretch:
     """A part of a plan: windows of one length, but for the last, which may be shorter.
@@ -372,5 +425,18 @@ class Stats:
     """Windows whose records have been taken by the consumer."""
     failures: int = 0
     """Windows that could not be had; see `CDRStream.failures`."""
+    rejects: int = 0
+    """Records that could not be read; see `CDRStream.rejects`."""
     covered: float = 0.0
-    """The share of the range, from 0 to 1, that has been handed over, by earlier runs too."""
+    """The share of the range, from 0 to 1, that has been handed over, by earlier runs too.
+
+    A window with a record that could not be read does not count: it is fetched again.
+    """
+
+    @property
+    def percent(self) -> int:
+        """`covered` in whole per cent, rounded down: 100 only where nothing is missing."""
+        if self.covered >= 1:
+            return 100
+        # Binary fractions lie a little beside what they stand for: 0.57 * 100 is less than 57.
+        return min(99, math.floor(self.covered * 100 + 1e-9))

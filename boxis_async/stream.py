@@ -21,7 +21,7 @@ import attrs
 from boxis_async._checks import problem_with_dates, problem_with_resume
 from boxis_async._run.run import Run, State
 from boxis_async.errors import UsageError
-from boxis_async.models import CDR, Batch, Plan, Stats
+from boxis_async.models import CDR, Batch, Plan, Reject, Stats
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -149,6 +149,17 @@ class CDRStream(AsyncIterator[CDR]):
         """
         self._run.on_drop.unread.clear()
         return tuple(self._run.failures)
+
+    @property
+    def rejects(self) -> tuple[Reject, ...]:
+        """The records that could not be read, each once (`bad_records="collect"`).
+
+        Read it when the stream has ended, or left unread they are logged. A record that two windows
+        hold is listed with the first of them. Whether such a record belongs to the range is not
+        examined (`clip`).
+        """
+        self._run.on_drop.unread_rejects.clear()
+        return tuple(self._run.rejects)
 
     async def to_list(self) -> list[CDR]:
         """Fetch all records of the range, in memory; of a live stream, those still to come.

@@ -7,7 +7,7 @@ from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 from boxis_async.models import CDR
 
-__all__ = ["Clip", "HTTPClient", "OnError", "Order", "ReturnType", "UniqueBy"]
+__all__ = ["BadRecords", "Clip", "HTTPClient", "OnError", "Order", "ReturnType", "UniqueBy"]
 
 Order: TypeAlias = Literal["time", "completion"]
 """In which order a stream hands over its windows."""
@@ -20,6 +20,9 @@ Clip: TypeAlias = Literal["start"] | None
 
 OnError: TypeAlias = Literal["raise", "collect"]
 """What a stream does about a window that failed for good."""
+
+BadRecords: TypeAlias = Literal["raise", "collect"]
+"""What a stream does about a record that cannot be read."""
 
 ReturnType: TypeAlias = Literal["json", "xml"]
 """The form of the provider's answers."""

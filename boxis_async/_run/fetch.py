@@ -51,6 +51,7 @@ class Job:
     repeated: tuple[Span, ...]
     overlap: timedelta
     convert: Convert
+    collect_rejects: bool
     options: Options
     counts: RequestCounts
     guard: Guard | None = None
@@ -210,6 +211,7 @@ class Fetcher:
             window=window,
             row_limit=job.row_limit,
             unknown=self._unknown,
+            collect_rejects=job.collect_rejects,
         )
         last: Exception = AttemptTimeoutError(f"the {retry.timeout:g} s for it are used up")
 

@@ -18,7 +18,7 @@ from boxis_async._wire.wallclock import WallClock
 from boxis_async.coverage import Coverage
 from boxis_async.errors import UsageError
 from boxis_async.models import OVERLAP
-from boxis_async.types import Clip, OnError, Order, UniqueBy
+from boxis_async.types import BadRecords, Clip, OnError, Order, UniqueBy
 
 if TYPE_CHECKING:
     from boxis_async._wire.wallclock import Range, Span
@@ -43,6 +43,7 @@ class Query:
     clip: Clip
     row_limit: int | None
     on_error: OnError
+    bad_records: BadRecords
     resume: Coverage | None
     settle: timedelta
     carry_keys: bool

@@ -8,6 +8,7 @@ its requests are cancelled, however long its error is kept.
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import os
 from datetime import timedelta
@@ -26,7 +27,7 @@ from boxis_async._run.windows import PlannedWindows, plan_of
 from boxis_async._wire.records import FINGERPRINT_SIZE, Fingerprinter, Records, make_converter
 from boxis_async.coverage import CoverageBuilder, memory_of
 from boxis_async.errors import BoxisError, StreamClosedError, WindowError
-from boxis_async.models import CDR, Batch, Plan, Stats, Stretch
+from boxis_async.models import CDR, Batch, Plan, Stats, Stretch, describe_place
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from boxis_async._run.windows import Windows
     from boxis_async._wire.wallclock import Range, Span
     from boxis_async.coverage import Coverage
+    from boxis_async.models import Reject
 
 __all__ = ["OnDrop", "Run", "State"]
 
@@ -67,16 +69,30 @@ class OnDrop:
     def __init__(self) -> None:
         self.prefetch: Prefetch | None = None
         self.unread: list[WindowError] = []
+        self.unread_rejects: list[Reject] = []
 
     def __call__(self) -> None:
-        """Cancel the requests, and warn of failures that nobody read."""
+        """Cancel the requests, and warn of failures and rejects that nobody read."""
         prefetch, self.prefetch = self.prefetch, None
         if prefetch is not None:
             prefetch.abandon()
         self.warn()
 
     def warn(self) -> None:
-        """Log the failures that nobody read, once."""
+        """Log the failures and the rejects that nobody read, once."""
+        rejects, self.unread_rejects = self.unread_rejects, []
+        if rejects:
+            # Without the values, which may be telephone numbers.
+            logger.warning(
+                "a stream was left with %d %s that could not be read, and nobody read "
+                "stream.rejects: %s",
+                len(rejects),
+                "record" if len(rejects) == 1 else "records",
+                "; ".join(
+                    describe_place(reject.window, reject.position, reject.field)
+                    for reject in rejects[:_SHOWN]
+                ),
+            )
         unread, self.unread = self.unread, []
         if unread:
             logger.warning(
@@ -103,6 +119,7 @@ class Run:
         self.on_drop = OnDrop()
         self.state = State.NEW
         self.failures: list[WindowError] = []
+        self.rejects: list[Reject] = []
         self._query = query
         self._fetcher = fetcher
         self._prefetches = prefetches
@@ -131,6 +148,8 @@ class Run:
         self._records = 0
         # The window whose records are being handed over, and what is left of these.
         self._current: Sifted | None = None
+        # Fingerprints of the rows that could not be read.
+        self._rejected: set[bytes] = set()
         self._rest: Iterator[CDR] = iter(())
         self._is_untouched = False
 
@@ -149,6 +168,7 @@ class Run:
             splits=self._counts.splits,
             windows=self._windows,
             failures=len(self.failures),
+            rejects=len(self.rejects),
             covered=self._covered(),
         )
 
@@ -246,6 +266,7 @@ class Run:
             self._break()
             prefetch.close(StreamClosedError("the stream was cut short by an error"))
             raise
+        self._note_rejects(sifted.rejects)
         self._current = sifted
         self._rest = iter(sifted.cdrs)
         self._is_untouched = True
@@ -277,6 +298,7 @@ class Run:
             repeated=repeated,
             overlap=query.overlap,
             convert=converter.get_structure_hook(Records),
+            collect_rejects=query.bad_records == "collect",
             options=self._options,
             counts=self._counts,
             guard=guard,
@@ -303,9 +325,10 @@ class Run:
             self._coverage.hand_over(
                 current.window,
                 current.marks,
-                is_sealed=current.is_sealed,
+                is_sealed=current.is_marked,
                 is_empty=current.is_empty,
                 is_proved=self._guard is not None and self._guard.loses_nothing,
+                has_rejects=bool(current.rejects),
             )
 
     def _collect(self, failure: WindowError) -> None:
@@ -313,6 +336,15 @@ class Run:
         logger.debug("a failure is collected: %s", failure)
         self._fail(failure)
         self.on_drop.unread.append(failure)
+
+    def _note_rejects(self, rejects: tuple[Reject, ...]) -> None:
+        """Note records that could not be read, each once: two windows may hold the same."""
+        for reject in rejects:
+            fingerprint = self._fingerprinter.of(json.dumps(reject.row, sort_keys=True))
+            if fingerprint not in self._rejected:
+                self._rejected.add(fingerprint)
+                self.rejects.append(reject)
+                self.on_drop.unread_rejects.append(reject)
 
     def _fail(self, error: WindowError) -> None:
         self.failures.append(error)
@@ -338,7 +370,7 @@ class Run:
         """Give the share of the range, from 0 to 1, that is handed over, by earlier runs too."""
         range_ = self._range
         if range_ is None:
-            return float(self._windows > 0)
+            return float(self._windows > 0 and not self.rejects)
         if range_.start == range_.end:
-            return float(self._windows > 0 or not self._missing)
+            return float((self._windows > 0 and not self.rejects) or not self._missing)
         return self._coverage.share(range_.start, range_.end)

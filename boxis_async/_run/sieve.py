@@ -1,7 +1,9 @@
 """What a run hands over of each window: in the range, in order, each key once.
 
 A window is sealed, so that it is never asked for again, only if its records are at rest and a
-resumed run can recognise all that it may get once more on the window's edges.
+resumed run can recognise all that it may get once more on the window's edges. A window with a
+record that cannot be read is not sealed, as the record may be corrected. All of its other records
+are marked, so that a resumed run hands over that one alone.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ import attrs
 
 from boxis_async._wire.records import Records
 from boxis_async.coverage import Marks
-from boxis_async.models import CDR, Window
+from boxis_async.models import CDR, Reject, Window
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -34,8 +36,11 @@ class Sifted:
     cdrs: list[CDR]
     is_empty: bool
     """Whether the provider had no records for it."""
-    is_sealed: bool
+    is_marked: bool
+    """Whether it is at rest, and a resumed run recognises its records by the marks."""
     marks: Marks
+    rejects: tuple[Reject, ...]
+    """Records that could not be read. If there are some, the window is asked for again."""
 
 
 class Sieve:
@@ -66,20 +71,31 @@ class Sieve:
         """
         deduplicator = self._deduplicator
         records = self._in_order(self._in_range(fetched))
-        is_sealed = self._is_at_rest(window) and not (
-            # Do not seal a window that shares a record with an unsealed one. The unsealed one is
+        is_marked = self._is_at_rest(window) and not (
+            # Do not mark a window that shares a record with an unsealed one. The unsealed one is
             # fetched again on resuming, and whoever resumes discards what came with it. But the
             # resumed run would recognise the record by this window's marks, and drop it: lost.
             self._unsealed and not self._unsealed.isdisjoint(deduplicator.key_fingerprints(records))
         )
         # Before duplicates are dropped, as marks speak of all that the server gave for the window.
-        marks = self._marks(window, records) if is_sealed else Marks()
+        marks = Marks()
+        if is_marked:
+            carries_all = self._query.carry_keys or bool(fetched.rejects)
+            marks = self._marks(window, records, carries_all=carries_all)
         verdicts = deduplicator.compare(records)
         if verdicts:
-            records = _only((number not in verdicts for number in range(len(records))), records)
-        if not is_sealed:
+            which = (number not in verdicts for number in range(len(records.cdrs)))
+            records = _only(which, records)
+        if not is_marked:
             self._unsealed.update(deduplicator.key_fingerprints(records))
-        return Sifted(window, records.cdrs, not len(fetched), is_sealed, marks)
+        return Sifted(
+            window,
+            records.cdrs,
+            is_empty=not len(fetched),
+            is_marked=is_marked,
+            marks=marks,
+            rejects=fetched.rejects,
+        )
 
     def _in_range(self, records: Records) -> Records:
         range_ = self._range
@@ -118,7 +134,7 @@ class Sieve:
         horizon = self._horizon = min(self._horizon, self._query.horizon())
         return window.end <= horizon and not self._range.is_trimmed(window.start, window.end)
 
-    def _marks(self, window: Window, records: Records) -> Marks:
+    def _marks(self, window: Window, records: Records, *, carries_all: bool) -> Marks:
         """Mark the records that touch a window's two ends, and all if they are to be carried."""
         if window.start is None or window.end is None:
             return Marks()
@@ -138,7 +154,7 @@ class Sieve:
         return Marks(
             {mark: begin.replace(tzinfo=None) for begin, _, mark in reaches if begin <= first},
             {mark: end.replace(tzinfo=None) for _, end, mark in reaches if end >= last},
-            frozenset(self._deduplicator.marks(records)) if self._query.carry_keys else frozenset(),
+            frozenset(self._deduplicator.marks(records)) if carries_all else frozenset(),
         )
 
 

@@ -10,11 +10,14 @@ from contextlib import suppress
 from itertools import count
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar, cast
 
+import attrs
+
 from boxis_async._wire.answers import content_of, read_reply, rows_of
 from boxis_async._wire.json_chunks import Chunked
 from boxis_async._wire.members import UnknownMembers
 from boxis_async._wire.records import Records
 from boxis_async.errors import RecordError, TooLargeError
+from boxis_async.models import Reject
 
 if TYPE_CHECKING:
     from collections.abc import Sequence, Sized
@@ -34,6 +37,8 @@ T_co = TypeVar("T_co", bound="Sized", covariant=True)
 # A chunk of 32 kB takes half a millisecond, and so do some 30 rows that are converted later.
 _CHUNKS_PER_STEP = 2
 _ROWS_PER_STEP = 64
+# A record is flat. The recursion limit ends pickles at some 300 levels.
+_DEEPEST = 32
 
 
 class Reader(Protocol[T_co]):
@@ -83,7 +88,7 @@ class RecordsReader:
     elsewhere than under `cdr`.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each is one property of the request
         self,
         convert: Convert,
         returntype: ReturnType,
@@ -91,20 +96,33 @@ class RecordsReader:
         window: Window,
         row_limit: int | None = None,
         unknown: UnknownMembers | None = None,
+        collect_rejects: bool = False,
     ) -> None:
+        """Make one for a window.
+
+        Args:
+            convert: Converts rows.
+            returntype: The form that was requested.
+            window: The window.
+            row_limit: So many records, or more, mean that the answer may be cut off.
+            unknown: Logs the names of members that nobody documented.
+            collect_rejects: Whether records that cannot be read are returned as such
+                (`Records.rejects`). Otherwise the first of them is an error.
+        """
         self.server_time: int | None = None
         self._convert = convert
         self._returntype: ReturnType = returntype
         self._window = window
         self._row_limit = row_limit
         self._unknown = unknown or UnknownMembers()
+        self._collect_rejects = collect_rejects
 
     def read(self, reply: Reply) -> Steps[Records]:
         """Read a reply.
 
         Raises:
             TooLargeError: It has as many records as an answer may hold (`row_limit`).
-            RecordError: A record cannot be read.
+            RecordError: A record cannot be read, and rejects are not collected.
             BoxisError: It is no answer of the API that holds records.
         """
         # A reader reads again after a failure: what an earlier reply said is no longer so.
@@ -154,6 +172,7 @@ class RecordsReader:
     def _converted(self, rows: dict[str, object]) -> Steps[Records]:
         """Convert rows that were not converted as they were parsed."""
         records = Records()
+        rejects: list[Reject] = []
         for number, (position, row) in enumerate(rows.items()):
             if not number % _ROWS_PER_STEP:
                 yield
@@ -163,12 +182,39 @@ class RecordsReader:
             except RecordError as error:
                 problem = error
             if problem is not None:
-                # A new error: the frames of the old one refer to the row, and errors are kept.
-                raise RecordError(
-                    problem.reason,
-                    position=position,
-                    field=problem.field,
-                    value=problem.value,
-                    window=self._window,
-                )
-        return records
+                # Without the error: its frames refer to the row, and errors are kept.
+                rejects.append(self._reject(position, row, problem))
+                if not self._collect_rejects:
+                    raise _error_of(rejects[0])
+        return attrs.evolve(records, rejects=tuple(rejects))
+
+    def _reject(self, position: str, row: object, problem: RecordError) -> Reject:
+        return Reject(
+            window=self._window,
+            position=position,
+            field=problem.field,
+            value=_cut_off(problem.value, _DEEPEST),
+            reason=problem.reason,
+            row=_cut_off(row, _DEEPEST),
+        )
+
+
+def _error_of(reject: Reject) -> RecordError:
+    return RecordError(
+        reject.reason,
+        position=reject.position,
+        field=reject.field,
+        value=reject.value,
+        window=reject.window,
+    )
+
+
+def _cut_off(value: object, depth: int) -> object:
+    """Cut off what is nested so deep that it could neither be pickled nor be written as JSON."""
+    if isinstance(value, dict):
+        members = cast("dict[str, object]", value).items()
+        return {name: _cut_off(member, depth - 1) for name, member in members} if depth else "…"
+    if isinstance(value, list):
+        items = cast("list[object]", value)
+        return [_cut_off(item, depth - 1) for item in items] if depth else "…"
+    return value

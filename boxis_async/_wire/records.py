@@ -28,7 +28,7 @@ import attrs
 
 from boxis_async._wire.wallclock import read_wall
 from boxis_async.errors import RecordError
-from boxis_async.models import CDR, Disposition, Extra
+from boxis_async.models import CDR, Disposition, Extra, Reject
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -86,9 +86,12 @@ class Records:
 
     cdrs: list[CDR] = attrs.field(factory=list[CDR])
     fingerprints: list[bytes] = attrs.field(factory=list[bytes])
+    rejects: tuple[Reject, ...] = ()
+    """What could not be read of the same answer."""
 
     def __len__(self) -> int:
-        return len(self.cdrs)
+        """How many records there are, with those that could not be read."""
+        return len(self.cdrs) + len(self.rejects)
 
     def extend(self, other: Records) -> None:
         """Put further records behind these."""
@@ -169,7 +172,7 @@ def _row_reader(clock: WallClock, fingerprinter: Fingerprinter) -> Callable[...,
             )
         except (KeyError, TypeError):
             moments = _moments(row, texts[0], clock)
-        extra = Extra((name, _extra(row[name])) for name in others) if others else _NO_EXTRA
+        extra = Extra((name, _extra(name, row[name])) for name in others) if others else _NO_EXTRA
         try:
             values = (
                 _seconds(duration),
@@ -291,10 +294,10 @@ def _text(field: str, value: object) -> str:
     """Give a documented field as text: null and missing are empty."""
     if isinstance(value, (dict, list)):
         raise _no_text(field, cast("object", value))
-    return _extra(value)
+    return _extra(field, value)
 
 
-def _extra(value: object) -> str:
+def _extra(field: str, value: object) -> str:
     """Give whatever else was sent as text, a nested value as JSON.
 
     Numbers come as texts. One that does not has lost its spelling: whether it was `1.50` or `1.5`.
@@ -303,10 +306,10 @@ def _extra(value: object) -> str:
         return value
     try:
         if _holds_number(value):
-            raise RecordError("a number that is no text", value=value)
+            raise RecordError("a number that is no text", field=field, value=value)
         return "" if value is None else json.dumps(value, ensure_ascii=False, sort_keys=True)
     except RecursionError:
-        raise RecordError("nested too deep", value=value) from None
+        raise RecordError("nested too deep", field=field, value=value) from None
 
 
 def _holds_number(value: object) -> bool:

@@ -33,7 +33,14 @@ from boxis_async import (
     Window,
     WindowError,
 )
-from boxis_async.coverage import CoverageBuilder, Marks, Memory, SealedSpan, memory_of
+from boxis_async.coverage import (
+    CoverageBuilder,
+    Marks,
+    Memory,
+    RejectedSpan,
+    SealedSpan,
+    memory_of,
+)
 from boxis_async.testing import Fault, Provider, generate_calls
 
 if TYPE_CHECKING:
@@ -168,6 +175,7 @@ moments = st.datetimes(datetime(1, 1, 1), datetime(9999, 12, 31)).map(  # noqa: 
 ends = st.tuples(moments, moments).map(sorted)
 reaches = st.dictionaries(a_mark, moments, max_size=3)
 spans = st.builds(lambda ends, *edges: SealedSpan(*ends, *edges), ends, reaches, reaches)
+rejected_spans = st.builds(lambda ends, marks: RejectedSpan(*ends, marks), ends, marks)
 windows = st.lists(ends.map(lambda ends: Window(*ends)), max_size=3).map(tuple)
 coverages = st.builds(
     Coverage,
@@ -175,7 +183,13 @@ coverages = st.builds(
     windows,
     windows,
     windows,
-    memory=st.builds(Memory, st.lists(spans, max_size=3).map(tuple), st.binary(max_size=16), marks),
+    memory=st.builds(
+        Memory,
+        st.lists(spans, max_size=3).map(tuple),
+        st.binary(max_size=16),
+        marks,
+        st.lists(rejected_spans, max_size=3).map(tuple),
+    ),
 )
 
 
@@ -192,7 +206,7 @@ JSON = st.recursive(
         st.lists(inner, max_size=3)
         | st.dictionaries(
             st.sampled_from(
-                ["version", "fingerprint", "sealed", "unsealed", "key", "marks", "checksum"]
+                ["version", "sealed", "unsealed", "rejected", "key", "marks", "checksum"]
             )
             | st.text(max_size=3),
             inner,
@@ -208,7 +222,7 @@ JSON = st.recursive(
 @example("null")
 @example("[" * 100_000)
 @example("9" * 5000)
-@example('{"version": 4}')
+@example('{"version": 5}')
 def test_what_is_no_coverage(text: str) -> None:
     """What to_json did not write is refused in words."""
     with pytest.raises(UsageError, match="coverage"):
@@ -216,12 +230,13 @@ def test_what_is_no_coverage(text: str) -> None:
 
 
 GOOD = {
-    "version": 4,
+    "version": 5,
     "fingerprint": "x",
     "sealed": [["2024-03-05 00:00:00", "2024-03-06 00:00:00", "", ""]],
     "unsealed": [["2024-03-05 00:00:00", "2024-03-06 00:00:00"]],
     "empty": [],
     "failed": [],
+    "rejected": [["2024-03-05 00:00:00", "2024-03-06 00:00:00", ""]],
     "key": "00ff",
     "marks": "",
 }
@@ -247,8 +262,8 @@ def test_a_spoiled_part(name: str, value: object) -> None:
     "spoiled",
     [
         {"version": 1},
-        {"version": 3},
-        {"version": "4"},
+        {"version": 4},
+        {"version": "5"},
         {"version": None},
         {"sealed": [["2024-03-05 00:00:00", "2024-03-06 00:00:00", ""]]},
         {"sealed": [["2024-03-05", "2024-03-06 00:00:00", "", ""]]},
@@ -260,6 +275,10 @@ def test_a_spoiled_part(name: str, value: object) -> None:
         {"failed": [[None, None]]},
         {"unsealed": [["2024-03-06 00:00:00", "2024-03-05 00:00:00"]]},
         {"sealed": [["2024-03-06 00:00:00", "2024-03-05 00:00:00", "", ""]]},
+        {"rejected": None},
+        {"rejected": [["2024-03-05 00:00:00", "2024-03-06 00:00:00"]]},
+        {"rejected": [["2024-03-06 00:00:00", "2024-03-05 00:00:00", ""]]},
+        {"rejected": [["2024-03-05 00:00:00", "2024-03-06 00:00:00", "AAAA"]]},
         {"key": 5},
         {"key": "é"},
         {"marks": 5},
@@ -288,8 +307,8 @@ def test_a_changed_digit(at: int, digit: str) -> None:
 
 def test_an_earlier_version() -> None:
     """A coverage of an earlier version is refused with what to do."""
-    with pytest.raises(UsageError, match=r"version 3, .* fetch the range anew"):
-        Coverage.from_json(written(GOOD | {"version": 3}))
+    with pytest.raises(UsageError, match=r"version 4, .* fetch the range anew"):
+        Coverage.from_json(written(GOOD | {"version": 4}))
 
 
 @pytest.mark.parametrize("text", [None, 5, ["x"]])

@@ -20,6 +20,7 @@ from boxis_async import (
     Hooks,
     Plan,
     RateLimitError,
+    Reject,
     RequestEvent,
     ResponseEvent,
     RetryEvent,
@@ -30,7 +31,7 @@ from boxis_async import (
     WindowError,
     WindowEvent,
 )
-from boxis_async.types import Clip, HTTPClient, OnError, Order, ReturnType, UniqueBy
+from boxis_async.types import BadRecords, Clip, HTTPClient, OnError, Order, ReturnType, UniqueBy
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -96,12 +97,21 @@ async def fetch_with_aliases(  # noqa: PLR0913 - one for each alias
     unique_by: UniqueBy,
     clip: Clip,
     on_error: OnError,
+    bad_records: BadRecords,
 ) -> None:
     assert_type(order, Literal["time", "completion"])
     assert_type(unique_by, Literal["uniqueid", "leg"] | Callable[[CDR], Hashable])
     assert_type(clip, Literal["start"] | None)
     assert_type(on_error, Literal["raise", "collect"])
-    stream = client.cdrs(day, order=order, unique_by=unique_by, clip=clip, on_error=on_error)
+    assert_type(bad_records, Literal["raise", "collect"])
+    stream = client.cdrs(
+        day,
+        order=order,
+        unique_by=unique_by,
+        clip=clip,
+        on_error=on_error,
+        bad_records=bad_records,
+    )
     assert_type(stream.tenant, str)
     assert_type(stream.datefrom, date | None)
     assert_type(stream.dateto, date | None)
@@ -110,6 +120,7 @@ async def fetch_with_aliases(  # noqa: PLR0913 - one for each alias
     assert_type(stream.timezone, tzinfo)
     assert_type(stream.coverage, Coverage)
     assert_type(stream.failures, tuple[WindowError, ...])
+    assert_type(stream.rejects, tuple[Reject, ...])
     assert_type(stream.again(dateto=day, resume=stream.coverage), CDRStream)
 
 
