@@ -10,8 +10,8 @@ A module imports only from the layers below its own, for types too:
     options export_options                 the options that commands share, and those of an export
     settings                               option, else environment, else profile, else default
     profiles stand_in                      the profile file; the stand-in's account
-    errors                                 how a command ends when something is wrong
-    messages tables progress exit_codes    what a command shows
+    errors tables progress                 how a command ends if something is wrong; what it shows
+    messages exit_codes                    lines on standard error; how a command ended
     signals logs program dates secret      what needs nothing else of the command line
       call_stats zone_check
       option_groups

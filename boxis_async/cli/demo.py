@@ -12,6 +12,7 @@ import click
 
 from boxis_async import CDR, BoxisClient
 
+from .messages import percent
 from .progress import ProgressBar
 from .signals import run_until_signal
 from .stand_in import API_KEY, TENANT, USERNAME, require_server
@@ -115,7 +116,8 @@ def _show_stats(console: Console, stats: Stats, seconds: float) -> None:
     _section(
         console,
         "Stats",
-        f"{stats.records:,} records in {stats.windows} windows, {stats.covered:.0%} of the range",
+        f"{stats.records:,} records in {stats.windows} windows, "
+        f"{percent(stats.covered)} of the range",
         f"{stats.requests} requests, {stats.retries} sent again",
         f"{stats.duplicates} duplicates where windows overlap, {stats.conflicts} conflicts, "
         f"{stats.revisions} revisions",

@@ -14,7 +14,7 @@ from boxis_async.export import Exported, Unfinished, export, format_of, unfinish
 from .dates import write_length
 from .errors import CommandError
 from .exit_codes import ExitCode
-from .messages import show_exported, show_range
+from .messages import percent, show_exported, show_range
 from .program import command_line
 from .progress import ProgressBar
 from .signals import run_until_signal
@@ -166,7 +166,7 @@ def _find_unfinished(output: str) -> Unfinished | None:
 
 def _kept(part: Unfinished) -> str:
     records = "record is" if part.records == 1 else "records are"
-    return f"{part.records:,} {records} kept, {part.covered:.0%} of the range"
+    return f"{part.records:,} {records} kept, {percent(part.covered)} of the range"
 
 
 def _resume_arguments(

@@ -10,16 +10,17 @@ from typing import TYPE_CHECKING, TextIO
 
 import click
 
+from boxis_async import Stats
+
 from .dates import write_moment
 
 if TYPE_CHECKING:
     from datetime import date
     from zoneinfo import ZoneInfo
 
-    from boxis_async import Stats
     from boxis_async.export import Exported
 
-__all__ = ["plural", "show_exported", "show_range", "warn", "warn_of_dropped", "wrap"]
+__all__ = ["percent", "plural", "show_exported", "show_range", "warn", "warn_of_dropped", "wrap"]
 
 
 def wrap(text: str, *, stream: TextIO | None = None, indent: int = 0) -> str:
@@ -41,6 +42,11 @@ def wrap(text: str, *, stream: TextIO | None = None, indent: int = 0) -> str:
         break_on_hyphens=False,
         break_long_words=False,
     )
+
+
+def percent(share: float) -> str:
+    """Write a share, from 0 to 1, in whole per cent: "100%" only where nothing is missing."""
+    return f"{Stats(covered=share).percent}%"
 
 
 def plural(number: int, noun: str) -> str:

@@ -6,6 +6,8 @@ import logging
 import sys
 from typing import TYPE_CHECKING, Self
 
+from .messages import percent
+
 if TYPE_CHECKING:
     from types import TracebackType
 
@@ -39,6 +41,7 @@ class ProgressBar:
                 "",
                 total=_WHOLE,
                 completed=_share(covered),
+                percent=percent(covered),
                 windows=self._of_all(0),
                 records="0 records",
             )
@@ -52,6 +55,7 @@ class ProgressBar:
             self._progress.update(
                 self._task,
                 completed=_share(stats.covered),
+                percent=percent(stats.covered),
                 windows=self._of_all(stats.windows),
                 records=f"{stats.records:,} records, {rate:,.0f}/s",
             )
@@ -96,7 +100,7 @@ class _RetryHandler(logging.Handler):
 
 
 def _share(covered: float) -> int:
-    return round(_WHOLE * covered)
+    return int(_WHOLE * covered)
 
 
 def _progress() -> Progress | None:
@@ -109,7 +113,7 @@ def _progress() -> Progress | None:
         return None
     return Progress(
         BarColumn(bar_width=20),
-        TextColumn("{task.percentage:>3.0f}%"),
+        TextColumn("{task.fields[percent]:>4}"),
         TextColumn("{task.fields[windows]} windows"),
         TextColumn("{task.fields[records]}"),
         TimeRemainingColumn(compact=True),

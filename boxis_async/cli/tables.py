@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from .call_stats import Totals
+from .messages import percent
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -78,7 +79,7 @@ def _print_total(console: Console, total: Totals) -> None:
     table.add_column(style="bold")
     table.add_column(justify="right")
     table.add_column(style="dim")
-    share = f"{total.answered / total.calls:.0%} of the calls" if total.calls else ""
+    share = f"{percent(total.answered / total.calls)} of the calls" if total.calls else ""
     table.add_row("calls", f"{total.calls:,}", f"in {total.legs:,} legs")
     table.add_row("answered", f"{total.answered:,}", share)
     table.add_row("missed", f"{total.missed:,}", "inbound, and no leg was answered")

@@ -54,3 +54,8 @@ class Unfinished:
     """Records that are kept."""
     covered: float = 0.0
     """The share of the range, from 0 to 1, that is done."""
+
+    @property
+    def percent(self) -> int:
+        """`covered` in whole per cent, rounded down: 100 only where nothing is missing."""
+        return Stats(covered=self.covered).percent

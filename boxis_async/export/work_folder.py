@@ -224,7 +224,7 @@ class WorkFolder:
             # Replacing it is allowed, or would lose nothing.
             return None
         raise ExportExistsError(
-            f"there is an unfinished export of {self._target}, {found.request.covered:.0%} done: "
+            f"there is an unfinished export of {self._target}, {found.request.percent}% done: "
             "continue it (resume), or start over (overwrite)"
         )
 

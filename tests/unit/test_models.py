@@ -6,11 +6,15 @@
 from __future__ import annotations
 
 import pickle
+import re
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import attrs
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from paths import ROOT
 
 from boxis_async.models import (
     CDR,
@@ -135,3 +139,23 @@ def test_unknown_words_behave(change: Callable[[Any], object]) -> None:
     """An unknown disposition can be shown and measured like a text."""
     assert change(Disposition("VOICEMAIL"))
     assert "VOICEMAIL" in repr(Disposition("VOICEMAIL"))
+
+
+@given(st.integers(1, 10_000_000), st.data())
+@example(100, None)
+@example(200, None)
+def test_percent_never_claims_what_is_missing(whole: int, data: st.DataObject | None) -> None:
+    """A share is rounded down, and so 100 per cent are all."""
+    for part in range(whole + 1) if data is None else [data.draw(st.integers(0, whole)), whole - 1]:
+        percent = Stats(covered=part / whole).percent
+        assert percent == 100 * part // whole
+        assert (percent == 100) == (part == whole)
+    assert Stats(covered=1.0).percent == 100
+    assert Stats().percent == 0
+
+
+def test_a_percentage_is_rounded_in_one_place() -> None:
+    """Neither the package nor a page lets Python round a share, as that makes 100 of 99.6."""
+    pages = [ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *(ROOT / "docs").glob("**/*.py")]
+    for path in (*(ROOT / "boxis_async").rglob("*.py"), *pages):
+        assert not re.search(r":[^{}\n]*\.\d%\}|task\.percentage", path.read_text("utf-8")), path
