@@ -18,6 +18,7 @@ from boxis_async.export.errors import (
 from boxis_async.export.export_to_file import export
 from boxis_async.export.formats import FORMATS, Format, format_of
 from boxis_async.export.journal import unfinished
+from boxis_async.export.rejects_file import rejects_path, write_rejects
 from boxis_async.export.values import Exported, Unfinished
 from boxis_async.export.write_to_open_file import write
 
@@ -32,9 +33,11 @@ __all__ = [
     "UnfitValueError",
     "export",
     "format_of",
+    "rejects_path",
     "to_arrow",
     "unfinished",
     "write",
+    "write_rejects",
 ]
 
 # Users import these names from here. So reprs, pickles and the reference name this module too, and

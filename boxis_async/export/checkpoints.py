@@ -87,6 +87,7 @@ class CheckpointedFetch:
                     if self._progress is not None:
                         self._progress(stream.stats)
                 raise_for_failures(stream)
+                rejects = stream.rejects
         except BaseException as error:
             self._make_checkpoint()
             try:
@@ -94,7 +95,10 @@ class CheckpointedFetch:
             except Exception as second:  # noqa: BLE001 - the first error is the one to raise
                 error.add_note(f"the last checkpoint could not be written either: {second}")
             raise
-        await in_thread(folder.save, Checkpoint(self._written, self._conflicts, 1.0, None))
+        await in_thread(folder.save_rejects, rejects)
+        covered = stream.stats.covered if rejects else 1.0
+        last = Checkpoint(self._written, self._conflicts, covered, None, rejects=len(rejects))
+        await in_thread(folder.save, last)
         return self._conflicts
 
     def _make_checkpoint(self) -> None:

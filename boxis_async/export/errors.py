@@ -10,7 +10,7 @@ from boxis_async import BoxisError, UsageError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from boxis_async import CDRStream, WindowError
+    from boxis_async import CDRStream, Reject, WindowError
 
 __all__ = [
     "ExportBusyError",
@@ -41,15 +41,21 @@ class IncompleteExportError(BoxisError):
 
     Attributes:
         failures: The windows that failed, with their errors.
+        rejects: The records of the other windows that could not be read. A run that resumes the
+            export meets them again.
     """
 
-    def __init__(self, message: str, *, failures: Sequence[WindowError]) -> None:
+    def __init__(
+        self, message: str, *, failures: Sequence[WindowError], rejects: Sequence[Reject] = ()
+    ) -> None:
         super().__init__(message)
         self.failures = tuple(failures)
+        self.rejects = tuple(rejects)
 
     def __reduce__(self) -> tuple[object, ...]:
         # By default an exception is made again from its positional arguments alone.
-        return partial(type(self), failures=self.failures), (str(self),)
+        make = partial(type(self), failures=self.failures, rejects=self.rejects)
+        return make, (str(self),)
 
 
 def raise_for_failures(stream: CDRStream) -> None:
@@ -59,7 +65,10 @@ def raise_for_failures(stream: CDRStream) -> None:
         IncompleteExportError: Windows failed.
     """
     if failures := stream.failures:
-        raise IncompleteExportError(
-            f"{len(failures)} of the range's windows failed, the first: {failures[0]}",
-            failures=failures,
-        )
+        rejects = stream.rejects
+        message = f"{len(failures)} of the range's windows failed, the first: {failures[0]}"
+        if rejects:
+            message += (
+                f"; and {len(rejects)} of the records could not be read, the first: {rejects[0]}"
+            )
+        raise IncompleteExportError(message, failures=failures, rejects=rejects)

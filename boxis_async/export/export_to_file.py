@@ -14,6 +14,7 @@ from boxis_async.export.checkpoints import CheckpointedFetch
 from boxis_async.export.formats import Format, check_format, format_of
 from boxis_async.export.journal import resolve_path
 from boxis_async.export.keys import key_function, rule_name
+from boxis_async.export.rejects_file import rejects_path
 from boxis_async.export.values import Exported, Unfinished
 from boxis_async.export.work_folder import WorkFolder
 from boxis_async.export.worker_thread import shielded, worker_thread
@@ -47,6 +48,9 @@ async def export(  # noqa: PLR0913 - each is one thing to set, by name
     would have written. The records stand in the stream's order, but those of a window that
     failed, and was fetched later, stand last.
 
+    With `bad_records="collect"` the file lacks the records that cannot be read. They are in a file
+    of their own beside it (`rejects_path`), which is there before the file is.
+
     Args:
         stream: What to export: a stream that was not begun. `carry_keys` is of no use here, as
             an export knows every record that it wrote.
@@ -56,7 +60,7 @@ async def export(  # noqa: PLR0913 - each is one thing to set, by name
             take for a formula.
         resume: Whether to continue an unfinished export, if there is one. A range without an
             end then ends at the "now" of the first run.
-        overwrite: Whether an existing file may be replaced. Without `resume`, an unfinished
+        overwrite: Whether existing files may be replaced. Without `resume`, an unfinished
             export of it is discarded.
         progress: Called after each batch with the statistics of this run.
 
@@ -123,6 +127,8 @@ async def export(  # noqa: PLR0913 - each is one thing to set, by name
         records=folder.written.records,
         conflicts=conflicts,
         stats=stats,
+        rejects=folder.journal.rejects,
+        rejects_path=rejects_path(target) if folder.journal.rejects else None,
         resumed=folder.is_resumed,
     )
 

@@ -61,6 +61,9 @@ class Journal:
     """Whether all is fetched, and only the last steps on the disk are missing."""
     finished: Position | None = None
     """Of the finished file, once it was made; it is in its place or ready to go there."""
+    rejects: int = 0
+    """How many records could not be read, once all is fetched. They are in a file of the folder,
+    or in its place already."""
 
     @property
     def is_finished(self) -> bool:

@@ -28,6 +28,11 @@ class Exported:
     """Records left out in all runs that were no copies; `unique_by="leg"` keeps them."""
     stats: Stats
     """The statistics of this run."""
+    rejects: int = 0
+    """Records that could not be read, so that they are not in the file."""
+    rejects_path: Path | None = None
+    """The file of those records (`write_rejects`); None if there are none, or if the caller opened
+    the file."""
     resumed: bool = False
     """Whether this run continued an unfinished export."""
 

@@ -22,13 +22,14 @@ from boxis_async.export.files import DamagedError, Position, sync_folder, verify
 from boxis_async.export.folder_lock import FolderLock
 from boxis_async.export.journal import JOURNAL_FILES, Journal, differences, folder_of
 from boxis_async.export.keys import KEY_FILE, KeyFile
+from boxis_async.export.rejects_file import REJECTS_FILE, rejects_path, write_rejects
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Sequence
     from datetime import tzinfo
     from pathlib import Path
 
-    from boxis_async import CDR
+    from boxis_async import CDR, Reject
     from boxis_async.export.values import Unfinished
 
 __all__ = ["Checkpoint", "WorkFolder", "Written"]
@@ -59,6 +60,8 @@ class Checkpoint:
     """The share of the range that is done."""
     coverage: Coverage | None
     """What is done, all of it among what is written; None if nothing is left to fetch."""
+    rejects: int = 0
+    """How many records could not be read, if nothing is left to fetch."""
 
 
 @attrs.frozen
@@ -101,6 +104,7 @@ class WorkFolder:
     ) -> None:
         self._target = target
         self._folder = folder_of(target)
+        self._rejects_target = rejects_path(target)
         self._lock = FolderLock(self._folder)
         self._key = key
         self._timezone = timezone
@@ -135,6 +139,11 @@ class WorkFolder:
                 raise ExportExistsError(
                     f"{self._target} exists, and there is no unfinished export of it: name another "
                     "file, or allow to replace this one (overwrite)"
+                )
+            if self._rejects_target.exists() and not self._overwrite:
+                raise ExportExistsError(
+                    f"{self._rejects_target} exists, of an earlier export: name another file, or "
+                    "allow to replace it (overwrite)"
                 )
             self._clear()
             self.journal.save(self._folder)
@@ -171,9 +180,15 @@ class WorkFolder:
             draft=draft,
             keys=written.keys,
             conflicts=checkpoint.conflicts,
+            rejects=checkpoint.rejects,
             is_fetched=coverage is None,
         )
         self.journal.save(self._folder)
+
+    def save_rejects(self, rejects: Sequence[Reject]) -> None:
+        """Save the records that could not be read; the last checkpoint says that they are there."""
+        if rejects:
+            write_rejects(rejects, self._folder / REJECTS_FILE)
 
     def finish(self) -> None:
         """Put the finished file in its place, and remove the rest.
@@ -189,6 +204,7 @@ class WorkFolder:
         path = finished_file(self.request.format, self._folder)
         if path.exists():
             self._check_target()
+            self._place_rejects()
             path.replace(self._target)
             sync_folder(self._target.parent)
         # If it does not exist, an earlier run was killed between that step and the next.
@@ -253,6 +269,17 @@ class WorkFolder:
         self.written = Written(journal.draft, journal.keys, journal.request.records)
         self.is_resumed = True
 
+    def _place_rejects(self) -> None:
+        """Put the records that could not be read beside the file, before it is there itself."""
+        rejects = self._folder / REJECTS_FILE
+        if self.journal.rejects:
+            # If it does not exist, an earlier run was killed after this step.
+            if rejects.exists():
+                rejects.replace(self._rejects_target)
+        elif self.journal.may_overwrite:
+            # Those of the file that is being replaced.
+            self._rejects_target.unlink(missing_ok=True)
+
     def _check_target(self) -> None:
         if self._target.exists() and not self.journal.may_overwrite:
             raise ExportExistsError(
@@ -309,6 +336,6 @@ class WorkFolder:
         """
         drafts = [path for name in DRAFT_FILES for path in self._folder.glob(name)]
         journals = list(self._folder.glob(JOURNAL_FILES))
-        others = [*drafts, self._folder / KEY_FILE]
+        others = [*drafts, self._folder / KEY_FILE, self._folder / REJECTS_FILE]
         for path in (*others, *journals) if self.journal.is_finished else (*journals, *others):
             path.unlink(missing_ok=True)

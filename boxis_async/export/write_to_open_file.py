@@ -33,7 +33,7 @@ async def write(
 
     Args:
         stream: What to write, in the order that it has. Of a stream that was begun, what is still
-            to come.
+            to come. Records that could not be read are in its `rejects`.
         file: The file.
         format: `"csv"`, `"jsonl"` or `"parquet"`.
         formula_safe: As in `export`.
@@ -65,9 +65,17 @@ async def write(
                 if progress is not None:
                     progress(stream.stats)
             raise_for_failures(stream)
+            # Read before the stream is closed: `Exported.rejects` says that there are some.
+            rejects = stream.rejects
             await in_thread(writer.end)
             await in_thread(file.flush)
         finally:
             await shielded(in_thread(writer.abandon))
     stats = stream.stats
-    return Exported(path=None, records=records, conflicts=stats.conflicts, stats=stats)
+    return Exported(
+        path=None,
+        records=records,
+        conflicts=stats.conflicts,
+        stats=stats,
+        rejects=len(rejects),
+    )

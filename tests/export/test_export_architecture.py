@@ -42,6 +42,7 @@ LAYERS = (
     "values",
     "drafts",
     "journal",
+    "rejects_file",
     "keys",
     "folder_lock",
     "work_folder",
@@ -106,7 +107,7 @@ def test_the_public_names() -> None:
     """The public names are sorted, each is there, and all classes and functions are meant."""
     names = boxis_async.export.__all__
     assert names == sorted(names, key=lambda name: (not name.isupper(), name[0].islower(), name))
-    assert len(set(names)) == len(public()) == 13
+    assert len(set(names)) == len(public()) == 15
 
 
 @pytest.mark.parametrize("name", boxis_async.export.__all__)
