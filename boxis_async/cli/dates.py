@@ -69,6 +69,12 @@ class DateRange:
     is_month: bool = False
     """Whether it was given as a month, so that only the calls that start in it are meant."""
 
+    def options(self) -> list[str]:
+        """Write it as options, for a command that means the same on another day."""
+        if self.is_month:
+            return ["--month", self.datefrom.isoformat()[: len("2026-10")]]
+        return ["--from", _in_full(self.datefrom), "--to", _in_full(self.dateto)]
+
 
 def parse_range(
     datefrom: str | None, dateto: str | None, month: str | None, *, now: datetime
@@ -164,6 +170,10 @@ def write_moment(moment: date, zone: tzinfo | None) -> str:
     if not isinstance(moment, datetime):
         moment = datetime.combine(moment, time())
     return _wall_clock(moment, zone).isoformat(" ", "seconds")
+
+
+def _in_full(moment: datetime) -> str:
+    return moment.isoformat(" ", "seconds")
 
 
 def _parse_relative(words: str, now: datetime) -> datetime | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import IO, TYPE_CHECKING, Any, Final
+from typing import IO, TYPE_CHECKING, Any, Final, Self
 
 import click
 
@@ -20,12 +20,21 @@ from boxis_async import (
 )
 
 from .exit_codes import ExitCode, exit_code_of, root_cause
-from .messages import wrap
+from .messages import plural, them, wrap
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
-__all__ = ["CommandError", "CredentialsError", "ProfileError", "advice_for"]
+    from boxis_async import Reject
+
+__all__ = [
+    "CommandError",
+    "CredentialsError",
+    "ProfileError",
+    "advice_for",
+    "is_of_a_record",
+    "lacks_rejects",
+]
 
 # The first that fits counts, so a subclass comes before its base.
 _ADVICE: Final[tuple[tuple[type[BoxisError], str], ...]] = (
@@ -41,7 +50,7 @@ _ADVICE: Final[tuple[tuple[type[BoxisError], str], ...]] = (
     (TooLargeError, "try shorter windows: --window 1h"),
     (
         RecordError,
-        "ask the provider about this record, or fetch the other windows first: --keep-going",
+        "ask the provider about this record; export and stats leave it out with --keep-going",
     ),
     (BadAnswerError, "try again later, or with shorter windows: --window 1h"),
 )
@@ -70,6 +79,11 @@ class CommandError(click.ClickException):
         code = exit_code_of(error) if exit_code is None else exit_code
         return cls(str(error), exit_code=code, advice=advice_for(error))
 
+    def suggest(self, lead: str, command: str) -> Self:
+        """Let a command follow, on a line of its own, to be pasted."""
+        self.on_show = lambda: click.echo(f"{lead}:\n  {command}", err=True)
+        return self
+
     def show(self, file: IO[Any] | None = None) -> None:
         """Write the message and the advice to standard error."""
         click.echo(wrap(f"Error: {self.message}"), file=file, err=True)
@@ -88,6 +102,36 @@ class CredentialsError(CommandError):
 
 class ProfileError(click.UsageError):
     """The profile is missing, or cannot be understood."""
+
+
+def is_of_a_record(error: Exception) -> bool:
+    """Report whether the cause is a record that cannot be read, so that --keep-going helps."""
+    return isinstance(error, BoxisError) and isinstance(root_cause(error), RecordError)
+
+
+def lacks_rejects(
+    rejects: Sequence[Reject], what: str, file: str | None, *, before: str = ""
+) -> CommandError:
+    """Return how a command ends that left out records which cannot be read: as partial.
+
+    Args:
+        rejects: The records.
+        what: What is without them, such as "The output lacks".
+        file: Where they were written to; None if they were not.
+        before: What else is wrong, and comes first.
+    """
+    it = them(len(rejects))
+    where, advice = f"{what} {it}", f"ask the provider about {it}"
+    if file is None:
+        advice += f"; to have {it} in a file, as sent: --rejects FILE"
+    else:
+        where += f"; {file} has {it}, as sent, and why"
+    return CommandError(
+        f"{before}{plural(len(rejects), 'record')} could not be read. {where}. "
+        f"The first: {rejects[0]}",
+        exit_code=ExitCode.PARTIAL,
+        advice=advice,
+    )
 
 
 def advice_for(error: BoxisError) -> str | None:

@@ -34,7 +34,7 @@ class ExitCode(IntEnum):
     """No answer, or an HTTP status in place of one."""
     UNUSABLE_ANSWER = 5
     PARTIAL = 6
-    """The command failed, but kept some of the records."""
+    """Some of the records are there, and others are not."""
     CONTRADICTION = 7
     """The provider does otherwise than the profile's contract says."""
     INTERRUPTED = 130

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Literal, Unpack
 
 import click
 
+from boxis_async.export import rejects_path
+
 from .export_options import ExportOptions
 from .export_to_file import export_to_file
 from .export_to_output import export_to_output
@@ -14,8 +16,9 @@ from .option_groups import GroupedCommand, option
 from .options import (
     DATES,
     OUTPUT,
-    REQUESTS,
+    check_rejects,
     connection_options,
+    keep_going_options,
     quiet_option,
     range_options,
     read_range,
@@ -48,8 +51,7 @@ __all__ = ["export"]
 @option("--resume", heading=OUTPUT, is_flag=True,
         help="Complete the unfinished export beside FILE.")  # fmt: skip
 @option("--overwrite", heading=OUTPUT, is_flag=True, help="Replace FILE, or start it again.")
-@option("--keep-going", heading=REQUESTS, is_flag=True,
-        help="When a window fails, fetch the others first.")  # fmt: skip
+@keep_going_options
 @connection_options
 @quiet_option("progress and no summary")
 @verbose_option
@@ -70,6 +72,7 @@ def export(  # noqa: PLR0913 - each is one option
     resume: bool,
     overwrite: bool,
     keep_going: bool,
+    rejects: str | None,
     quiet: bool,
     verbose: bool,
     **connection: Unpack[ConnectionValues],
@@ -77,7 +80,8 @@ def export(  # noqa: PLR0913 - each is one option
     """Write the calls of a range to FILE.
 
     FILE appears when it is complete, and not before. What an interrupted export has fetched is
-    kept beside FILE, and --resume completes it.
+    kept beside FILE, and --resume completes it. With --keep-going, records that cannot be read are
+    in FILE.rejects.jsonl instead.
 
     \b
     Example: boxis export --month "last month" --unique-by leg -o calls.csv
@@ -101,8 +105,14 @@ def export(  # noqa: PLR0913 - each is one option
     if output is None or output == "-":
         if resume or overwrite:
             raise click.UsageError("--resume and --overwrite need a file: give -o FILE")
-        export_to_output(settings, options, quiet=quiet, draw_bar=draw_bar)
+        check_rejects(rejects, keep_going=keep_going)
+        export_to_output(settings, options, rejects=rejects, quiet=quiet, draw_bar=draw_bar)
     else:
+        if rejects is not None:
+            raise click.UsageError(
+                f"--rejects is for standard output: beside {output} they are in "
+                f"{rejects_path(output).name}"
+            )
         export_to_file(
             settings,
             options,

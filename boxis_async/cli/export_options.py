@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+from datetime import date, datetime, time, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
 import attrs
 import click
 
-from boxis_async.export import Format, Unfinished
+from boxis_async import UsageError
+from boxis_async.export import Format, Unfinished, format_of
 
-from .dates import DateRange, write_moment
+from .dates import DateRange, write_length, write_moment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,12 +33,39 @@ class ExportJob:
     clip: Literal["start"] | None
     window: timedelta | None
     row_limit: int | None
-    on_error: Literal["raise", "collect"]
+    keep_going: bool
 
     def stream_arguments(self) -> dict[str, Any]:
         """Return the arguments of `cdrs()` beside the dates."""
-        names = ("tenant", "window", "unique_by", "clip", "row_limit", "on_error")
-        return {name: getattr(self, name) for name in names}
+        names = ("tenant", "window", "unique_by", "clip", "row_limit")
+        choice = "collect" if self.keep_going else "raise"
+        arguments = {name: getattr(self, name) for name in names}
+        return arguments | {"on_error": choice, "bad_records": choice}
+
+    def options(self, output: str) -> list[str]:
+        """Write it as the options of a command that exports the same to a file."""
+        return [
+            *self._range_options(),
+            *(("--format", self.format) if _suffix_format(output) != self.format else ()),
+            *(("--formula-safe",) if self.formula_safe else ()),
+            *(("--unique-by", self.unique_by) if self.unique_by != "uniqueid" else ()),
+            *(("--clip", self.clip) if self.clip else ()),
+            *self.request_options(),
+            *("-o", output),
+        ]
+
+    def request_options(self) -> list[str]:
+        """Write how to fetch it as options; an unfinished export has recorded none of them."""
+        return [
+            *(("--window", write_length(self.window)) if self.window else ()),
+            *(("--row-limit", str(self.row_limit)) if self.row_limit else ()),
+            *(("--keep-going",) if self.keep_going else ()),
+        ]
+
+    def _range_options(self) -> list[str]:
+        if self.datefrom is None or self.dateto is None:
+            return []  # everything, for which there is no option
+        return DateRange(_moment(self.datefrom), _moment(self.dateto)).options()
 
 
 @attrs.frozen(kw_only=True)
@@ -137,7 +165,7 @@ class ExportOptions:
             **fields,
             window=self.window,
             row_limit=self.row_limit,
-            on_error="collect" if self.keep_going else "raise",
+            keep_going=self.keep_going,
         )
 
     def _clip(self) -> Literal["start"] | None:
@@ -160,6 +188,17 @@ class ExportOptions:
         for option, given, recorded in pairs:
             if given is not None and given != recorded:
                 yield f"{option} is {_describe(given)}, but was {_describe(recorded)}"
+
+
+def _moment(day: date) -> datetime:
+    return day if isinstance(day, datetime) else datetime.combine(day, time())
+
+
+def _suffix_format(output: str) -> Format | None:
+    try:
+        return format_of(output)
+    except UsageError:
+        return None
 
 
 def _text(moment: date | None, zone: tzinfo) -> str | None:

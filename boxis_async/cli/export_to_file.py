@@ -9,23 +9,21 @@ import attrs
 import click
 
 from boxis_async import BoxisError, UsageError
-from boxis_async.export import Exported, Unfinished, export, format_of, unfinished
+from boxis_async.export import Exported, Unfinished, export, format_of, rejects_path, unfinished
 
-from .dates import write_length
-from .errors import CommandError
+from .errors import CommandError, is_of_a_record
 from .exit_codes import ExitCode
-from .messages import percent, show_exported, show_range
+from .export_options import ExportJob
+from .messages import percent, plural, show_exported, show_range, them
 from .program import command_line
 from .progress import ProgressBar
+from .settings import Settings
 from .signals import run_until_signal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from boxis_async import BoxisClient
 
-    from .export_options import ExportJob, ExportOptions
-    from .settings import Settings
+    from .export_options import ExportOptions
 
 __all__ = ["export_to_file"]
 
@@ -67,8 +65,8 @@ def export_to_file(  # noqa: PLR0913 - each is one option
         show_range(job.datefrom, job.dateto, settings.zone)
         if previous is not None:
             click.echo(f"Resuming: {_kept(previous)}", err=True)
-    command = command_line(*_resume_arguments(settings, options, output, quiet=quiet))
-    early_end = _EarlyEnd(output, command, previous)
+    commands = _Commands(settings, job, output, quiet=quiet)
+    early_end = _EarlyEnd(output, commands, previous)
     work = _fetch(
         client, job, output, previous, resume=resume, overwrite=overwrite, draw_bar=draw_bar
     )
@@ -77,6 +75,23 @@ def export_to_file(  # noqa: PLR0913 - each is one option
     except (BoxisError, OSError) as error:
         raise early_end.command_error(error) from None
     show_exported(exported, target=output, quiet=quiet)
+    if exported.rejects:
+        ending = _lacks_rejects(exported, output)
+        if job.datefrom is not None:  # a program may have begun an export of everything
+            lead = f"Once {them(exported.rejects)} can be read, export the range again with"
+            ending.suggest(lead, commands.start(overwrite=True))
+        raise ending
+
+
+def _lacks_rejects(exported: Exported, output: str) -> CommandError:
+    """Say that a file is there, but for records that could not be read."""
+    it = them(exported.rejects)
+    return CommandError(
+        f"{plural(exported.rejects, 'record')} could not be read. {output} lacks {it}; "
+        f"{rejects_path(output).name} has {it}, as sent, and why",
+        exit_code=ExitCode.PARTIAL,
+        advice=f"ask the provider about {it}",
+    )
 
 
 def _start(
@@ -93,8 +108,10 @@ def _start(
         raise click.UsageError(
             f"there is nothing to resume beside {output}: give --from, or --month, to start"
         )
-    if Path(output).exists() and not overwrite:
-        raise click.UsageError(f"{output} exists already: --overwrite replaces it")
+    for path in (Path(output), rejects_path(output)):
+        if path.exists() and not overwrite:
+            name = output if path == Path(output) else path.name
+            raise click.UsageError(f"{name} exists already: --overwrite replaces it")
     return options.start(settings.require_tenant(), options.format or format_of(output))
 
 
@@ -124,11 +141,38 @@ async def _fetch(  # noqa: PLR0913 - what the options say
 
 
 @attrs.frozen
+class _Commands:
+    """The commands that start or resume this export, to be pasted."""
+
+    settings: Settings
+    job: ExportJob
+    output: str
+    quiet: bool = attrs.field(kw_only=True)
+
+    def start(self, *, overwrite: bool = False) -> str:
+        """Write the command that starts it."""
+        replace = ("--overwrite",) if overwrite else ()
+        return self._write(*replace, *self.job.options(self.output))
+
+    def resume(self) -> str:
+        """Write the command that resumes it; the journal has the range and the rest."""
+        return self._write("--resume", "-o", self.output, *self.job.request_options())
+
+    def keeping_going(self) -> _Commands:
+        """Give those that leave out what cannot be read."""
+        return attrs.evolve(self, job=attrs.evolve(self.job, keep_going=True))
+
+    def _write(self, *arguments: str) -> str:
+        quiet = ("--quiet",) if self.quiet else ()
+        return command_line("export", *arguments, *quiet, *self.settings.given_options())
+
+
+@attrs.define
 class _EarlyEnd:
     """Says what is kept of an export that ended early, and how to resume it."""
 
     output: str
-    command: str
+    commands: _Commands
     previous: Unfinished | None
 
     def show(self) -> None:
@@ -137,7 +181,8 @@ class _EarlyEnd:
         if kept is None:
             click.echo("Stopped: nothing is kept yet. Run the same command again.", err=True)
         else:
-            click.echo(f"Stopped: {_kept(kept)}. Resume it with:\n  {self.command}", err=True)
+            command = self.commands.resume()
+            click.echo(f"Stopped: {_kept(kept)}. Resume it with:\n  {command}", err=True)
 
     def command_error(self, error: BoxisError | OSError) -> CommandError:
         """Return how the command ends; as partial, where this run kept more than there was."""
@@ -147,8 +192,13 @@ class _EarlyEnd:
             ending = CommandError(f"{error.filename or self.output}: {error.strerror or error}")
         if isinstance(error, UsageError):
             return ending
+        if is_of_a_record(error):
+            # The same command would end at the same record.
+            self.commands = self.commands.keeping_going()
         kept = _find_unfinished(self.output)
         if kept is None:
+            if is_of_a_record(error):
+                ending.suggest("Leave it out with", self.commands.start())
             return ending
         before = (self.previous.records, self.previous.covered) if self.previous else (0, 0.0)
         if (kept.records, kept.covered) > before:
@@ -167,19 +217,3 @@ def _find_unfinished(output: str) -> Unfinished | None:
 def _kept(part: Unfinished) -> str:
     records = "record is" if part.records == 1 else "records are"
     return f"{part.records:,} {records} kept, {percent(part.covered)} of the range"
-
-
-def _resume_arguments(
-    settings: Settings, options: ExportOptions, output: str, *, quiet: bool
-) -> Iterator[str]:
-    """Yield the arguments of a command that resumes; the journal has the range and the rest."""
-    yield from ("export", "--resume", "-o", output)
-    if options.window is not None:
-        yield from ("--window", write_length(options.window))
-    if options.row_limit is not None:
-        yield from ("--row-limit", str(options.row_limit))
-    if options.keep_going:
-        yield "--keep-going"
-    if quiet:
-        yield "--quiet"
-    yield from settings.given_options()

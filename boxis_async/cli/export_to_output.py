@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 import attrs
 import click
 
-from boxis_async import BoxisError, Stats
-from boxis_async.export import Exported, write
+from boxis_async import BoxisError, Reject, Stats
+from boxis_async.export import Exported, write, write_rejects
 
-from .errors import CommandError
+from .errors import CommandError, is_of_a_record, lacks_rejects
 from .exit_codes import ExitCode
-from .messages import show_exported, show_range
+from .messages import show_exported, show_range, them
+from .program import command_line
 from .progress import ProgressBar
 from .signals import run_until_signal
 
@@ -27,11 +28,18 @@ if TYPE_CHECKING:
 
 __all__ = ["export_to_output"]
 
+_STDOUT = "-"
+
 
 def export_to_output(
-    settings: Settings, options: ExportOptions, *, quiet: bool, draw_bar: bool
+    settings: Settings,
+    options: ExportOptions,
+    *,
+    rejects: str | None,
+    quiet: bool,
+    draw_bar: bool,
 ) -> None:
-    """Write the calls to standard output.
+    """Write the calls to standard output, and those that cannot be read to the file `rejects`.
 
     Raises:
         CommandError: It failed; with the exit code for a part where some records were written.
@@ -47,9 +55,31 @@ def export_to_output(
     try:
         exported = run_until_signal(work, on_signal=_show_partial)
     except BoxisError as error:
-        exit_code = ExitCode.PARTIAL if latest.stats.covered else None
-        raise CommandError.from_library(error, exit_code=exit_code) from None
+        has_some = latest.stats.covered or latest.stats.records
+        ending = CommandError.from_library(error, exit_code=ExitCode.PARTIAL if has_some else None)
+        if is_of_a_record(error):
+            ending.suggest("Leave it out with", _command(settings, job, rejects, quiet=quiet))
+        raise ending from None
+    finally:
+        if rejects is not None:
+            write_rejects(latest.rejects, rejects)
     show_exported(exported, quiet=quiet)
+    if latest.rejects:
+        raise lacks_rejects(latest.rejects, "The output lacks", rejects).suggest(
+            f"Once {them(len(latest.rejects))} can be read, export the range again with",
+            _command(settings, job, rejects, quiet=quiet),
+        )
+
+
+def _command(settings: Settings, job: ExportJob, rejects: str | None, *, quiet: bool) -> str:
+    """Write the command that exports the same to standard output, and keeps going."""
+    return command_line(
+        "export",
+        *attrs.evolve(job, keep_going=True).options(_STDOUT),
+        *(() if rejects is None else ("--rejects", rejects)),
+        *(("--quiet",) if quiet else ()),
+        *settings.given_options(),
+    )
 
 
 def _show_partial() -> None:
@@ -58,9 +88,10 @@ def _show_partial() -> None:
 
 @attrs.define
 class _Latest:
-    """The latest stats of a run; they are needed after it failed."""
+    """What a run did so far; it is needed after it failed."""
 
     stats: Stats = attrs.field(factory=Stats)
+    rejects: tuple[Reject, ...] = ()
 
 
 async def _write(
@@ -76,6 +107,9 @@ async def _write(
                 latest.stats = stats
                 bar.update(stats)
 
-            return await write(
-                calls, file, job.format, formula_safe=job.formula_safe, progress=progress
-            )
+            try:
+                return await write(
+                    calls, file, job.format, formula_safe=job.formula_safe, progress=progress
+                )
+            finally:
+                latest.rejects = calls.rejects

@@ -20,7 +20,16 @@ if TYPE_CHECKING:
 
     from boxis_async.export import Exported
 
-__all__ = ["percent", "plural", "show_exported", "show_range", "warn", "warn_of_dropped", "wrap"]
+__all__ = [
+    "percent",
+    "plural",
+    "show_exported",
+    "show_range",
+    "them",
+    "warn",
+    "warn_of_dropped",
+    "wrap",
+]
 
 
 def wrap(text: str, *, stream: TextIO | None = None, indent: int = 0) -> str:
@@ -52,6 +61,11 @@ def percent(share: float) -> str:
 def plural(number: int, noun: str) -> str:
     """Write a number with its noun: "1 record", "1,000 records"."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def them(number: int) -> str:
+    """Give the word for so many things that were just named."""
+    return "it" if number == 1 else "them"
 
 
 def warn(text: str) -> None:

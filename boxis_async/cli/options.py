@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
@@ -27,7 +28,9 @@ __all__ = [
     "OUTPUT",
     "RANGE",
     "REQUESTS",
+    "check_rejects",
     "connection_options",
+    "keep_going_options",
     "quiet_option",
     "range_options",
     "read_range",
@@ -191,6 +194,33 @@ def window_option(function: Function) -> Function:
     """Add `--window`."""
     return option("--window", heading=REQUESTS, callback=_length, metavar="LENGTH",
                   help="Time that one request asks for: 30m, 6h, 1d.")(function)  # fmt: skip
+
+
+def keep_going_options(function: Function) -> Function:
+    """Add `--keep-going` and `--rejects`."""
+    return _add(
+        function,
+        option("--keep-going", heading=REQUESTS, is_flag=True,
+               help="When a window fails or a record cannot be read, fetch the others."),
+        option("--rejects", heading=OUTPUT, metavar="FILE", type=click.Path(dir_okay=False),
+               help="Write the records that cannot be read to FILE."),
+    )  # fmt: skip
+
+
+def check_rejects(rejects: str | None, *, keep_going: bool) -> None:
+    """Refuse `--rejects` where it would write nothing, or could not.
+
+    Raises:
+        click.UsageError: `--keep-going` or the folder is missing.
+    """
+    if rejects is None:
+        return
+    if not keep_going:
+        raise click.UsageError(
+            "--rejects needs --keep-going: else the first such record is an error"
+        )
+    if not Path(rejects).absolute().parent.is_dir():
+        raise click.UsageError(f"the folder of {rejects} does not exist: make it first")
 
 
 def request_options(function: Function) -> Function:

@@ -3,24 +3,32 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 import click
 
+from boxis_async import BoxisError
+from boxis_async.export import write_rejects
+
 from .call_stats import DIMENSIONS, CallStats, Dimension, Totals
-from .dates import write_moment
-from .messages import show_range, warn_of_dropped
+from .dates import write_length, write_moment
+from .errors import CommandError, advice_for, is_of_a_record, lacks_rejects
+from .exit_codes import ExitCode
+from .messages import percent, plural, show_range, warn_of_dropped
 from .option_groups import GroupedCommand, option
 from .options import (
     DATES,
     OUTPUT,
+    check_rejects,
     connection_options,
+    keep_going_options,
     quiet_option,
     range_options,
     request_options,
     require_range,
     verbose_option,
 )
+from .program import command_line
 from .progress import ProgressBar
 from .settings import ConnectionValues, read_settings
 from .signals import run_until_signal
@@ -37,6 +45,7 @@ __all__ = ["stats"]
 
 # A longer range has no line for each day, unless `--by day` is given.
 _MOST_DAYS = 31
+_TOP = 15
 
 
 @click.command(
@@ -47,10 +56,11 @@ _MOST_DAYS = 31
 @option("--by", "dimensions", heading=OUTPUT, multiple=True, metavar="GROUP",
         type=click.Choice(DIMENSIONS),
         help="Group by day, hour, direction, disposition or number; may be repeated.")  # fmt: skip
-@option("--top", heading=OUTPUT, type=click.IntRange(min=1), default=15, metavar="N",
+@option("--top", heading=OUTPUT, type=click.IntRange(min=1), default=_TOP, metavar="N",
         show_default=True, help="How many numbers to show.")  # fmt: skip
 @option("--json", "as_json", heading=OUTPUT, is_flag=True,
         help="Print one JSON object, with every group.")  # fmt: skip
+@keep_going_options
 @connection_options
 @quiet_option("progress and no range")
 @verbose_option
@@ -67,6 +77,8 @@ def stats(  # noqa: PLR0913 - each is one option
     window: timedelta | None,
     row_limit: int | None,
     clip: str | None,
+    keep_going: bool,
+    rejects: str | None,
     quiet: bool,
     verbose: bool,
     **connection: Unpack[ConnectionValues],
@@ -82,9 +94,11 @@ def stats(  # noqa: PLR0913 - each is one option
     settings = read_settings(ctx, connection)
     settings.require_tenant()
     dates = require_range(settings, datefrom, dateto, month)
+    check_rejects(rejects, keep_going=keep_going)
     client = settings.client()
     if not quiet:
         show_range(dates.datefrom, dates.dateto, settings.zone)
+    choice: Literal["raise", "collect"] = "collect" if keep_going else "raise"
     calls = client.cdrs(
         dates.datefrom,
         dates.dateto,
@@ -92,19 +106,66 @@ def stats(  # noqa: PLR0913 - each is one option
         unique_by="leg",
         clip="start" if clip or dates.is_month else None,
         row_limit=row_limit,
+        on_error=choice,
+        bad_records=choice,
+    )
+    again = command_line(
+        *("stats", *dates.options()),
+        *(("--clip", "start") if clip else ()),
+        *(("--window", write_length(window)) if window else ()),
+        *(("--row-limit", str(row_limit)) if row_limit else ()),
+        *(word for dimension in dimensions for word in ("--by", dimension)),
+        *(("--top", str(top)) if top != _TOP else ()),
+        *(("--json",) if as_json else ()),
+        "--keep-going",
+        *(("--rejects", rejects) if rejects else ()),
+        *(("--quiet",) if quiet else ()),
+        *settings.given_options(),
     )
     # The lines of --verbose would tear the bar.
     count = _count(client, calls, draw_bar=not (quiet or verbose))
-    call_stats = run_until_signal(count)
+    try:
+        call_stats = run_until_signal(count)
+    except BoxisError as error:
+        if not is_of_a_record(error):
+            raise
+        raise CommandError.from_library(error).suggest("Leave it out with", again) from None
+    if rejects is not None:
+        write_rejects(calls.rejects, rejects)
+    if calls.failures and not (calls.stats.records or calls.stats.covered):
+        raise calls.failures[0]
     warn_of_dropped(calls.stats)
     if as_json:
         found = _to_json(call_stats, settings, dates, dimensions, run=calls.stats, top=top)
         click.echo(json.dumps(found, indent=2))
-        return
-    # Here, as it loads rich.
-    from .tables import print_stats, stdout_console  # noqa: PLC0415
+    else:
+        # Here, as it loads rich.
+        from .tables import print_stats, stdout_console  # noqa: PLC0415
 
-    print_stats(stdout_console(), call_stats, dimensions or _overview(call_stats), top=top)
+        print_stats(stdout_console(), call_stats, dimensions or _overview(call_stats), top=top)
+    _check_whole(calls, rejects, again)
+
+
+def _check_whole(calls: CDRStream, file: str | None, again: str) -> None:
+    """Say what the figures lack.
+
+    Raises:
+        CommandError: They are of a part of the range.
+    """
+    lacks = ""
+    if failures := calls.failures:
+        lacks = (
+            f"The figures are of {percent(calls.stats.covered)} of the range: "
+            f"{plural(len(failures), 'window')} failed, the first: {failures[0]}"
+        )
+    if rejects := calls.rejects:
+        ending = lacks_rejects(rejects, "The figures lack", file, before=lacks and f"{lacks}. ")
+    elif lacks:
+        advice = advice_for(failures[0])
+        ending = CommandError(lacks, exit_code=ExitCode.PARTIAL, advice=advice)
+    else:
+        return
+    raise ending.suggest("Later, count again with", again)
 
 
 async def _count(client: BoxisClient, calls: CDRStream, *, draw_bar: bool) -> CallStats:
@@ -157,6 +218,8 @@ def _to_json(  # noqa: PLR0913 - each is a part of the object, or chooses one
         "tenant": settings.tenant,
         "conflicts": run.conflicts,
         "revisions": run.revisions,
+        "rejects": run.rejects,
+        "failed_windows": run.failures,
         "total": _totals(call_stats.total()),
     } | {f"by_{name}": groups[name] for name in dimensions or DIMENSIONS}
 
