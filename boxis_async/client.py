@@ -256,10 +256,11 @@ class BoxisClient:
             order: `"time"` hands over windows in order, and in each the records by wall-clock
                 start as sent, then by sequence; `"completion"` hands over windows as they
                 arrive.
-            unique_by: `"uniqueid"` gives each uniqueid once, the first handed over; `"leg"`
-                each uniqueid and sequence (start, channel and dstchannel where the sequence is
-                missing or 0); a function of a CDR each of its values. A record without a
-                uniqueid is known by its whole content under the first two.
+            unique_by: `"uniqueid"` gives each uniqueid once, by the leg that is handed over first
+                (with other windows maybe another one, if the server goes by ends); `"leg"` each
+                uniqueid and sequence (start, channel and dstchannel where the sequence is missing
+                or 0); a function of a CDR each of its values. A record without a uniqueid is known
+                by its whole content under the first two.
             clip: `"start"` keeps only records that start in `[datefrom, dateto)`, so that
                 neighbouring months share none.
             row_limit: So many records in an answer, or more, mean that it may be cut off: the

@@ -28,12 +28,12 @@ __all__ = ["Deduplicator", "DropCounts", "Verdict"]
 logger = logging.getLogger("boxis_async")
 
 _CONFLICT = (
-    "several legs share a uniqueid; only the first of them is handed over. Use "
+    "several legs share a uniqueid; only one of them is handed over. Use "
     'unique_by="leg" to have all of them (further ones are counted in stats.conflicts)'
 )
 _CONFLICT_BY_FUNCTION = (
-    "the unique_by function gave one key to records that differ; only the first is "
-    "handed over. Make the key tell them apart to have all of them (further ones are "
+    "the unique_by function gave one key to records that differ; only the first that "
+    "came is handed over. Make the key tell them apart to have all of them (further ones are "
     "counted in stats.conflicts)"
 )
 _REVISION = (

@@ -44,8 +44,9 @@ async def export(  # noqa: PLR0913 - each is one thing to set, by name
     Until the file is complete, what is fetched stands beside it, in the folder
     `<path>.unfinished`, with a checkpoint about each second. If the export ends early, even
     because the process is killed, call it again with the same query and `resume=True`. It
-    continues from the last checkpoint, and the file then holds what one run without a break
-    would have written. The records stand in the stream's order, but those of a window that
+    continues from the last checkpoint, and the file then holds each record once, as one run
+    without a break would have written them; with `unique_by="uniqueid"` each uniqueid once, but
+    maybe another of its legs. The records stand in the stream's order, but those of a window that
     failed, and was fetched later, stand last.
 
     With `bad_records="collect"` the file lacks the records that cannot be read. They are in a file
