@@ -24,6 +24,7 @@ from boxis_async._run.fetch import Job
 from boxis_async._run.guards import Guard, GuardedWindows
 from boxis_async._run.sieve import Sieve
 from boxis_async._run.windows import PlannedWindows, plan_of
+from boxis_async._wire.cooperative import Cooperative
 from boxis_async._wire.records import FINGERPRINT_SIZE, Fingerprinter, Records, make_converter
 from boxis_async.coverage import CoverageBuilder, memory_of
 from boxis_async.errors import BoxisError, StreamClosedError, WindowError
@@ -34,10 +35,12 @@ if TYPE_CHECKING:
 
     from boxis_async._http.requester import Options
     from boxis_async._run.fetch import Fetcher
+    from boxis_async._run.fetched import Fetched
     from boxis_async._run.prefetch import Prefetch, Prefetches
     from boxis_async._run.query import Query
     from boxis_async._run.sieve import Sifted
     from boxis_async._run.windows import Windows
+    from boxis_async._wire.cooperative import Steps
     from boxis_async._wire.wallclock import Range, Span
     from boxis_async.coverage import Coverage
     from boxis_async.models import Reject
@@ -144,6 +147,9 @@ class Run:
         self._sieve: Sieve | None = None
         self._guard: Guard | None = None
         self._prefetch: Prefetch | None = None
+        # What is still to be sifted of a window that was taken.
+        self._sifting: Steps[Sifted] | None = None
+        self._cooperative = Cooperative()
         self._windows = 0
         self._records = 0
         # The window whose records are being handed over, and what is left of these.
@@ -239,6 +245,37 @@ class Run:
             raise StreamClosedError(f"this stream was cut short: {_AGAIN}")
         prefetch = self._prefetch or self._begin()
         self._settle()
+        if self._sifting is None:
+            piece = await self._next_piece(prefetch)
+            if piece is None:
+                if not self.failures:
+                    self._coverage.be_proved()
+                self.state = State.ENDED
+                self._release()
+                return False
+            assert self._sieve is not None  # noqa: S101 - a run that has begun has one
+            self._sifting = self._sieve.sift(piece.window, piece.records)
+        try:
+            # A wait that is cancelled here loses nothing: the next one takes the steps that are
+            # left.
+            sifted = await self._cooperative.run(self._sifting)
+        except asyncio.CancelledError:
+            raise
+        except BaseException:
+            # The user's key function failed, and the window is taken: to continue would leave it
+            # out.
+            self._break()
+            prefetch.close(StreamClosedError("the stream was cut short by an error"))
+            raise
+        self._check_live()
+        self._sifting = None
+        self._note_rejects(sifted.rejects)
+        self._current = sifted
+        self._rest = iter(sifted.cdrs)
+        self._is_untouched = True
+        return True
+
+    async def _next_piece(self, prefetch: Prefetch) -> Fetched | None:
         try:
             while isinstance(piece := await prefetch.take(), WindowError):
                 self._collect(piece)
@@ -248,29 +285,13 @@ class Run:
                     self._fail(error)
                 self._break()
             raise
+        self._check_live()
+        return piece
+
+    def _check_live(self) -> None:
         if self.state is not State.LIVE:
             # Another task closed the stream while this one waited.
             raise StreamClosedError(f"the stream was closed: {_AGAIN}")
-        if piece is None:
-            if not self.failures:
-                self._coverage.be_proved()
-            self.state = State.ENDED
-            self._release()
-            return False
-        assert self._sieve is not None  # noqa: S101 - a run that has begun has one
-        try:
-            sifted = self._sieve.sift(piece.window, piece.records)
-        except BaseException:
-            # The user's key function failed, and the window is taken: to continue would leave it
-            # out.
-            self._break()
-            prefetch.close(StreamClosedError("the stream was cut short by an error"))
-            raise
-        self._note_rejects(sifted.rejects)
-        self._current = sifted
-        self._rest = iter(sifted.cdrs)
-        self._is_untouched = True
-        return True
 
     def _begin(self) -> Prefetch:
         """Cut the range into windows, by the clock as it is now, and start to fetch them."""
@@ -357,6 +378,10 @@ class Run:
         if self._current is not None:
             self._records += len(self._current.cdrs) - length_hint(self._rest)
         self._current = None
+        if self._sifting is not None:
+            # Nothing more is compared, as the records that came before are forgotten.
+            self._sifting.close()
+            self._sifting = None
         self._rest = iter(())
         self._is_untouched = False
 

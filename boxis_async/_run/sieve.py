@@ -21,11 +21,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
 
-    from boxis_async._run.dedupe import Deduplicator
+    from boxis_async._run.dedupe import Deduplicator, Verdict
     from boxis_async._run.query import Query
+    from boxis_async._wire.cooperative import Steps
     from boxis_async._wire.wallclock import Range
 
 __all__ = ["Sieve", "Sifted"]
+
+# To compare so many with those that came before takes about a millisecond.
+_RECORDS_PER_STEP = 512
 
 
 @attrs.frozen(eq=False, repr=False)
@@ -63,14 +67,17 @@ class Sieve:
         # The keys of what was handed over with a window that is not sealed, and so will come again.
         self._unsealed: set[bytes] = set()
 
-    def sift(self, window: Window, fetched: Records) -> Sifted:
-        """Choose what is handed over of a window.
+    def sift(self, window: Window, fetched: Records) -> Steps[Sifted]:
+        """Choose what is handed over of a window, in steps.
 
         Raises:
             UsageError: The user's key function gave something that cannot be a key.
         """
         deduplicator = self._deduplicator
         records = self._in_order(self._in_range(fetched))
+        is_long = len(records) > _RECORDS_PER_STEP
+        if is_long:
+            yield
         is_marked = self._is_at_rest(window) and not (
             # Do not mark a window that shares a record with an unsealed one. The unsealed one is
             # fetched again on resuming, and whoever resumes discards what came with it. But the
@@ -82,7 +89,18 @@ class Sieve:
         if is_marked:
             carries_all = self._query.carry_keys or bool(fetched.rejects)
             marks = self._marks(window, records, carries_all=carries_all)
-        verdicts = deduplicator.compare(records)
+            if is_long:
+                yield
+        verdicts: dict[int, Verdict] = {}
+        for first in range(0, len(records.cdrs), _RECORDS_PER_STEP):
+            part = Records(
+                records.cdrs[first : first + _RECORDS_PER_STEP],
+                records.fingerprints[first : first + _RECORDS_PER_STEP],
+            )
+            further = deduplicator.compare(part)
+            verdicts |= {first + number: verdict for number, verdict in further.items()}
+            if is_long:
+                yield
         if verdicts:
             which = (number not in verdicts for number in range(len(records.cdrs)))
             records = _only(which, records)

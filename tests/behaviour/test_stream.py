@@ -18,6 +18,7 @@ from boxis_async import (
     CDR,
     BoxisClient,
     BoxisError,
+    Contract,
     Stats,
     StatusError,
     StreamClosedError,
@@ -30,7 +31,7 @@ from boxis_async.testing import Fault, Provider
 if TYPE_CHECKING:
     from conftest import MakeClient
 
-    from boxis_async import Batch, CDRStream
+    from boxis_async import CDR, Batch, CDRStream
     from boxis_async.types import Order
 
 pytestmark = pytest.mark.both_loops
@@ -660,3 +661,44 @@ async def test_again(client: BoxisClient) -> None:
     assert await whole.again(resume=whole.coverage).to_list() == []
     with pytest.raises(UsageError, match="another query"):
         client.cdrs(DAY, NEXT_DAY).again(resume=whole.coverage)
+
+
+async def test_a_wait_that_ends_while_a_long_window_is_sifted(make_client: MakeClient) -> None:
+    """A long window is sifted in steps, and a time-out between two of them loses nothing."""
+    rows = [call(f"{DAY + HOUR}", sequence=f"{number}") for number in range(1, 3001)]
+    client = make_client(Provider(rows), contract=Contract(no_cap_up_to=5000))
+    stream = client.cdrs(DAY, NEXT_DAY, window=24 * HOUR)
+    found: list[CDR] = []
+    timeouts = 0
+    while True:
+        try:
+            async with asyncio.timeout(0):
+                found.append(await anext(stream))
+        except TimeoutError:
+            timeouts += 1
+        except StopAsyncIteration:
+            break
+    assert sorted(ids(found)) == sorted(ids_of(rows))
+    assert timeouts > 10
+
+
+async def test_a_stream_that_is_closed_while_a_long_window_is_sifted(
+    make_client: MakeClient,
+) -> None:
+    """Whoever waits for the window gets the error of a closed stream, and nothing is sealed."""
+    rows = [call(f"{DAY + HOUR}", sequence=f"{number}") for number in range(1, 3001)]
+    client = make_client(Provider(rows), contract=Contract(rule="start", no_cap_up_to=5000))
+    is_sifted = asyncio.Event()
+
+    def key(cdr: CDR) -> tuple[str, ...]:
+        is_sifted.set()
+        return cdr.leg
+
+    stream = client.cdrs(DAY, NEXT_DAY, window=24 * HOUR, unique_by=key)
+    waiting = asyncio.create_task(anext(stream))
+    await is_sifted.wait()
+    await stream.aclose()
+    with pytest.raises(StreamClosedError):
+        await waiting
+    assert stream.coverage.sealed == ()
+    assert stream.stats.records == 0
