@@ -13,6 +13,7 @@ from boxis_async import (
     BoxisError,
     ClockError,
     ConnectionFailedError,
+    ContractError,
     RecordError,
     RefusedError,
     StatusError,
@@ -47,6 +48,7 @@ _ADVICE: Final[tuple[tuple[type[BoxisError], str], ...]] = (
     (ConnectionFailedError, "check the network and --base-url: boxis check"),
     (AttemptTimeoutError, "try again later, or with shorter windows: --window 1h"),
     (StatusError, "try again later; boxis check shows whether the address is right"),
+    (ContractError, "probe the provider, and put what it prints in the profile: boxis probe"),
     (TooLargeError, "try shorter windows: --window 1h"),
     (
         RecordError,

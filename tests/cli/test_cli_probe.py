@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import json
+import re
 import tomllib
 from datetime import date
 from typing import TYPE_CHECKING
@@ -15,6 +17,8 @@ from boxis_async.cli.profiles import load_profile, profile_path
 from boxis_async.testing import DateRule, Fault, Provider, generate_calls
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from boxis_async.testing import Row
 
 AROUND = ("--around", "2025-10-02 15:00")
@@ -145,3 +149,22 @@ def test_what_goes_wrong(within: Provider) -> None:
 def test_check_points_at_it() -> None:
     """The help of `boxis check` names the probe."""
     assert "boxis probe" in invoke("check", "--help").stdout
+
+
+def test_what_the_probe_prints_is_what_other_commands_need(
+    within: Provider, tmp_path: Path
+) -> None:
+    """Under *within* an export is refused with advice; with the probe's table it is whole."""
+    week = ("--from", "2025-10-01", "--to", "2025-10-08", "--unique-by", "leg")
+    refused = invoke("export", *week, "--window", "1h", "-o", "calls.csv")
+    assert refused.exit_code == 5
+    assert "boxis probe" in refused.output
+    table = invoke("probe", "--around", "2025-10-05").stdout.rpartition("For the profile:")[2]
+    profile_path().parent.mkdir(parents=True)
+    longer = re.sub(r"(?m)^longest_call = .*$", "longest_call = 20000", table)
+    profile_path().write_text(longer, "utf-8")
+    assert invoke("export", *week, "--window", "1h", "-o", "calls.csv").exit_code == 0
+    rows = within.undivided("2025-10-01 00:00:00", "2025-10-08 00:00:00")
+    with (tmp_path / "calls.csv").open(encoding="utf-8", newline="") as file:
+        found = [(row["uniqueid"], row["sequence"]) for row in csv.DictReader(file)]
+    assert sorted(found) == sorted((row["uniqueid"], row["sequence"]) for row in rows)
