@@ -92,7 +92,7 @@ async def probe(  # noqa: PLR0913 - each is one thing that a probe needs
     )
     if any(problems) or not tenant:
         raise UsageError(*filter(None, problems))
-    horizon = wall_clock.settled(requester.clock.now() - SETTLE.total_seconds())
+    horizon = wall_clock.settled(requester.clock.earliest() - SETTLE.total_seconds())
     windows = baselines(horizon, centre_of(around, wall_clock))
     fetch = ExactWindows(requester, options, wall_clock, returntype, tenant, max_requests)
     run = _Probe(fetch, wall_clock)

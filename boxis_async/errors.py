@@ -271,19 +271,41 @@ class AuthenticationError(RefusedError):
 
 
 class ClockError(RefusedError):
-    """The answer says `timestamperror`, again, after the clock was set by the server's.
+    """The answer says `timestamperror`, and signing by the server's clock did not or cannot help.
+
+    Either the server refused a request that was signed by its own clock, or it names no time that
+    can be its clock: none at all, or one that is more than ten years from ours. Then the clock that
+    the client signs by stays as it was.
 
     Attributes:
-        server_time: The server's clock in Unix seconds, or None if the answer has none.
+        server_time: The server's clock in Unix seconds, or None if the answer has no such number.
+        our_time: The clock of this machine in Unix seconds, or None outside a client.
+        sent: The text of the answer's `timestamp`, or None if it has none.
     """
 
-    def __init__(self, text: str, *, server_time: int | None = None) -> None:
+    def __init__(
+        self,
+        text: str,
+        *,
+        server_time: int | None = None,
+        our_time: int | None = None,
+        sent: str | None = None,
+    ) -> None:
         super().__init__(text)
         self.server_time = server_time
+        self.our_time = our_time
+        self.sent = sent
 
     def __str__(self) -> str:
-        time = "no usable timestamp" if self.server_time is None else f"{self.server_time}"
-        return f"the server refuses our clock (it says {time}): {self.text or 'no text'}"
+        if self.server_time is not None:
+            clocks = f"it says {self.server_time}"
+        elif not self.sent:
+            clocks = "it says no usable timestamp"
+        else:
+            clocks = f"it says no usable timestamp: {_short(self.sent)}"
+        if self.our_time is not None:
+            clocks += f", this machine's says {self.our_time}"
+        return f"the server refuses our clock ({clocks}): {self.text or 'no text'}"
 
 
 class WindowError(BoxisError):

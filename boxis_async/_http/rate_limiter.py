@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import math
-import time
 from collections import deque
 from typing import TYPE_CHECKING
 
 import stamina
+
+from boxis_async._http.loop_clock import loop_time
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -46,7 +47,7 @@ class RateLimiter:
     def pause(self, seconds: float) -> None:
         """Hold back every request for so long; not in stamina's test mode, which never waits."""
         if seconds > 0 and not stamina.is_testing():
-            self._paused_until = max(self._paused_until, time.monotonic() + seconds)
+            self._paused_until = max(self._paused_until, loop_time() + seconds)
 
     async def __aenter__(self) -> None:
         """Wait until a request may be sent."""
@@ -86,12 +87,12 @@ class RateLimiter:
     def _leave(self) -> None:
         if self._most != math.inf:
             self._in_flight -= 1
-            self._ended.append(time.monotonic())
+            self._ended.append(loop_time())
             self._one_ended.set()
 
     def _wait(self) -> float:
         """Give the seconds until the next request; infinite when one has to end before."""
-        now = time.monotonic()
+        now = loop_time()
         while self._ended and self._ended[0] <= now - self._span:
             self._ended.popleft()
         wait = self._paused_until - now

@@ -6,10 +6,12 @@ import asyncio
 import logging
 import time
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import attrs
 
+from boxis_async._http.loop_clock import loop_time
 from boxis_async._http.rate_limiter import RateLimiter
 from boxis_async._http.server_clock import ServerClock
 from boxis_async._wire.cooperative import Cooperative
@@ -78,7 +80,7 @@ class Deadline:
             AttemptTimeoutError: None are.
         """
         if self._end is None:
-            self._end = time.monotonic() + self._seconds
+            self._end = loop_time() + self._seconds
         left = self.left()
         if left <= 0:
             raise AttemptTimeoutError(
@@ -88,7 +90,7 @@ class Deadline:
 
     def left(self) -> float:
         """Give the seconds that are left."""
-        return self._seconds if self._end is None else self._end - time.monotonic()
+        return self._seconds if self._end is None else self._end - loop_time()
 
 
 @attrs.frozen(eq=False, kw_only=True)
@@ -193,25 +195,31 @@ class Requester:
         while True:
             corrections, reply, began = await self._send(request)
             seconds = time.perf_counter() - began
+            observe = partial(self.clock.observe, arrived=self.clock.ours(), seconds=seconds)
             try:
                 found = await self._cooperative.run(reader.read(reply))
             except ClockError as error:
-                self.clock.observe(error.server_time)
+                error.our_time = int(self.clock.ours())
+                observe(error.server_time)
                 self._report(request, seconds, reply, error)
-                if clock_was_refused or error.server_time is None:
+                if (
+                    clock_was_refused
+                    or error.server_time is None
+                    or not self.clock.is_clock(error.server_time)
+                ):
                     raise
                 clock_was_refused = True
                 self.clock.correct(error.server_time, seen=corrections)
                 request.counts.retries += 1
                 notify(self._hooks.on_retry, _event(RetryEvent, request, error=error))
             except BoxisError as error:
-                self.clock.observe(reader.server_time)
+                observe(reader.server_time)
                 seconds_to_wait = pause_after(request.options.retry, error, request.attempt)
                 self._rate_limiter.pause(seconds_to_wait)
                 self._report(request, seconds, reply, error)
                 raise
             else:
-                self.clock.observe(reader.server_time)
+                observe(reader.server_time)
                 self._report(request, seconds, reply, None, len(found))
                 return found
 

@@ -11,13 +11,13 @@ import contextlib
 import inspect
 import re
 import ssl
-import time
 from typing import TYPE_CHECKING, Final, cast
 
 import anyio
 import httpx
 
 from boxis_async._http.connections import Connections
+from boxis_async._http.loop_clock import loop_time
 from boxis_async._http.response_body import Body
 from boxis_async._version import __version__
 from boxis_async._wire.messages import Reply
@@ -102,7 +102,7 @@ class Transport:
         *,
         most_bytes: int,
         http_client: HTTPClient | None = None,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = loop_time,
     ) -> None:
         self._url = httpx.URL(url)
         self._most_bytes = most_bytes

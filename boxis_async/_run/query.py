@@ -75,38 +75,50 @@ class Query:
         if range_ is None:
             raise UsageError("resume without datefrom: everything at once cannot be resumed")
 
-    def range(self) -> Range | None:
-        """Give the range, by the clock as it is now, as it may end there; None is everything."""
+    def range(self, now: float | None = None) -> Range | None:
+        """Give the range; None is everything.
+
+        Args:
+            now: The moment at which a range without an end ends, by the clock of this machine; None
+                is now. Where the server's clock is known to be ahead, the range ends by that one.
+        """
         if self.datefrom is None:
             return None
-        dateto = self.dateto
-        if dateto is None:
-            dateto = self.wall_clock.now(self.clock.now())
-        return self.wall_clock.range(self.datefrom, dateto)
+        if self.dateto is not None:
+            return self.wall_clock.range(self.datefrom, self.dateto)
+        return self.wall_clock.range_until_now(self.datefrom, self.clock.latest(now))
 
     def horizon(self) -> datetime:
-        """Give the wall time up to which records are at rest, by the clock as it is now."""
+        """Give the wall time up to which records are at rest, by the earlier of the two clocks."""
         # "Now" is raised to the whole second, as the end of a range is: with another rounding
         # a range of whole days up to now would end in a window of one second.
-        now = math.ceil(self.clock.now())
+        now = math.ceil(self.clock.earliest())
         try:
             return self.wall_clock.settled(now - self.settle.total_seconds())
         except (OverflowError, ValueError, OSError):
             return _NEVER
 
-    def missing(self, range_: Range, horizon: datetime) -> list[Span]:
+    def missing(
+        self, range_: Range, horizon: datetime, start: datetime | None = None
+    ) -> list[Span]:
         """List the parts of the range to fetch: not sealed, and none at rest only in part.
 
         Each reaches into the sealed spans beside it, as windows overlap.
+
+        Args:
+            range_: The range.
+            horizon: The wall time up to which records are at rest.
+            start: Where to begin, if not with the range.
         """
-        missing = [(range_.start, range_.end)]
+        start = range_.start if start is None else start
+        missing = [(start, range_.end)]
         if self.resume is not None:
             missing = [
                 (
-                    start - min(self.overlap, start - range_.start),
-                    end + min(self.overlap, range_.end - end),
+                    first - min(self.overlap, first - range_.start),
+                    last + min(self.overlap, range_.end - last),
                 )
-                for start, end in self.resume.missing(range_.start, range_.end)
+                for first, last in self.resume.missing(start, range_.end)
             ]
         return [part for span in missing for part in _parted(span, horizon, self.overlap)]
 

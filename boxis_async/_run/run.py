@@ -28,7 +28,7 @@ from boxis_async._wire.cooperative import Cooperative
 from boxis_async._wire.records import FINGERPRINT_SIZE, Fingerprinter, Records, make_converter
 from boxis_async.coverage import CoverageBuilder, memory_of
 from boxis_async.errors import BoxisError, StreamClosedError, WindowError
-from boxis_async.models import CDR, Batch, Plan, Stats, Stretch, describe_place
+from boxis_async.models import CDR, OVERLAP, Batch, Plan, Stats, Stretch, describe_place
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -150,6 +150,8 @@ class Run:
         # What is still to be sifted of a window that was taken.
         self._sifting: Steps[Sifted] | None = None
         self._cooperative = Cooperative()
+        self._began = 0.0
+        self._is_extended = False
         self._windows = 0
         self._records = 0
         # The window whose records are being handed over, and what is left of these.
@@ -265,7 +267,10 @@ class Run:
             # The user's key function failed, and the window is taken: to continue would leave it
             # out.
             self._break()
-            prefetch.close(StreamClosedError("the stream was cut short by an error"))
+            # That of now: the range may have been extended meanwhile.
+            (self._prefetch or prefetch).close(
+                StreamClosedError("the stream was cut short by an error")
+            )
             raise
         self._check_live()
         self._sifting = None
@@ -277,8 +282,9 @@ class Run:
 
     async def _next_piece(self, prefetch: Prefetch) -> Fetched | None:
         try:
-            while isinstance(piece := await prefetch.take(), WindowError):
-                self._collect(piece)
+            piece = await self._take_from(prefetch)
+            if piece is None and (more := self._extend()) is not None:
+                piece = await self._take_from(more)
         except BoxisError as error:
             if self.state is State.LIVE:
                 if isinstance(error, WindowError):
@@ -293,24 +299,64 @@ class Run:
             # Another task closed the stream while this one waited.
             raise StreamClosedError(f"the stream was closed: {_AGAIN}")
 
+    async def _take_from(self, prefetch: Prefetch) -> Fetched | None:
+        """Wait for the next piece with records, and note those that failed."""
+        while isinstance(piece := await prefetch.take(), WindowError):
+            self._collect(piece)
+        return piece
+
     def _begin(self) -> Prefetch:
-        """Cut the range into windows, by the clock as it is now, and start to fetch them."""
+        """Cut the range into windows, by the clocks as they are now, and start to fetch them."""
         query = self._query
-        self._range = range_ = query.range()
+        self._began = query.clock.ours()
+        self._range = range_ = query.range(self._began)
         horizon = query.horizon()
         self._missing = [] if range_ is None else query.missing(range_, horizon)
+        prefetch = self._fetch(range_, self._missing)
+        self._sieve = Sieve(query, range_, horizon, self._deduplicator)
+        self.state = State.LIVE
+        return prefetch
+
+    def _extend(self) -> Prefetch | None:
+        """Start to fetch what lies between our "now" and the server's, if that is later.
+
+        A range without an end ends by the later of the two clocks, and the server's may be known
+        from the answers of this run alone. None if nothing is missing, as nearly always.
+        """
+        query, before, sieve = self._query, self._range, self._sieve
+        if self.state is not State.LIVE or self._is_extended or query.dateto is not None:
+            return None
+        # Once only: a server whose clock runs ahead with each answer must not keep us for ever.
+        self._is_extended = True
+        after = query.range(self._began)
+        if before is None or after is None or sieve is None:
+            return None
+        if after.clip_to - before.clip_to <= OVERLAP:
+            return None
+        # Of an hour that comes twice, records after our "now" were left out: it is fetched again.
+        trimmed = [hour[0] for hour in before.repeated if hour[1] == before.end]
+        end = trimmed[0] if trimmed and before.not_after is not None else before.end
+        start = max(end - query.overlap, after.start)
+        logger.info("the server's clock is ahead: the range ends at %s", after.end)
+        self._range = after
+        sieve.extend(after)
+        return self._fetch(after, query.missing(after, query.horizon(), start))
+
+    def _fetch(self, range_: Range | None, missing: list[Span]) -> Prefetch:
+        """Start to fetch parts of a range, in windows."""
+        query = self._query
         repeated = () if range_ is None else range_.repeated
-        guard = Guard(query.known_server, query, range_, self._missing)
+        guard = Guard(query.known_server, query, range_, missing)
         guard.begin()
         self._guard = guard
         windows: Windows
         if range_ is not None and query.known_server.ignores_dates:
             windows = PlannedWindows(Plan((Stretch(range_.start, range_.end, timedelta.max),)))
         elif query.window is not None or range_ is None:
-            windows = PlannedWindows(plan_of(range_, query.window, self._missing, query.overlap))
+            windows = PlannedWindows(plan_of(range_, query.window, missing, query.overlap))
         else:
             windows = AdaptiveWindows(
-                self._missing, repeated, query.traffic, guard.row_limit, query.overlap
+                missing, repeated, query.traffic, guard.row_limit, query.overlap
             )
         converter = make_converter(query.wall_clock, self._fingerprinter)
         job = Job(
@@ -332,9 +378,7 @@ class Run:
             order=query.order,
             on_error=query.on_error,
         )
-        self._sieve = Sieve(query, range_, horizon, self._deduplicator)
         self.on_drop.prefetch = self._prefetch
-        self.state = State.LIVE
         return self._prefetch
 
     def _settle(self) -> None:

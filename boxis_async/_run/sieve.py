@@ -67,6 +67,10 @@ class Sieve:
         # The keys of what was handed over with a window that is not sealed, and so will come again.
         self._unsealed: set[bytes] = set()
 
+    def extend(self, range_: Range) -> None:
+        """Sift by a range that ends later from now on."""
+        self._range = range_
+
     def sift(self, window: Window, fetched: Records) -> Steps[Sifted]:
         """Choose what is handed over of a window, in steps.
 

@@ -124,7 +124,11 @@ def read_answer(
     seconds = _scalar(envelope.get("timestamp"))
     server_time = int(seconds) if _UNIX_SECONDS.fullmatch(seconds) else None
     if _is_truthy(envelope.get("timestamperror")):
-        raise ClockError(_text(envelope.get("resulttxt")), server_time=server_time)
+        raise ClockError(
+            _text(envelope.get("resulttxt")),
+            server_time=server_time,
+            sent=_as_sent(envelope.get("timestamp")),
+        )
     if result == "0":
         text = _text(envelope.get("resulttxt"))
         raise (AuthenticationError if _ABOUT_CREDENTIALS.search(text) else RefusedError)(text)
@@ -283,6 +287,11 @@ def _scalar(value: object) -> str:
     if isinstance(value, bool) or not isinstance(value, (str, int)):
         return ""
     return str(value).strip()
+
+
+def _as_sent(value: object) -> str | None:
+    """Give a value as the text that was sent, for an error; nothing of what is nested."""
+    return None if value is None or _is_nested(value) else _text(value)
 
 
 def _text(value: object) -> str:

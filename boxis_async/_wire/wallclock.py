@@ -7,6 +7,7 @@ year an hour of them comes twice, and once a year an hour never comes.
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from functools import cache
 from typing import TYPE_CHECKING, TypeAlias
@@ -169,8 +170,7 @@ class WallClock:
                 f"datefrom ({datefrom}) or dateto ({dateto}) lies too near to the end of "
                 "time: give one within the years 2 to 9998"
             ) from error
-        comparable = given_from.tzinfo is not None and given_to.tzinfo is not None
-        if (given_from > given_to) if comparable else (first > last):
+        if _is_later((given_from, first), (given_to, last)):
             raise UsageError(
                 f"datefrom ({datefrom}) lies after dateto ({dateto}): give the earlier one first"
             )
@@ -183,6 +183,23 @@ class WallClock:
             end, not_after = hour[1], _raised(given_to)
         repeated = self._repeated_between(start, end)
         return Range(start, end, given_from, given_to, not_before, not_after, repeated)
+
+    def range_until_now(self, datefrom: date, clock: float) -> Range:
+        """Turn the user's start into the range that ends now, by a clock in Unix seconds.
+
+        Raises:
+            UsageError: The start lies after now, or is past what a datetime holds.
+        """
+        now = self.now(clock)
+        given = _given(datefrom)
+        with suppress(OverflowError):  # which `range` reports
+            if _is_later((given, self._wall(given)), (_given(now), self._wall(now))):
+                raise UsageError(
+                    f"datefrom ({datefrom}) lies after dateto, which is now "
+                    f"({now:%Y-%m-%d %H:%M:%S%z}): give an earlier one, or dateto too; or is the "
+                    "clock of this machine wrong?"
+                )
+        return self.range(datefrom, now)
 
     def moment(self, text: str) -> datetime:
         """Read a wall time of a day without a repeated hour, as nearly all are, and that fast.
@@ -330,6 +347,12 @@ def _given(end: date) -> datetime:
         raise UsageError(f"{end} lies too near to the end of time") from error
     except NotImplementedError as error:
         raise UsageError("a datetime's tzinfo has no offset from UTC") from error
+
+
+def _is_later(one: Span, other: Span) -> bool:
+    """Report whether one end lies after another, each as it was given and as a wall time."""
+    comparable = one[0].tzinfo is not None and other[0].tzinfo is not None
+    return one[0] > other[0] if comparable else one[1] > other[1]
 
 
 def _utc(wall: datetime) -> datetime:

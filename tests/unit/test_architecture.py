@@ -54,6 +54,7 @@ LAYERS = (
         "_http.connections",
         "_http.rate_limiter",
         "_http.server_clock",
+        "_http.loop_clock",
     ),
     ("_checks",),
     ("hooks", "retry", "coverage", "contract_model"),
