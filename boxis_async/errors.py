@@ -148,14 +148,21 @@ class StatusError(BadAnswerError):
     Attributes:
         status_code: The HTTP status.
         retry_after: The `Retry-After` header as sent, or None.
+        date: The `Date` header as sent, or None: when the server answered, by its clock.
     """
 
     def __init__(
-        self, message: str, *, status_code: int = 0, retry_after: str | None = None
+        self,
+        message: str,
+        *,
+        status_code: int = 0,
+        retry_after: str | None = None,
+        date: str | None = None,
     ) -> None:
         super().__init__(message)
         self.status_code = status_code
         self.retry_after = retry_after
+        self.date = date
 
 
 class RateLimitError(StatusError):

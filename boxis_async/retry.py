@@ -141,19 +141,29 @@ def is_cured_by_less(error: Exception | None) -> bool:
 
 
 def retry_after(error: Exception) -> float | None:
-    """Read the seconds that the provider asks to wait, sent as seconds or as a date."""
-    sent = error.retry_after if isinstance(error, StatusError) else None
-    if sent is None:
+    """Read the seconds that the provider asks to wait, sent as seconds or as a date.
+
+    A date is a moment by the server's clock, and so is the answer's own `Date`. With our clock in
+    its place, one that is wrong, or that a test has set, would wait for days, or not at all.
+    """
+    if not isinstance(error, StatusError) or error.retry_after is None:
         return None
     try:
-        seconds = float(sent)
+        seconds = float(error.retry_after)
     except ValueError:
-        try:
-            when = parsedate_to_datetime(sent)
-        except (ValueError, OverflowError):
+        when = _http_date(error.retry_after)
+        if when is None:
             return None
-        if when.tzinfo is None:
-            when = when.replace(tzinfo=UTC)  # HTTP's dates are in GMT, also when they do not say so
+        answered = None if error.date is None else _http_date(error.date)
         # Subtracted as they are: converted, a date near the year 9999 would overflow.
-        seconds = (when - datetime.now(UTC)).total_seconds()
+        seconds = (when - (answered or datetime.now(UTC))).total_seconds()
     return max(0.0, seconds) if math.isfinite(seconds) else None
+
+
+def _http_date(text: str) -> datetime | None:
+    try:
+        date = parsedate_to_datetime(text)
+    except (ValueError, OverflowError):
+        return None
+    # HTTP's dates are in GMT, also when they do not say so.
+    return date.replace(tzinfo=UTC) if date.tzinfo is None else date

@@ -241,6 +241,7 @@ async def _exchange(
         response.headers.get("retry-after"),
         response.headers.get("location"),
         response.headers.get("content-encoding", ""),
+        response.headers.get("date"),
     )
 
 

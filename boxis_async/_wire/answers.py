@@ -87,6 +87,7 @@ def read_reply(
         f"HTTP status {status_code}{advice}",
         status_code=status_code,
         retry_after=reply.retry_after,
+        date=reply.date,
     )
 
 

@@ -28,6 +28,8 @@ class Reply:
     """The `Location` header as sent."""
     compression: str = ""
     """The `Content-Encoding` header as sent; empty if there is none."""
+    date: str | None = None
+    """The `Date` header as sent: when the server answered, by its clock."""
 
 
 @attrs.frozen(eq=False)
