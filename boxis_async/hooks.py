@@ -7,6 +7,7 @@ cannot change what happens: an error in one is logged, and the request goes on.
 # No `from __future__ import annotations` here: the public classes say that they are from
 # `boxis_async`, see its `__init__.py`, and annotations that are texts would be looked up there.
 
+import asyncio
 import logging
 from collections.abc import Callable
 from typing import TypeVar
@@ -94,5 +95,6 @@ def notify(hook: Callable[[E], object] | None, event: E) -> None:
         return
     try:
         hook(event)
-    except Exception:
+    except (Exception, asyncio.CancelledError):
+        # A function cannot be cancelled: it is an error of the hook's, and must not look like ours.
         logger.exception("a hook failed on %s", type(event).__name__)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import math
 import traceback
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from boxis_async.models import Window
     from boxis_async.types import ReturnType
 
-__all__ = ["Fetcher", "Job", "Piece"]
+__all__ = ["Fetcher", "Job", "Piece", "is_cancelled"]
 
 logger = logging.getLogger("boxis_async")
 
@@ -152,13 +153,16 @@ class Fetcher:
         self, halves: tuple[Window, Window], job: Job, deadline: Deadline
     ) -> list[Piece]:
         found: list[list[Piece]] = [[], []]
-        errors: list[Exception] = []
+        errors: list[BaseException] = []
 
         async def fetch(place: int) -> None:
             # The error is kept as a value, so that none leaves in a group.
             try:
                 found[place] = await self._pieces(halves[place], job, deadline)
-            except Exception as error:  # noqa: BLE001 - raised again below
+            except (Exception, asyncio.CancelledError) as error:
+                # One that nobody requested would end the group as if both halves were there.
+                if isinstance(error, asyncio.CancelledError) and is_cancelled():
+                    raise
                 errors.append(error)
                 group.cancel_scope.cancel()
 
@@ -266,6 +270,12 @@ class Fetcher:
         if self._hooks.on_window is not None:
             event = WindowEvent(tenant=tenant, window=window, records=records, error=error)
             notify(self._hooks.on_window, event)
+
+
+def is_cancelled() -> bool:
+    """Report whether this task is being cancelled, so that a CancelledError is meant for it."""
+    task = asyncio.current_task()
+    return task is None or task.cancelling() > 0
 
 
 def _clear_frames(error: BaseException | None) -> None:

@@ -10,10 +10,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias, cast
 
 import anyio
 
+from boxis_async._run.fetch import is_cancelled
 from boxis_async.errors import (
     BoxisError,
     ClientClosedError,
@@ -149,14 +150,14 @@ class Prefetch:
 
     def _why_ended(self) -> BoxisError:
         """Say why the outcome that is due will not come, now that the task has ended."""
-        error = None if self.task.cancelled() else self.task.exception()
-        if error is None:
+        if self.task.cancelled():
             return StreamClosedError(
                 "the stream's task was cancelled: stream.again() gives a new one"
             )
-        ended = BoxisError(f"unexpected {type(error).__name__}: {error}")
-        ended.__cause__ = error
-        return ended
+        error = self.task.exception()
+        if error is None:
+            return BoxisError("the stream's task ended before its last window, for no known reason")
+        return _unexpected(_first_of(error))
 
     def close(self, reason: BoxisError) -> None:
         """Cut it short: whoever waits for an item, or asks for the next, gets the reason."""
@@ -206,9 +207,12 @@ class Prefetch:
                 self._deliver(index, deque(pieces))
             except BoxisError as error:
                 self._deliver(index, error)
-            except Exception as error:  # noqa: BLE001 - delivered: none may end in a silent gap
-                cause = BoxisError(f"unexpected {type(error).__name__}: {error}")
-                cause.__cause__ = error
+            except (Exception, asyncio.CancelledError) as error:
+                # Delivered: none may end in a silent gap. To the task group, a cancellation that
+                # nobody requested, as of a hook's own task, would look like one of its own.
+                if isinstance(error, asyncio.CancelledError) and is_cancelled():
+                    raise
+                cause = _unexpected(error)
                 failed = WindowError.of(cause, window=window, tenant=self._tenant, attempts=1)
                 failed.__cause__ = cause
                 self._has_failures = True
@@ -223,9 +227,11 @@ class Prefetch:
         if not (self._is_halted or self._has_failures):
             try:
                 await finish()
-            except BoxisError as error:
+            except (Exception, asyncio.CancelledError) as error:
+                if isinstance(error, asyncio.CancelledError) and is_cancelled():
+                    raise
                 if self._end is None:
-                    self._end = error
+                    self._end = error if isinstance(error, BoxisError) else _unexpected(error)
         self._is_finished = True
         self._consumer.set()
 
@@ -293,6 +299,21 @@ async def _worker(prefetch: Prefetch, fetch: Fetch, group: TaskGroup, further: i
     while job is not None:
         await prefetch.work(*job, fetch)
         job = await prefetch.next_job()
+
+
+def _first_of(error: BaseException) -> BaseException:
+    """Give the first error of a task group's: it is why the other tasks were cancelled."""
+    while isinstance(error, BaseExceptionGroup):
+        group = cast("BaseExceptionGroup[BaseException]", error)
+        error = group.exceptions[0]
+    return error
+
+
+def _unexpected(error: BaseException) -> BoxisError:
+    """Make one of our errors of one that nobody expected."""
+    ours = BoxisError(f"unexpected {type(error).__name__}: {error}")
+    ours.__cause__ = error
+    return ours
 
 
 def _unset(event: anyio.Event) -> anyio.Event:
