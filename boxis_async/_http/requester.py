@@ -21,6 +21,7 @@ from boxis_async.errors import (
     AttemptTimeoutError,
     BoxisError,
     ClockError,
+    UsageError,
     WrongLoopError,
 )
 from boxis_async.hooks import Hooks, RequestEvent, ResponseEvent, RetryEvent, notify
@@ -165,18 +166,21 @@ class Requester:
 
         Raises:
             WrongLoopError: It was first used on another one.
+            UsageError: None of asyncio's is running.
         """
+        loop = _running_loop()
         self.check_loop()
         if self._loop is None:
-            self._loop = asyncio.get_running_loop()
+            self._loop = loop
 
     def check_loop(self) -> None:
         """Refuse to work on another event loop than the first.
 
         Raises:
             WrongLoopError: It was first used on another one, to which its connections belong.
+            UsageError: None of asyncio's is running.
         """
-        if self._loop is not None and self._loop is not asyncio.get_running_loop():
+        if self._loop is not None and self._loop is not _running_loop():
             raise WrongLoopError(
                 "this client was first used on another event loop, and its connections belong "
                 "to that one: make a client for each loop"
@@ -284,6 +288,16 @@ class Requester:
                 error=error,
             )
             notify(self._hooks.on_response, event)
+
+
+def _running_loop() -> asyncio.AbstractEventLoop:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        raise UsageError(
+            "no event loop of asyncio is running here: boxis_async needs asyncio (or uvloop), as "
+            'in asyncio.run(main()) or anyio.run(main, backend="asyncio"); it does not run on trio'
+        ) from None
 
 
 def _event(kind: type[E], request: Request, **more: Any) -> E:  # noqa: ANN401 - by kind

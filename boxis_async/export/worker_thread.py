@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, TypeVar
 import anyio
 import anyio.lowlevel
 
+from boxis_async import UsageError
+
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable
 
@@ -40,7 +42,18 @@ class WorkerThread:
 
 @contextlib.asynccontextmanager
 async def worker_thread() -> AsyncGenerator[WorkerThread]:
-    """Run a thread for as long as the block runs."""
+    """Run a thread for as long as the block runs.
+
+    Raises:
+        UsageError: No event loop of asyncio is running.
+    """
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        raise UsageError(
+            "no event loop of asyncio is running here, and exports need it, as in "
+            "asyncio.run(main()); they do not run on trio"
+        ) from None
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="boxis-export") as executor:
         yield WorkerThread(executor)
 
