@@ -12,13 +12,14 @@ import errno
 import logging
 import socket
 import threading
+import time
 from typing import TYPE_CHECKING, Any, cast
 
 import anyio
 import anyio.to_thread
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Callable, Generator
     from types import ModuleType, TracebackType
     from typing import Self
 
@@ -53,6 +54,14 @@ def _listen(port: int) -> socket.socket:
             error.errno,
             f"port {port} of 127.0.0.1 {why}: choose another, or 0 for one that is free",
         ) from error
+
+
+class _Loop(asyncio.SelectorEventLoop):
+    """A loop whose clock no test can freeze: the thread would sleep for ever, and never end."""
+
+    def time(self, _now: Callable[[], float] = time.monotonic) -> float:
+        # A default is out of freezegun's reach, which replaces the attributes of modules.
+        return _now()
 
 
 class _FaultFilter(logging.Filter):
@@ -127,7 +136,7 @@ class LoopbackServer:
         # this one's is 0. Otherwise each answer would wait 40 ms for an acknowledgement.
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         # `asyncio.new_event_loop` would follow a policy that the program under test may have set.
-        self._loop = asyncio.SelectorEventLoop()
+        self._loop = _Loop()
         config = self._uvicorn.Config(
             self._dispatch,
             interface="asgi3",

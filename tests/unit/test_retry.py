@@ -247,3 +247,30 @@ async def test_waits_between_attempts() -> None:
         with attempt:
             assert attempt.num == 1
             assert attempt.next_wait == 1
+
+
+@pytest.mark.parametrize("ours", [NOW, NOW - timedelta(days=3), NOW + timedelta(days=3)])
+@pytest.mark.parametrize(
+    ("answered", "wait"), [(NOW, 7.0), (NOW + timedelta(seconds=9), 0.0), (None, None)]
+)
+def test_a_date_counts_from_the_answers_own(
+    ours: datetime, answered: datetime | None, wait: float | None
+) -> None:
+    """A date is a moment by the server's clock: what ours says is not asked where that is known."""
+    date = None if answered is None else format_datetime(answered, usegmt=True)
+    until = format_datetime(NOW + timedelta(seconds=7), usegmt=True)
+    error = StatusError("x", status_code=503, retry_after=until, date=date)
+    with time_machine.travel(ours, tick=False):
+        found = retry_after(error)
+    if wait is None:
+        wait = max(0.0, 7.0 + (NOW - ours).total_seconds())
+    assert found == wait
+
+
+@pytest.mark.parametrize("date", ["", "soon", "Mon, 99 Foo 2024 00:00:00 GMT", "\x00"])
+def test_an_answer_whose_own_date_is_none(date: str) -> None:
+    """Where the answer's own date cannot be read, ours is taken."""
+    until = format_datetime(NOW + timedelta(seconds=7), usegmt=True)
+    error = StatusError("x", status_code=503, retry_after=until, date=date)
+    with time_machine.travel(NOW, tick=False):
+        assert retry_after(error) == 7.0
