@@ -5,9 +5,11 @@ They give sentences and raise nothing, so that one error can name everything tha
 
 from __future__ import annotations
 
+import unicodedata
 from datetime import date, timedelta
-from typing import TypeGuard
+from typing import Final, TypeGuard
 
+from boxis_async._plain import plain_date, plain_length
 from boxis_async._wire.answers import xml_reader
 from boxis_async._wire.json import LONE_SURROGATE
 from boxis_async.contract_model import Contract
@@ -19,10 +21,12 @@ __all__ = [
     "problem_with_choice",
     "problem_with_concurrency",
     "problem_with_contract",
+    "problem_with_date",
     "problem_with_dates",
     "problem_with_hooks",
     "problem_with_max_rate",
     "problem_with_max_response_bytes",
+    "problem_with_name",
     "problem_with_resume",
     "problem_with_retry",
     "problem_with_returntype",
@@ -37,6 +41,12 @@ __all__ = [
 _LONGEST_TIMEOUT = 1e9
 _LOWEST_RATE, _HIGHEST_RATE = 1e-6, 1e9
 _SECOND = timedelta(seconds=1)
+_LINE_ENDS: Final = frozenset("\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029")
+_KINDS: Final = {
+    "Zs": "a blank",
+    "Cc": "a control character",
+    "Cf": "an invisible character",
+}
 
 
 def problem_with_text(value: object, name: str) -> str | None:
@@ -50,9 +60,35 @@ def problem_with_text(value: object, name: str) -> str | None:
     return None
 
 
+def problem_with_name(value: object, name: str) -> str | None:
+    """Check a text that names or identifies something; the problem does not show it.
+
+    Whatever is invisible came along when it was copied, from a file with its line end for example.
+    Sent like that, it is another name, and the provider's refusal would not say why.
+    """
+    problem = problem_with_text(value, name)
+    if problem is not None or not isinstance(value, str):
+        return problem
+    for place, character in enumerate(value):
+        kind = _kind_of(character)
+        if kind is not None:
+            last = len(value) - 1
+            where = "at its start" if place == 0 else "at its end" if place == last else "within"
+            return f"{name} has {kind} {where}: give it without"
+    return None
+
+
+def _kind_of(character: str) -> str | None:
+    """Say what kind of character one is that no name holds, or None."""
+    if character in _LINE_ENDS:
+        return "a line end"
+    return "a tab" if character == "\t" else _KINDS.get(unicodedata.category(character))
+
+
 def problem_with_choice(value: object, name: str, choices: tuple[object, ...]) -> str | None:
     """Check one of a few values."""
-    if value in choices:
+    # Compared only with its own kind: what numpy and pandas compare may be neither true nor false.
+    if (value is None or isinstance(value, (str, bool))) and value in choices:
         return None
     return f"{name} must be {' or '.join(map(repr, choices))}, not {value!r}"
 
@@ -68,6 +104,8 @@ def problem_with_timeout(timeout: object) -> str | None:
     """Check seconds for one attempt."""
     if _is_number(timeout) and 0 < timeout <= _LONGEST_TIMEOUT:
         return None
+    if isinstance(timeout, timedelta):
+        return f"timeout must be seconds: give timeout.total_seconds(), not {timeout!r}"
     return f"timeout must be seconds, more than zero, at most {_LONGEST_TIMEOUT:g}, not {timeout!r}"
 
 
@@ -122,7 +160,7 @@ def problem_with_returntype(returntype: object) -> str | None:
     Raises:
         MissingExtraError: XML is requested, and the extra that reads it is not installed.
     """
-    if returntype not in ("json", "xml"):
+    if not isinstance(returntype, str) or returntype not in ("json", "xml"):
         return f'returntype must be "json" or "xml", not {returntype!r}'
     if returntype == "xml":
         xml_reader()
@@ -131,16 +169,26 @@ def problem_with_returntype(returntype: object) -> str | None:
 
 def problem_with_dates(datefrom: object, dateto: object, clip: object) -> list[str]:
     """Check the ends of a range, and whether there is something to clip to."""
-    problems = [
-        f"{name} must be a datetime or a date, not {value!r}"
-        for name, value in (("datefrom", datefrom), ("dateto", dateto))
-        if value is not None and not isinstance(value, date)
-    ]
+    ends = (("datefrom", datefrom), ("dateto", dateto))
+    problems = [problem for name, value in ends if (problem := problem_with_date(value, name))]
     if datefrom is None and dateto is not None:
         problems.append("dateto without datefrom: give datefrom too")
     if datefrom is None and clip is not None:
         problems.append("clip without datefrom: there is nothing to clip to")
     return problems
+
+
+def problem_with_date(value: object, name: str) -> str | None:
+    """Check a datetime or a date; None is no problem here."""
+    if value is None:
+        return None
+    if not isinstance(value, date):
+        return f"{name} must be a datetime or a date, not {value!r}"
+    try:
+        plain_date(value)
+    except ValueError as error:
+        return f"{name} {error}"
+    return None
 
 
 def problem_with_window(window: object) -> str | None:
@@ -149,6 +197,7 @@ def problem_with_window(window: object) -> str | None:
         return None
     if not isinstance(window, timedelta):
         return f"window must be a timedelta or None, not {window!r}"
+    window = plain_length(window)
     if window < _SECOND or window % _SECOND:
         return f"window must be whole seconds, one or more, as the API asks by them, not {window}"
     return None
@@ -156,7 +205,7 @@ def problem_with_window(window: object) -> str | None:
 
 def problem_with_unique_by(unique_by: object) -> str | None:
     """Check a key rule."""
-    if unique_by in ("uniqueid", "leg") or callable(unique_by):
+    if callable(unique_by) or (isinstance(unique_by, str) and unique_by in ("uniqueid", "leg")):
         return None
     return f'unique_by must be "uniqueid", "leg" or a function of a CDR, not {unique_by!r}'
 
@@ -177,7 +226,7 @@ def problem_with_resume(resume: object) -> str | None:
 
 def problem_with_settle(settle: object) -> str | None:
     """Check how long records may change."""
-    if isinstance(settle, timedelta) and settle >= timedelta(0):
+    if isinstance(settle, timedelta) and plain_length(settle) >= timedelta(0):
         return None
     return f"settle must be a timedelta, zero or more, not {settle!r}"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from datetime import date, timedelta, tzinfo
-from typing import TYPE_CHECKING, Any, Final, NoReturn, Self
+from typing import TYPE_CHECKING, Any, Final, NoReturn, Self, cast
 
 import attrs
 
@@ -16,12 +16,12 @@ from boxis_async._checks import (
     problem_with_hooks,
     problem_with_max_rate,
     problem_with_max_response_bytes,
+    problem_with_name,
     problem_with_resume,
     problem_with_retry,
     problem_with_returntype,
     problem_with_row_limit,
     problem_with_settle,
-    problem_with_text,
     problem_with_timeout,
     problem_with_unique_by,
     problem_with_window,
@@ -29,6 +29,7 @@ from boxis_async._checks import (
 from boxis_async._http.rate_limiter import RateLimiter
 from boxis_async._http.requester import Options, Requester
 from boxis_async._http.transport import Transport, problem_with_http_client, problem_with_url
+from boxis_async._plain import plain_date, plain_length, plain_number, plain_text
 from boxis_async._run.adaptive_windows import Traffic
 from boxis_async._run.fetch import Fetcher
 from boxis_async._run.known_server import KnownServer
@@ -135,9 +136,9 @@ class BoxisClient:
         problems = (
             _missing(username, "username", "BOXIS_USERNAME"),
             problem_with_key,
-            problem_with_text(username, "username"),
-            problem_with_text(tenant, "tenant"),
-            problem_with_url(base_url, allow_insecure=allow_insecure),
+            problem_with_name(username, "username"),
+            problem_with_name(tenant, "tenant"),
+            _problem_with_address(base_url, allow_insecure=allow_insecure),
             problem_with_timezone,
             problem_with_concurrency(concurrency),
             problem_with_timeout(timeout),
@@ -154,9 +155,10 @@ class BoxisClient:
         self._username = username
         self._tenant = tenant
         self._base_url = base_url
+        returntype = cast("ReturnType", plain_text(returntype))
         self._returntype: ReturnType = returntype
         self._wall_clock = wall_clock
-        self._options = Options(timeout, retry or RetryPolicy(), RateLimiter(None))
+        self._options = Options(plain_number(timeout), retry or RetryPolicy(), RateLimiter(None))
         self._transport = Transport(
             base_url, most_bytes=max_response_bytes, http_client=http_client
         )
@@ -207,7 +209,7 @@ class BoxisClient:
         problems = [
             problem_with_timeout(timeout),
             problem_with_retry(retry),
-            problem_with_text(tenant, "tenant"),
+            problem_with_name(tenant, "tenant"),
         ]
         if not isinstance(max_rate, _Unchanged):
             problems.append(problem_with_max_rate(max_rate))
@@ -217,8 +219,8 @@ class BoxisClient:
             limiter = RateLimiter(max_rate, parent=limiter)
         client = object.__new__(type(self))
         client.__dict__.update(self.__dict__)
-        client._tenant = tenant
-        client._options = Options(timeout, retry or RetryPolicy(), limiter)
+        client._tenant = None if tenant is None else plain_text(tenant)
+        client._options = Options(plain_number(timeout), retry or RetryPolicy(), limiter)
         return client
 
     def cdrs(  # noqa: PLR0913 - each is one thing to set, by name
@@ -288,7 +290,7 @@ class BoxisClient:
         tenant = self._tenant if tenant is None else tenant
         problems = (
             None if tenant else "no tenant: give tenant=, or set BOXIS_TENANT",
-            problem_with_text(tenant, "tenant"),
+            problem_with_name(tenant, "tenant"),
             *problem_with_dates(datefrom, dateto, clip),
             problem_with_window(window),
             problem_with_choice(order, "order", ("time", "completion")),
@@ -303,19 +305,22 @@ class BoxisClient:
         )
         if any(problems) or not tenant:
             raise UsageError(*filter(None, problems))
+        tenant = plain_text(tenant)
         query = Query(
             tenant=tenant,
-            datefrom=datefrom,
-            dateto=dateto,
-            window=window,
-            order=order,
-            unique_by=unique_by,
-            clip=clip,
+            datefrom=None if datefrom is None else plain_date(datefrom),
+            dateto=None if dateto is None else plain_date(dateto),
+            window=None if window is None else plain_length(window),
+            order=cast("Order", plain_text(order)),
+            unique_by=cast(
+                "UniqueBy", plain_text(unique_by) if isinstance(unique_by, str) else unique_by
+            ),
+            clip=None if clip is None else cast("Clip", plain_text(clip)),
             row_limit=row_limit,
-            on_error=on_error,
-            bad_records=bad_records,
+            on_error=cast("OnError", plain_text(on_error)),
+            bad_records=cast("BadRecords", plain_text(bad_records)),
             resume=resume,
-            settle=settle,
+            settle=plain_length(settle),
             carry_keys=carry_keys,
             wall_clock=self._wall_clock,
             clock=self._requester.clock,
@@ -354,12 +359,13 @@ class BoxisClient:
         """
         self._prefetches.check_open()
         problems = (
-            problem_with_text(section, "section"),
-            problem_with_text(action, "action"),
+            problem_with_name(section, "section"),
+            problem_with_name(action, "action"),
             None if section and action else "section and action must name a function",
         )
         if any(problems):
             raise UsageError(*filter(None, problems))
+        section, action = plain_text(section), plain_text(action)
         options = self._options
         if not retry:
             options = attrs.evolve(options, retry=attrs.evolve(options.retry, attempts=1))
@@ -470,14 +476,21 @@ class BoxisClient:
 
 def _given(value: str | None, variable: str) -> str | None:
     """Give what was passed, or what the environment has; empty is as good as nothing."""
-    return (os.environ.get(variable) if value is None else value) or None
+    if value is None:
+        value = os.environ.get(variable)
+    return (plain_text(value) if isinstance(value, str) else value) or None  # pyright: ignore[reportUnnecessaryIsInstance] - checked later
 
 
 def _key(api_key: str | None) -> tuple[Key | None, str | None]:
     """Wrap the key, or say what is wrong with it; no error is raised that could hold it."""
     text = _given(api_key, "BOXIS_API_KEY")
-    problem = _missing(text, "api_key", "BOXIS_API_KEY") or problem_with_text(text, "api_key")
+    problem = _missing(text, "api_key", "BOXIS_API_KEY") or problem_with_name(text, "api_key")
     return (None if text is None or problem else Key(text)), problem
+
+
+def _problem_with_address(base_url: object, *, allow_insecure: bool) -> str | None:
+    problem = problem_with_name(base_url, "base_url") if isinstance(base_url, str) else None
+    return problem or problem_with_url(base_url, allow_insecure=allow_insecure)
 
 
 def _wall_clock(timezone: str | tzinfo) -> tuple[WallClock | None, str | None]:

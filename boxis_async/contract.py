@@ -14,7 +14,8 @@ from __future__ import annotations
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
-from boxis_async._checks import problem_with_text
+from boxis_async._checks import problem_with_date, problem_with_name
+from boxis_async._plain import plain_date, plain_text
 from boxis_async._probe.answers import (
     Answer,
     UsableCalls,
@@ -86,14 +87,17 @@ async def probe(  # noqa: PLR0913 - each is one thing that a probe needs
     """Probe what the provider's two dates mean; see `BoxisClient.probe`."""
     problems = (
         None if tenant else "no tenant: give tenant=, or set BOXIS_TENANT",
-        problem_with_text(tenant, "tenant"),
+        problem_with_name(tenant, "tenant"),
         _problem_with_around(around),
         _problem_with_max_requests(max_requests),
     )
     if any(problems) or not tenant:
         raise UsageError(*filter(None, problems))
+    tenant = plain_text(tenant)
     horizon = wall_clock.settled(requester.clock.earliest() - SETTLE.total_seconds())
-    windows = baselines(horizon, centre_of(around, wall_clock))
+    windows = baselines(
+        horizon, centre_of(None if around is None else plain_date(around), wall_clock)
+    )
     fetch = ExactWindows(requester, options, wall_clock, returntype, tenant, max_requests)
     run = _Probe(fetch, wall_clock)
     await run.find_rule(windows)
@@ -104,7 +108,7 @@ async def probe(  # noqa: PLR0913 - each is one thing that a probe needs
 
 def _problem_with_around(around: object) -> str | None:
     if around is None or isinstance(around, date):
-        return None
+        return problem_with_date(around, "around")
     return f"around must be a datetime, a date or None, not {around!r}"
 
 

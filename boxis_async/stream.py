@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Self
 import attrs
 
 from boxis_async._checks import problem_with_dates, problem_with_resume
+from boxis_async._plain import plain_date
 from boxis_async._run.run import Run, State
 from boxis_async.errors import UsageError
 from boxis_async.models import CDR, Batch, Plan, Reject, Stats
@@ -80,6 +81,7 @@ class CDRStream(AsyncIterator[CDR]):
         )
         if any(problems):
             raise UsageError(*filter(None, problems))
+        end = None if end is None else plain_date(end)
         query = attrs.evolve(query, dateto=end, resume=resume)
         query.check()
         return CDRStream(query, *self._context)

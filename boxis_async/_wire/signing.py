@@ -13,6 +13,7 @@ from urllib.parse import urlencode
 
 import attrs
 
+from boxis_async._plain import plain_date, plain_text, plain_whole
 from boxis_async._wire.json import LONE_SURROGATE
 from boxis_async._wire.messages import Form
 from boxis_async._wire.wallclock import write_wall
@@ -119,10 +120,12 @@ def _as_text(value: object) -> str:
         # It cannot be encoded as UTF-8, and urlencode's error would not name the parameter.
         if LONE_SURROGATE.search(value):
             raise TypeError("the text is not valid Unicode")
-        return value
+        return plain_text(value)
     # A bool is an int to Python, and "True" a text to PHP: neither is what was meant.
     if isinstance(value, int) and not isinstance(value, bool):
-        return str(value)
+        return str(plain_whole(value))
+    if isinstance(value, date):
+        value = plain_date(value)
     if isinstance(value, datetime):
         if value.tzinfo is not None:
             raise TypeError("give a naive datetime, on the provider's wall clock")

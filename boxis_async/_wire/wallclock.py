@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import attrs
 
+from boxis_async._plain import is_attachable, plain_text, plain_zone
 from boxis_async.errors import UsageError
 
 if TYPE_CHECKING:
@@ -315,19 +316,26 @@ def _within_hour() -> dict[str, timedelta]:
 
 def _zone(timezone: str | tzinfo) -> tzinfo:
     if isinstance(timezone, tzinfo):
+        name = type(timezone).__name__
         try:
-            offset = datetime(2000, 1, 1, tzinfo=UTC).astimezone(timezone).utcoffset()
-        except (NotImplementedError, ValueError, TypeError):
-            offset = None
-        if offset is None:
-            raise UsageError(f"timezone {type(timezone).__name__} has no offset from UTC")
-        return timezone
+            zone = plain_zone(timezone)
+            has_offset = is_attachable(zone)
+        except NotImplementedError as error:
+            raise UsageError(f"timezone {name} has no offset from UTC") from error
+        except Exception as error:  # whatever the code of others raises
+            raise UsageError(f"timezone {name} has no offset from UTC: {error}") from error
+        if not has_offset:
+            raise UsageError(
+                f"timezone {name} has no offset from UTC that goes by the wall clock: give an IANA "
+                "name such as 'Europe/Zurich', or a zoneinfo.ZoneInfo"
+            )
+        return zone
     # Here, as it reads how Python was built to know where the zones are: that would be a tenth of
     # the time that importing this package takes on top of what it stands on.
     from zoneinfo import ZoneInfo, ZoneInfoNotFoundError  # noqa: PLC0415
 
     try:
-        return ZoneInfo(timezone)
+        return ZoneInfo(plain_text(timezone))
     except (ZoneInfoNotFoundError, ValueError, OSError, TypeError, AttributeError) as error:
         raise UsageError(
             f"timezone {timezone!r} is not known: give an IANA name such as 'Europe/Zurich', "

@@ -119,7 +119,7 @@ class Settings:
         """Make a client that can plan, and do nothing else: it needs no credentials."""
         return BoxisClient(
             self.username or "nobody",
-            "no key is needed to plan",
+            "no-key-is-needed-to-plan",
             tenant=self.tenant or "none",
             timezone=self.timezone,
             concurrency=self.concurrency,

@@ -73,6 +73,7 @@ LAYERS = (
         "_wire.messages",
         "_wire.wallclock",
     ),
+    ("_plain",),
     ("errors",),
     ("types",),
     ("models",),
