@@ -134,7 +134,9 @@ def _make_client(report: _Report, settings: Settings) -> BoxisClient | None:
         ("time zone", "timezone", settings.timezone),
     ):
         if value:
-            report.ok(step, f"{value} ({settings.sources[field]})")
+            # What is invisible is what is wrong with it, and a terminal might obey it.
+            shown = value if value.isprintable() else ascii(value)
+            report.ok(step, f"{shown} ({settings.sources[field]})")
         elif field == "tenant":
             advice = "set BOXIS_TENANT, or give --tenant"
             report.problem(step, "none", exit_code=ExitCode.USAGE, advice=advice)

@@ -68,6 +68,13 @@ class DateRange:
     dateto: datetime
     is_month: bool = False
     """Whether it was given as a month, so that only the calls that start in it are meant."""
+    is_open: bool = attrs.field(default=False, eq=False)
+    """Whether it ends now because no end was given."""
+
+    @property
+    def until(self) -> datetime | None:
+        """The end to ask for: None where it is now, by whichever clock is later."""
+        return None if self.is_open else self.dateto
 
     def options(self) -> list[str]:
         """Write it as options, for a command that means the same on another day."""
@@ -94,7 +101,7 @@ def parse_range(
         raise ValueError("--to needs --from: give the start too")
     # Aware, as "now" in the autumn's repeated hour could be two moments otherwise.
     end = now.replace(microsecond=0) if dateto is None else parse_moment(dateto, now=now)
-    found = DateRange(parse_moment(datefrom, now=now), end)
+    found = DateRange(parse_moment(datefrom, now=now), end, is_open=dateto is None)
     first, last = (write_moment(moment, now.tzinfo) for moment in (found.datefrom, found.dateto))
     if _is_after(found.datefrom, found.dateto, now.tzinfo):
         end_text = "now, as --to is left out" if dateto is None else f"--to ({last})"

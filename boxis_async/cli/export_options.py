@@ -34,6 +34,8 @@ class ExportJob:
     window: timedelta | None
     row_limit: int | None
     keep_going: bool
+    ends_now: bool = False
+    """Whether `dateto` is now, by this computer's clock, as no end was given."""
 
     def stream_arguments(self) -> dict[str, Any]:
         """Return the arguments of `cdrs()` beside the dates."""
@@ -96,6 +98,7 @@ class ExportOptions:
         return self._job(
             datefrom=self.range.datefrom,
             dateto=self.range.dateto,
+            ends_now=self.range.is_open,
             tenant=tenant,
             format=self.format or default_format,
             formula_safe=self.formula_safe,

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import attrs
 import click
 
-from boxis_async import BoxisError, UsageError
+from boxis_async import BoxisError, RetryPolicy, UsageError
 from boxis_async.export import Exported, Unfinished, export, format_of, rejects_path, unfinished
 
 from .errors import CommandError, is_of_a_record
@@ -21,6 +23,8 @@ from .settings import Settings
 from .signals import run_until_signal
 
 if TYPE_CHECKING:
+    from zoneinfo import ZoneInfo
+
     from boxis_async import BoxisClient
 
     from .export_options import ExportOptions
@@ -61,14 +65,18 @@ def export_to_file(  # noqa: PLR0913 - each is one option
     else:
         job = _start(options, settings, output, resume=resume, overwrite=overwrite)
     client = settings.client()
-    if not quiet:
-        show_range(job.datefrom, job.dateto, settings.zone)
-        if previous is not None:
-            click.echo(f"Resuming: {_kept(previous)}", err=True)
     commands = _Commands(settings, job, output, quiet=quiet)
     early_end = _EarlyEnd(output, commands, previous)
     work = _fetch(
-        client, job, output, previous, resume=resume, overwrite=overwrite, draw_bar=draw_bar
+        client,
+        job,
+        output,
+        previous,
+        zone=settings.zone,
+        resume=resume,
+        overwrite=overwrite,
+        quiet=quiet,
+        draw_bar=draw_bar,
     )
     try:
         exported = run_until_signal(work, on_signal=early_end.show)
@@ -121,13 +129,20 @@ async def _fetch(  # noqa: PLR0913 - what the options say
     output: str,
     previous: Unfinished | None,
     *,
+    zone: ZoneInfo,
     resume: bool,
     overwrite: bool,
+    quiet: bool,
     draw_bar: bool,
 ) -> Exported:
-    calls = client.cdrs(job.datefrom, job.dateto, **job.stream_arguments())
-    covered = previous.covered if previous else 0.0
     async with client:
+        dateto = await _now(client, job) if job.ends_now else job.dateto
+        if not quiet:
+            show_range(job.datefrom, dateto, zone)
+            if previous is not None:
+                click.echo(f"Resuming: {_kept(previous)}", err=True)
+        calls = client.cdrs(job.datefrom, dateto, **job.stream_arguments())
+        covered = previous.covered if previous else 0.0
         with ProgressBar(calls.plan(), covered=covered, enabled=draw_bar) as bar:
             return await export(
                 calls,
@@ -138,6 +153,21 @@ async def _fetch(  # noqa: PLR0913 - what the options say
                 overwrite=overwrite,
                 progress=bar.update,
             )
+
+
+async def _now(client: BoxisClient, job: ExportJob) -> datetime:
+    """Return the end of a range without one: now, by this computer's clock or the provider's.
+
+    The later of the two counts. An answer shows the provider's: that to a request for no time.
+    """
+    once = client.with_options(retry=RetryPolicy(attempts=1), tenant=job.tenant)
+    # What fails here fails in the export too, which says what is kept, and how to continue.
+    with contextlib.suppress(BoxisError):
+        await once.cdrs(job.datefrom, job.datefrom).to_list()
+    ahead = client.clock_offset or 0.0
+    now = datetime.now(UTC)
+    # An answer names whole seconds, so that a clock that is right can seem to be one ahead.
+    return (now + timedelta(seconds=ahead + 1) if ahead > 1 else now).replace(microsecond=0)
 
 
 @attrs.frozen

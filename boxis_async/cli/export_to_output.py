@@ -97,7 +97,8 @@ class _Latest:
 async def _write(
     client: BoxisClient, job: ExportJob, file: BinaryIO, latest: _Latest, *, draw_bar: bool
 ) -> Exported:
-    calls = client.cdrs(job.datefrom, job.dateto, **job.stream_arguments())
+    dateto = None if job.ends_now else job.dateto
+    calls = client.cdrs(job.datefrom, dateto, **job.stream_arguments())
     # Where the data goes to the same terminal, a bar would appear in the middle of it.
     enabled = draw_bar and not sys.stdout.isatty()
     async with client:

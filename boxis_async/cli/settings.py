@@ -15,7 +15,7 @@ import attrs
 import click
 from click.core import ParameterSource
 
-from boxis_async import BoxisClient, Contract
+from boxis_async import BoxisClient, ConfigurationError, Contract
 
 from .errors import CredentialsError
 from .messages import warn
@@ -103,17 +103,20 @@ class Settings:
         """
         if missing := self._missing_credentials():
             raise _missing(missing)
-        return BoxisClient(
-            self.username,
-            self.api_key.reveal() if self.api_key else None,
-            tenant=self.tenant,
-            base_url=self.base_url,
-            timezone=self.timezone,
-            concurrency=self.concurrency,
-            retry=retry,
-            timeout=timeout,
-            contract=self.contract,
-        )
+        try:
+            return BoxisClient(
+                self.username,
+                self.api_key.reveal() if self.api_key else None,
+                tenant=self.tenant,
+                base_url=self.base_url,
+                timezone=self.timezone,
+                concurrency=self.concurrency,
+                retry=retry,
+                timeout=timeout,
+                contract=self.contract,
+            )
+        except ConfigurationError as error:
+            raise ConfigurationError(*map(self._with_source, error.problems)) from None
 
     def planning_client(self) -> BoxisClient:
         """Make a client that can plan, and do nothing else: it needs no credentials."""
@@ -149,6 +152,11 @@ class Settings:
                 yield from (f"--{name.replace('_', '-')}", str(getattr(self, name)))
         if self.sources["api_key"] in (FROM_OPTION, _FROM_STDIN):
             yield from ("--key", _STDIN)
+
+    def _with_source(self, problem: str) -> str:
+        """Add to a problem where the value comes from; it begins with the name of the setting."""
+        source = self.sources.get(problem.partition(" ")[0], "default")
+        return problem if source == "default" else f"{problem} (from: {source})"
 
     def _missing_credentials(self) -> list[str]:
         credentials = (("username", self.username), ("API key", self.api_key))

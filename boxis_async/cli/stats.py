@@ -101,7 +101,7 @@ def stats(  # noqa: PLR0913 - each is one option
     choice: Literal["raise", "collect"] = "collect" if keep_going else "raise"
     calls = client.cdrs(
         dates.datefrom,
-        dates.dateto,
+        dates.until,
         window=window,
         unique_by="leg",
         clip="start" if clip or dates.is_month else None,

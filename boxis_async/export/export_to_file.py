@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import attrs
+
 from boxis_async import CDRStream, Coverage, Stats, UsageError
 from boxis_async.export.arrow import require_pyarrow
 from boxis_async.export.checkpoints import CheckpointedFetch
@@ -22,6 +24,7 @@ from boxis_async.export.worker_thread import shielded, worker_thread
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable
+    from datetime import datetime
 
 __all__ = ["export"]
 
@@ -107,6 +110,8 @@ async def export(  # noqa: PLR0913 - each is one thing to set, by name
     async with worker_thread() as in_thread:
         try:
             await in_thread(folder.open)
+            if ends_now and not folder.is_resumed:
+                folder.request = attrs.evolve(folder.request, dateto=await _later_now(stream))
             conflicts, stats = folder.journal.conflicts, Stats()
             if not folder.journal.is_fetched:
                 rest = stream.again(
@@ -132,6 +137,19 @@ async def export(  # noqa: PLR0913 - each is one thing to set, by name
         rejects_path=rejects_path(target) if folder.journal.rejects else None,
         resumed=folder.is_resumed,
     )
+
+
+async def _later_now(stream: CDRStream) -> datetime | None:
+    """Give "now" by the later of two clocks, ours and the provider's, which an answer shows.
+
+    That costs one request, for no time at all. A stream learns as it goes, but an export's end is
+    to be known before, as a resumed one ends there too.
+    """
+    nothing = stream.again(dateto=stream.datefrom)
+    await nothing.to_list()
+    # Read, or they would be logged. What fails here fails in the export too, and is reported then.
+    _ = nothing.failures
+    return stream.plan().end
 
 
 def _checked_coverage(stream: object) -> Coverage:
