@@ -249,8 +249,9 @@ class BoxisClient:
         Args:
             datefrom: The start of the range. Aware datetimes are converted to the provider's
                 zone, naive ones are taken as its wall clock, dates as midnight.
-            dateto: The end of the range; without it, now. Without both, one request asks for
-                everything that the provider holds.
+            dateto: The end of the range; without it, now, by the later of two clocks: this
+                machine's, and the one that the provider's answers show. Without both, one request
+                asks for everything that the provider holds.
             tenant: The tenant, such as `VOICE-29001-1`, unless the client has one.
             window: The span that one request asks for, in whole seconds, counted from
                 `datefrom`; None sizes each window by what came back before, so that an answer
@@ -277,8 +278,8 @@ class BoxisClient:
                 whole fails in any case.
             resume: The `coverage` of an earlier run of the same query: only what is not sealed in
                 it is fetched.
-            settle: How long after the end of a window its records may still change: until then
-                it is fetched, but not sealed in the coverage.
+            settle: How long after the end of a window its records may still change: until then,
+                by the earlier of the two clocks, it is fetched, but not sealed in the coverage.
             carry_keys: Whether the coverage carries a mark (48 bytes) of every record, so that a
                 resumed run also recognises a further leg of a call that was handed over before.
 

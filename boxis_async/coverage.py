@@ -15,7 +15,7 @@ import base64
 import json
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from hashlib import blake2b
 from itertools import pairwise
 from operator import attrgetter
@@ -23,6 +23,7 @@ from typing import Any, Final, Self, TypeAlias, cast
 
 import attrs
 
+from boxis_async._plain import plain_date
 from boxis_async._wire.records import FINGERPRINT_SIZE
 from boxis_async._wire.wallclock import Span, read_wall, write_wall
 from boxis_async.errors import UsageError
@@ -119,7 +120,11 @@ class Coverage:
         Two sealed spans that overlap by less than windows do leave an empty part between them. If
         they only touch, the second in which they do is in neither, if the server takes both dates
         as exclusive.
+
+        Raises:
+            UsageError: An end is no naive datetime.
         """
+        start, end = _plain_wall("start", start), _plain_wall("end", end)
         spans = sorted(self._memory.sealed, key=attrgetter("start"))
         if start == end:
             # Whatever the rule, an answer for less holds nothing that the one for more lacks.
@@ -447,6 +452,18 @@ def _bare(window: Window) -> SealedSpan | None:
 
 def _contains(outer: SealedSpan, inner: SealedSpan) -> bool:
     return outer.start <= inner.start and inner.end <= outer.end
+
+
+def _plain_wall(name: str, end: object) -> datetime:
+    try:
+        plain = plain_date(end) if isinstance(end, date) else None
+    except ValueError:
+        plain = None
+    if not isinstance(plain, datetime) or plain.tzinfo is not None:
+        raise UsageError(
+            f"{name} must be a naive datetime on the provider's wall clock, not {end!r}"
+        )
+    return plain
 
 
 def _checksum(content: dict[str, Any]) -> str:

@@ -349,3 +349,14 @@ async def test_texts(kind: Callable[[str], str]) -> None:
         other = client.with_options(tenant=kind("VOICE-29001-1"))
         assert len(await other.cdrs(DAY, NEXT_DAY).to_list()) == 24
     assert provider.refusals == []
+
+
+def test_the_ends_of_what_is_missing(client: BoxisClient) -> None:
+    """A coverage takes wall times of any kind, and says so where they are none."""
+    coverage = client.cdrs(DAY, NEXT_DAY).coverage
+    for kind in KINDS.values():
+        ((start, end),) = coverage.missing(kind(DAY), kind(NEXT_DAY))
+        assert (type(start), type(end), start, end) == (datetime, datetime, DAY, NEXT_DAY)
+    for value in (aware(DAY), date(2024, 3, 5), pd.NaT, "2024-03-05", None):
+        with pytest.raises(UsageError, match="start must be a naive datetime"):
+            coverage.missing(value, NEXT_DAY)  # type: ignore[arg-type]
