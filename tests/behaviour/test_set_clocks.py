@@ -120,6 +120,7 @@ CLOCKS_READ = {
     "export/checkpoints.py": {"time.monotonic"},  # when to save; nothing waits for it
     "cli/check.py": {"time.perf_counter", "datetime.now"},
     "cli/demo.py": {"time.perf_counter"},
+    "cli/export_to_file.py": {"datetime.now"},
     "cli/messages.py": {"datetime.now"},
     "cli/options.py": {"datetime.now"},
     "cli/probe.py": {"datetime.now"},
