@@ -309,7 +309,7 @@ class ClockError(RefusedError):
         elif not self.sent:
             clocks = "it says no usable timestamp"
         else:
-            clocks = f"it says no usable timestamp: {_short(self.sent)}"
+            clocks = f"it says no usable timestamp: {shown_value(self.sent)}"
         if self.our_time is not None:
             clocks += f", this machine's says {self.our_time}"
         return f"the server refuses our clock ({clocks}): {self.text or 'no text'}"
