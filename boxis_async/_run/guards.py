@@ -202,7 +202,10 @@ class Guard:
             for both, (start, end) in piece.legs_and_spans()
         )
         await self._exclude_within(lost, ask)
-        if known.follows_within is None and any(fitting_calls(lost, _SECOND)):
+        if known.follows_within is None and any(
+            cdr.end not in (None, cdr.start) for cdr in lost.records.cdrs
+        ):
+            # It cannot be decided, for want of a second, or next to a clock change.
             raise self._within(piece.window)
 
     async def _prove_whole(self, answer: Fetched, ask: Ask) -> Fetched:

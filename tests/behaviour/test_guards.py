@@ -193,6 +193,26 @@ async def test_the_only_call_lies_over_the_seam_of_two_runs(
         await second.to_list()
 
 
+@pytest.mark.parametrize(
+    ("rule", "start", "end"),
+    [
+        *((rule, "01:16:17", "02:16:17") for rule in WITHIN),
+        (DateRule("within", include_from=False, include_to=False), "01:14:59", "01:15:00"),
+    ],
+    ids=str,
+)
+async def test_the_only_call_lies_next_to_a_clock_change(
+    make_client: MakeClient, rule: DateRule, start: str, end: str
+) -> None:
+    """Where the wall clock jumps no rule can be decided: what only the whole range has raises."""
+    night = datetime(2024, 3, 31, 1)  # noqa: DTZ001 - the wall clock
+    provider = Provider([call(f"2024-03-31 {start}", end=f"2024-03-31 {end}")], filter_mode=rule)
+    stream = make_client(provider).cdrs(night, night + 2 * HOUR, window=15 * MINUTE)
+    with pytest.raises(ContractError, match="over the boundary"):
+        await stream.to_list()
+    assert stream.coverage.sealed == ()
+
+
 @pytest.mark.parametrize("rule", MODES, ids=str)
 async def test_a_call_over_the_boundary_of_an_honest_server(
     make_client: MakeClient, rule: DateRule
