@@ -3,7 +3,10 @@
 `BoxisClient` is where to begin.
 """
 
+from boxis_async._calls.numbers import e164
 from boxis_async._version import __version__ as __version__
+from boxis_async.call_model import Call, Outcome
+from boxis_async.calls import group_calls
 from boxis_async.client import BoxisClient
 from boxis_async.contract_model import Contract, Finding
 from boxis_async.coverage import Coverage
@@ -56,6 +59,7 @@ __all__ = [
     "BoxisClient",
     "BoxisError",
     "CDRStream",
+    "Call",
     "ClientClosedError",
     "ClockError",
     "ClosedError",
@@ -72,6 +76,7 @@ __all__ = [
     "MalformedAnswerError",
     "MissingExtraError",
     "NoAnswerError",
+    "Outcome",
     "Plan",
     "RateLimitError",
     "RecordError",
@@ -90,6 +95,8 @@ __all__ = [
     "WindowError",
     "WindowEvent",
     "WrongLoopError",
+    "e164",
+    "group_calls",
 ]
 
 # Where users import them from: reprs, tracebacks, pickles and the reference show that, and a module

@@ -58,6 +58,15 @@ LAYERS = (
     ("_checks",),
     ("hooks", "retry", "coverage", "contract_model"),
     (
+        "calls",
+        "_calls",
+        "_calls.group",
+        "_calls.build",
+        "_calls.judge",
+        "_calls.numbers",
+        "call_model",
+    ),
+    (
         "_wire",
         "_wire.readers",
         "_wire.records",
