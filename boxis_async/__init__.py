@@ -6,6 +6,7 @@
 from boxis_async._calls.numbers import e164
 from boxis_async._version import __version__ as __version__
 from boxis_async.call_model import Call, Outcome
+from boxis_async.call_stream import CallStream
 from boxis_async.calls import group_calls
 from boxis_async.client import BoxisClient
 from boxis_async.contract_model import Contract, Finding
@@ -21,6 +22,7 @@ from boxis_async.errors import (
     ConfigurationError,
     ConnectionFailedError,
     ContractError,
+    LateLegError,
     MalformedAnswerError,
     MissingExtraError,
     NoAnswerError,
@@ -60,6 +62,7 @@ __all__ = [
     "BoxisError",
     "CDRStream",
     "Call",
+    "CallStream",
     "ClientClosedError",
     "ClockError",
     "ClosedError",
@@ -73,6 +76,7 @@ __all__ = [
     "Extra",
     "Finding",
     "Hooks",
+    "LateLegError",
     "MalformedAnswerError",
     "MissingExtraError",
     "NoAnswerError",

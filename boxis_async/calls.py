@@ -8,12 +8,14 @@ from boxis_async._calls.numbers import check_country
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from datetime import timedelta
 
+    from boxis_async._calls.open_calls import OpenCalls
     from boxis_async.call_model import Call
     from boxis_async.models import CDR
     from boxis_async.types import Reached
 
-__all__ = ["group_calls"]
+__all__ = ["group_calls", "open_calls"]
 
 
 def group_calls(
@@ -42,8 +44,18 @@ def group_calls(
         UsageError: There is no such country, or `reached` gives something else.
     """
     # Loaded here: most programs stream legs, and it would add to the time that an import takes.
-    from boxis_async._calls.build import build, calls_in_order  # noqa: PLC0415
+    from boxis_async._calls.build import build  # noqa: PLC0415
     from boxis_async._calls.group import group  # noqa: PLC0415
+    from boxis_async._calls.order import calls_in_order  # noqa: PLC0415
 
     found = group(legs, check_country(country))
     return calls_in_order([build(legs_of_one, reached) for legs_of_one in found])
+
+
+def open_calls(
+    margin: timedelta, reached: Callable[[CDR], Reached | None] | None, country: str
+) -> OpenCalls:
+    """Begin to make calls of a stream of legs."""
+    from boxis_async._calls.open_calls import OpenCalls  # noqa: PLC0415 - as above
+
+    return OpenCalls(margin, reached, check_country(country))

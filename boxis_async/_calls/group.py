@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import attrs
 
 from boxis_async._calls.judge import exchange_of, peer_of
-from boxis_async._calls.numbers import e164
+from boxis_async._calls.numbers import spelled
 from boxis_async._wire.wallclock import epoch_of
 
 if TYPE_CHECKING:
@@ -139,7 +139,7 @@ def _dialled(groups: _Groups, exchanges: set[str], country: str) -> dict[_Relay,
         for leg in legs:
             others = _exchanges_in(leg, exchanges)
             if others and leg.dst:
-                caller, number = e164(leg.src, country), e164(leg.dst, country)
+                caller, number = spelled(leg.src, country), spelled(leg.dst, country)
                 for exchange in others:
                     relay = (exchange, caller, number)
                     found.setdefault(relay, _Dialling()).add(leg, key)
@@ -173,7 +173,7 @@ def _carried_on(
         exchange = exchange_of(leg.uniqueid)
         if not exchange or not leg.firstdst:
             continue
-        relay = (exchange, e164(leg.src, country), e164(leg.firstdst, country))
+        relay = (exchange, spelled(leg.src, country), spelled(leg.firstdst, country))
         dialling = dialled.get(relay)
         if dialling is not None:
             start = leg.start.timestamp()

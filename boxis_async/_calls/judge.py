@@ -38,7 +38,7 @@ def judge(legs: Sequence[CDR], reached: Callable[[CDR], Reached | None] | None) 
     Raises:
         UsageError: The user's judgement is none of the words for it.
     """
-    exchanges = {exchange_of(leg.uniqueid) for leg in legs}
+    exchanges = {exchange_of(leg.uniqueid) for leg in legs} if len(legs) > 1 else frozenset[str]()
     found: list[Reached] = [_reached(leg, exchanges, reached) for leg in legs]
     if "hop" in found:
         _resolve_hops(legs, found)
@@ -59,7 +59,7 @@ def _reached(
     if leg.disposition != _ANSWERED:
         is_box = leg.disposition is not None and _VOICEMAIL.search(leg.disposition)
         return "voicemail" if is_box else "nobody"
-    if any(map(_VOICEMAIL.search, (leg.wherelanded, leg.lastdst, leg.lastapp))):
+    if _VOICEMAIL.search(f"{leg.wherelanded}|{leg.lastdst}|{leg.lastapp}"):
         return "voicemail"
     second = leg.dstchannel
     if not second:

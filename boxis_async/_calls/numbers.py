@@ -13,7 +13,7 @@ from typing import Final
 
 from boxis_async.errors import UsageError
 
-__all__ = ["check_country", "e164"]
+__all__ = ["check_country", "e164", "spelled"]
 
 _SEPARATORS = re.compile(r"[\s().\-/]+")
 _DIGITS = re.compile(r"\+?[0-9]+")
@@ -82,12 +82,13 @@ def e164(number: str, country: str = "CH") -> str:
     Raises:
         UsageError: There is no such country.
     """
-    return _spelled(number, check_country(country))
+    return spelled(number, check_country(country))
 
 
 # The same numbers come again and again; to look one up takes 0.1 µs, to spell it 1.5.
 @lru_cache(maxsize=1 << 16)
-def _spelled(number: str, country: str) -> str:
+def spelled(number: str, country: str) -> str:
+    """Write a number as `e164` does, where the country is known to be one."""
     plain = _SEPARATORS.sub("", _TRUNK_ZERO.sub("", number) if "(0)" in number else number)
     if not _DIGITS.fullmatch(plain):
         return number.strip()
