@@ -37,7 +37,7 @@ class Outcome(OpenWords):
 _MEANINGS = {
     Outcome.ANSWERED: "A person picked up.",
     Outcome.VOICEMAIL: "No person picked up, and a voicemail box took the call.",
-    Outcome.MACHINE: "Only a menu, an announcement or a queue without anybody in it picked up.",
+    Outcome.MACHINE: "Only a menu, an announcement or an empty queue picked up.",
     Outcome.NO_ANSWER: "Nobody picked up.",
     Outcome.BUSY: "Nobody picked up: the last telephone that was tried was busy.",
     Outcome.FAILED: "Nobody picked up: the last attempt failed.",

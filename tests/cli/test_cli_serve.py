@@ -143,7 +143,7 @@ def test_demo() -> None:
     assert max(map(len, done.stdout.splitlines())) <= 80
     for text in (
         "759 made-up records",
-        "The first 8 of 759 records",
+        "The first 8 of 460 calls",
         "460 in 759 legs",
         "windows, 100% of the range",
         "records a second",

@@ -16,6 +16,7 @@ import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from legs import legs_of
 
 from boxis_async import (
     CDR,
@@ -30,8 +31,6 @@ from boxis_async import (
 )
 from boxis_async._calls.closed import ClosedNames
 from boxis_async._calls.open_calls import OpenCalls
-from boxis_async._wire.records import Fingerprinter, make_converter
-from boxis_async._wire.wallclock import WallClock
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,12 +43,6 @@ CASES: list[dict[str, Any]] = json.loads(
     (Path(__file__).parents[1] / "data" / "calls.json").read_text("utf-8")
 )
 HERE, THERE = "sip022.voice.boxis.net", "sip046.voice.boxis.net"
-
-
-def read(rows: list[dict[str, str]]) -> list[CDR]:
-    """Read rows as the client does."""
-    converter = make_converter(WallClock(ZURICH), Fingerprinter(b"key"))
-    return [converter.structure(row, CDR) for row in rows]
 
 
 def at(second: float) -> datetime:
@@ -76,7 +69,7 @@ def only(*legs: CDR, **settings: Any) -> Call:  # noqa: ANN401
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case["name"])
 def test_known_calls(case: dict[str, Any]) -> None:
     """Real and realistic legs give the calls that they were."""
-    legs = read(case["legs"])
+    legs = legs_of(case["legs"])
     calls = group_calls(legs)
     found = [call.to_dict() | {"month": f"{call.start:%Y-%m}"} for call in calls]
     wanted = case["calls"]
