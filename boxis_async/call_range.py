@@ -37,15 +37,16 @@ __all__ = ["calls_of_range"]
 _TIMES_FURTHER = 6
 
 
-def calls_of_range(
+def calls_of_range(  # noqa: PLR0913 - each is one thing to set, by name
     query: Query,
     context: Context,
     *,
     margin: timedelta,
     reached: Callable[[CDR], Reached | None] | None,
     country: str,
+    closes_early: bool,
 ) -> CallStream:
-    """Begin to stream the calls of a range, for `BoxisClient.iter_calls`.
+    """Begin to stream the calls of a range, for `BoxisClient.calls` and `iter_calls`.
 
     Args:
         query: The legs that start in the range.
@@ -53,10 +54,12 @@ def calls_of_range(
         margin: How long after the end of its last leg a call may get another one.
         reached: The user's own judgement of a leg.
         country: The country that a number with a single leading 0 is of.
+        closes_early: Whether a call is handed over once it is quiet, rather than at the end.
     """
     start = query.datefrom
     if start is None:
-        return CDRStream(query, *context).calls(margin=margin, reached=reached, country=country)
+        # All is there with the one answer.
+        return _Legs(query, *context).whole_calls(None, reached, country, None)
     end: date
     if query.dateto is None:
         # From now on nothing is written yet.
@@ -71,7 +74,8 @@ def calls_of_range(
     around.check()
     further = _Further(around, context, end, margin)
     whole = WholeCalls(starts_within=range_.starts_within, further=further.after)
-    return _Legs(around, *context).whole_calls(margin, reached, country, whole)
+    kept_open = margin if closes_early else None
+    return _Legs(around, *context).whole_calls(kept_open, reached, country, whole)
 
 
 class _Legs(CDRStream):
@@ -79,10 +83,10 @@ class _Legs(CDRStream):
 
     def whole_calls(
         self,
-        margin: timedelta,
+        margin: timedelta | None,
         reached: Callable[[CDR], Reached | None] | None,
         country: str,
-        whole: WholeCalls,
+        whole: WholeCalls | None,
     ) -> CallStream:
         """Iterate by calls, those of the range alone."""
         return self._calls(margin, reached, country, whole)

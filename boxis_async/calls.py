@@ -53,7 +53,7 @@ def group_calls(
 
 
 def open_calls(
-    margin: timedelta, reached: Callable[[CDR], Reached | None] | None, country: str
+    margin: timedelta | None, reached: Callable[[CDR], Reached | None] | None, country: str
 ) -> OpenCalls:
     """Begin to make calls of a stream of legs."""
     from boxis_async._calls.open_calls import OpenCalls  # noqa: PLC0415 - as above

@@ -330,12 +330,30 @@ class BoxisClient:
         """Fetch the calls that start in `[datefrom, dateto)`, each once, with all of its legs.
 
         A call belongs to where its first leg starts, so neighbouring months share none and lack
-        none. The arguments, and what is raised, are those of `iter_calls`.
+        none. All legs are kept in memory until the end: see `iter_calls` for a long range.
+
+        Args:
+            datefrom: The start of the range, as for `cdrs`.
+            dateto: The end of the range; without it, now. Of a call that is not over, there are the
+                legs that are written by then.
+            tenant: The tenant, unless the client has one.
+            margin: How far beyond both ends of the range legs are fetched; and further, where a
+                call of the range has a leg in the last quarter of it. The widest span measured in
+                public records is 2 h 14 min.
+            reached: Whom a leg reached, see `group_calls`.
+            country: The country that a number with a single leading 0 is of, as ISO 3166 writes it.
+            window: The span that one request asks for, as for `cdrs`.
+            row_limit: So many records in an answer may mean that it is cut, as for `cdrs`.
 
         Returns:
             The calls by their start.
+
+        Raises:
+            UsageError: An argument is missing or wrong; it names all that is.
+            WindowError: A window failed for good.
+            ClientClosedError: The client is closed.
         """
-        return await self.iter_calls(
+        return await self._calls(
             datefrom,
             dateto,
             tenant=tenant,
@@ -344,6 +362,7 @@ class BoxisClient:
             country=country,
             window=window,
             row_limit=row_limit,
+            closes_early=False,
         ).to_list()
 
     def iter_calls(  # noqa: PLR0913 - each is one thing to set, by name
@@ -361,20 +380,7 @@ class BoxisClient:
         """Stream what `calls` fetches, in little memory; nothing is sent before the first item.
 
         A call is handed over once it was quiet for `margin`, so a long one comes after some that
-        start later. The legs are those of `cdrs(..., unique_by="leg")`, a margin beyond both ends,
-        and further where a call of the range has a leg in the last quarter of the margin.
-
-        Args:
-            datefrom: The start of the range, as for `cdrs`.
-            dateto: The end of the range; without it, now. Of a call that is not over, there are the
-                legs that are written by then.
-            tenant: The tenant, unless the client has one.
-            margin: How long after the end of its last leg a call may get another one. The widest
-                span measured in public records is 2 h 14 min.
-            reached: Whom a leg reached, see `group_calls`.
-            country: The country that a number with a single leading 0 is of, as ISO 3166 writes it.
-            window: The span that one request asks for, as for `cdrs`.
-            row_limit: So many records in an answer may mean that it is cut, as for `cdrs`.
+        start later. The arguments are those of `calls`.
 
         Raises:
             UsageError: An argument is missing or wrong; it names all that is.
@@ -382,21 +388,17 @@ class BoxisClient:
             LateLegError: While iterating: a call was quiet for longer than the margin.
             ClientClosedError: The client is closed.
         """
-        query = self._query(
+        return self._calls(
             datefrom,
             dateto,
             tenant=tenant,
+            margin=margin,
+            reached=reached,
+            country=country,
             window=window,
-            unique_by="leg",
-            clip=None if datefrom is None else "start",
             row_limit=row_limit,
-            further_problem=problem_with_margin(margin),
+            closes_early=True,
         )
-        # Loaded here, as `probe` below: many programs never need it.
-        from boxis_async.call_range import calls_of_range  # noqa: PLC0415
-
-        context = self._fetcher, self._prefetches, self._options
-        return calls_of_range(query, context, margin=margin, reached=reached, country=country)
 
     async def call(
         self, section: str, action: str, /, *, retry: bool = False, **parameters: object
@@ -532,6 +534,42 @@ class BoxisClient:
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a BoxisClient holds connections and a key: make one where it is needed")
+
+    def _calls(  # noqa: PLR0913 - each is one thing to set, by name
+        self,
+        datefrom: date | None,
+        dateto: date | None,
+        *,
+        tenant: str | None,
+        margin: timedelta,
+        reached: Callable[[CDR], Reached | None] | None,
+        country: str,
+        window: timedelta | None,
+        row_limit: int | None,
+        closes_early: bool,
+    ) -> CallStream:
+        query = self._query(
+            datefrom,
+            dateto,
+            tenant=tenant,
+            window=window,
+            unique_by="leg",
+            clip=None if datefrom is None else "start",
+            row_limit=row_limit,
+            further_problem=problem_with_margin(margin),
+        )
+        # Loaded here, as `probe` below: many programs never need it.
+        from boxis_async.call_range import calls_of_range  # noqa: PLC0415
+
+        context = self._fetcher, self._prefetches, self._options
+        return calls_of_range(
+            query,
+            context,
+            margin=margin,
+            reached=reached,
+            country=country,
+            closes_early=closes_early,
+        )
 
     def _query(  # noqa: PLR0913 - each is one thing to set, by name
         self,

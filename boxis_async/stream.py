@@ -221,7 +221,7 @@ class CDRStream(AsyncIterator[CDR]):
 
     def _calls(
         self,
-        margin: timedelta,
+        margin: timedelta | None,
         reached: Callable[[CDR], Reached | None] | None,
         country: str,
         whole: WholeCalls | None = None,

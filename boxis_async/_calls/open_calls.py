@@ -39,10 +39,20 @@ class OpenCalls:
     """Takes legs about in order of time, and gives calls once they are quiet."""
 
     def __init__(
-        self, margin: timedelta, reached: Callable[[CDR], Reached | None] | None, country: str
+        self,
+        margin: timedelta | None,
+        reached: Callable[[CDR], Reached | None] | None,
+        country: str,
     ) -> None:
+        """Begin without a leg.
+
+        Args:
+            margin: How long after the end of its last leg a call is kept open; None is to the end.
+            reached: The user's own judgement of a leg.
+            country: The country that a number with a single leading 0 is of.
+        """
         self._margin = margin
-        self._kept = margin + _CLOCK_CHANGE
+        self._kept = None if margin is None else margin + _CLOCK_CHANGE
         self._reached = reached
         self._country = country
         self._legs: list[CDR] = []
@@ -60,6 +70,9 @@ class OpenCalls:
             UsageError: `reached` gave none of the words for whom a leg reached.
         """
         found: list[Call] = []
+        if self._kept is None:
+            self._legs += legs
+            return found
         for leg in legs:
             start = leg.start
             if self._now is None or self._checked is None:
@@ -86,7 +99,7 @@ class OpenCalls:
         open_legs: list[CDR] = []
         calls: list[Call] = []
         for legs in group(self._legs, self._country):
-            if now is None or now - max(map(_ended, legs)) > self._kept:
+            if now is None or self._kept is None or now - max(map(_ended, legs)) > self._kept:
                 self._check_gaps(legs)
                 calls.append(build(legs, self._reached))
                 self._closed.add(_names(legs))
@@ -116,7 +129,7 @@ class OpenCalls:
 
         Whether it was taken out in between depends on what other calls there were.
         """
-        if len(legs) == 1:
+        if len(legs) == 1 or self._margin is None:
             return
         real = real_time_of(legs)
         first, *others = in_order(legs, real)

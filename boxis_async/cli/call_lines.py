@@ -25,7 +25,7 @@ _FORMULA = re.compile(r"[=+\-@\t\r\n'＝＋－＠]")  # noqa: RUF001
 # `+41…` is a number, and would be read as one.
 _PLAIN_NUMBER = re.compile(r"\+?[0-9]+")
 _ARROWS: Final = {Direction.INBOUND: "in", Direction.OUTBOUND: "out", Direction.LOCAL: "local"}
-_NAME_WIDTH: Final = 18
+_NAME_WIDTH: Final = 16
 _COLUMNS: Final = (
     "start",
     "direction",

@@ -44,8 +44,8 @@ PAGES = [ROOT / "README.md", *sorted(DOCS.glob("*.md"))]
 EXAMPLES = sorted((DOCS / "examples").glob("*.py"))
 WANTED = [
     *("index", "first-steps", "command-line", "exports", "web-backend", "batch-job", "bot"),
-    *("duplicates", "time", "errors", "resume", "testing", "design", "performance", "provider"),
-    *("guards", "probe", "glossary", "reference", "support", "changelog"),
+    *("calls", "duplicates", "time", "errors", "resume", "testing", "design", "performance"),
+    *("provider", "guards", "probe", "glossary", "reference", "support", "changelog"),
 ]
 OPTIONAL = ("click", "defusedxml", "pyarrow", "pytest", "rich", "uvicorn", "uvloop")
 
@@ -457,7 +457,7 @@ def test_demo() -> None:
     done = run("-m", "boxis_async", "demo", "--calls-per-day", "5")
     assert done.returncode == 0, done.stderr
     assert not done.stderr
-    assert len(re.findall(r"^  2025-10-\d\d \d\d:\d\d:\d\d  ", done.stdout, re.MULTILINE)) == 8
+    assert len(re.findall(r"^  2025-10-\d\d \d\d:\d\d (?:in|out|local) ", done.stdout, re.MULTILINE)) == 8
 
 
 @pytest.mark.subprocess
