@@ -104,6 +104,7 @@ _IN_BRACKETS = re.compile(r'(?s)(.*)<([^<>]*)>[\s"]*')
 _ADDRESS = re.compile(r"(?is)(?:sips?|tel):([^@;]*).*")
 # Asterisk keeps so many characters of a text.
 _CUT = 79
+_LONGEST_REMEMBERED = 128
 _DIRECTION = re.compile(r"\[(inbound|outbound|local)\]|\A(inbound|outbound|local)\Z", re.IGNORECASE)
 
 
@@ -256,24 +257,34 @@ class CDR(_Referable):
         return timedelta(seconds=max(0.0, until.timestamp() - self.start.timestamp()))
 
     def _caller(self) -> tuple[str, str]:
-        clid = self.clid.strip()
-        found = None if _QUOTED.fullmatch(clid) else _IN_BRACKETS.fullmatch(clid)
-        if found is not None:
-            name, number = found[1].rstrip(), _bare_number(found[2])
-        elif _NUMBER.fullmatch(bare := _bare_number(clid)):
-            return "", bare
-        elif len(self.clid) >= _CUT:
-            name, number = _name_in_cut(clid), ""
-        else:
-            name, number = clid, ""
-        if len(name) > 1 and name[0] == name[-1] == '"':
-            name = name[1:-1]
-            if "\\" in name:
-                name = _ESCAPED.sub(r"\1", name)
-        return name.strip(), number
+        # A hostile caller may fill megabytes.
+        is_short = len(self.clid) <= _LONGEST_REMEMBERED
+        return _read_caller(self.clid) if is_short else _read_caller.__wrapped__(self.clid)
 
 
-# There are few userfields, and to search one takes ten times as long as to look it up.
+# Name and number are asked for one by one, and callers call again. To read a clid takes 4 µs, to look
+# it up 0.1.
+@lru_cache(maxsize=4096)
+def _read_caller(sent: str) -> tuple[str, str]:
+    """Give the name and the number in a `clid`."""
+    clid = sent.strip()
+    found = None if _QUOTED.fullmatch(clid) else _IN_BRACKETS.fullmatch(clid)
+    if found is not None:
+        name, number = found[1].rstrip(), _bare_number(found[2])
+    elif _NUMBER.fullmatch(bare := _bare_number(clid)):
+        return "", bare
+    elif len(sent) >= _CUT:
+        name, number = _name_in_cut(clid), ""
+    else:
+        name, number = clid, ""
+    if len(name) > 1 and name[0] == name[-1] == '"':
+        name = name[1:-1]
+        if "\\" in name:
+            name = _ESCAPED.sub(r"\1", name)
+    return name.strip(), number
+
+
+# There are few userfields. To search one takes 1.5 µs, to look it up 0.1.
 @lru_cache(maxsize=256)
 def _direction_in(userfield: str) -> Direction | None:
     found = _DIRECTION.search(userfield.strip())

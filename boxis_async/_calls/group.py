@@ -126,7 +126,10 @@ def _join_relays(groups: _Groups, exchanges: set[str], country: str, joined: _Jo
     dialled = _dialled(groups, exchanges, country)
     if not dialled:
         return
+    there = {exchange for exchange, _, _ in dialled}
     for key, legs in groups.items():
+        if there.isdisjoint([exchange_of(leg.uniqueid) for leg in legs]):
+            continue
         found = min(_carried_on(key, legs, dialled, country), default=None)
         if found is not None:
             joined.join(found[1], key)
@@ -150,17 +153,14 @@ def _dialled(groups: _Groups, exchanges: set[str], country: str) -> dict[_Relay,
 
 def _exchanges_in(leg: CDR, exchanges: set[str]) -> set[str]:
     """Find the other exchanges that a leg dials."""
-    data = leg.lastdata
-    found: set[str] = set()
-    if "@" in data:
-        hosts = _HOST.findall(data)
-        found.update(host for host in hosts if host in exchanges)
-        if len(data) >= _CUT and hosts and data.endswith(hosts[-1]):
-            found.update(name for name in exchanges if name.startswith(hosts[-1]))
-    if "." in leg.dstchannel or len(exchanges) > 1:
-        peer = peer_of(leg.dstchannel)
-        if peer in exchanges:
-            found.add(peer)
+    data, peer = leg.lastdata, peer_of(leg.dstchannel)
+    if "@" not in data and peer not in exchanges:
+        return set()
+    hosts = [*_HOST.findall(data), peer]
+    found = exchanges.intersection(hosts)
+    cut = hosts[-2] if len(data) >= _CUT and len(hosts) > 1 else ""
+    if cut and data.endswith(cut):
+        found.update(name for name in exchanges if name.startswith(cut))
     found.discard(exchange_of(leg.uniqueid))
     return found
 
