@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from boxis_async._calls.open_calls import OpenCalls
     from boxis_async.errors import WindowError
-    from boxis_async.models import CDR, Plan, Stats
+    from boxis_async.models import CDR, Plan, Reject, Stats
 
 __all__ = ["CallStream", "WholeCalls"]
 
@@ -72,6 +72,11 @@ class CallStream(AsyncIterator[Call]):
     def failures(self) -> tuple[WindowError, ...]:
         """The windows that failed for good, as `CDRStream.failures` has them."""
         return self._feed.failures()
+
+    @property
+    def rejects(self) -> tuple[Reject, ...]:
+        """The records that could not be read, as `CDRStream.rejects` has them."""
+        return self._feed.rejects()
 
     async def to_list(self) -> list[Call]:
         """Fetch all calls, in memory, by their start.
@@ -203,6 +208,12 @@ class _Feed:
         for run in self._runs:
             run.on_drop.unread.clear()
         return tuple(failure for run in self._runs for failure in run.failures)
+
+    def rejects(self) -> tuple[Reject, ...]:
+        """List what could not be read."""
+        for run in self._runs:
+            run.on_drop.unread_rejects.clear()
+        return tuple(reject for run in self._runs for reject in run.rejects)
 
     async def aclose(self) -> None:
         """Close the run that is not complete."""

@@ -376,11 +376,27 @@ class BoxisClient:
         country: str = "CH",
         window: timedelta | None = None,
         row_limit: int | None = None,
+        on_error: OnError = "raise",
+        bad_records: BadRecords = "raise",
     ) -> CallStream:
         """Stream what `calls` fetches, in little memory; nothing is sent before the first item.
 
         A call is handed over once it was quiet for `margin`, so a long one comes after some that
-        start later. The arguments are those of `calls`.
+        start later.
+
+        Args:
+            datefrom: The start of the range, as for `calls`, and so are all others but two.
+            dateto: The end of the range.
+            tenant: The tenant, unless the client has one.
+            margin: How long after the end of its last leg a call is kept open.
+            reached: Whom a leg reached, see `group_calls`.
+            country: The country that a number with a single leading 0 is of.
+            window: The span that one request asks for.
+            row_limit: So many records in an answer may mean that it is cut.
+            on_error: What happens to a window that failed for good, as for `cdrs`; with `"collect"`
+                it is in `CallStream.failures`, and calls lack its legs.
+            bad_records: What happens to a record that cannot be read, as for `cdrs`; with
+                `"collect"` it is in `CallStream.rejects`, and its call lacks a leg.
 
         Raises:
             UsageError: An argument is missing or wrong; it names all that is.
@@ -397,6 +413,8 @@ class BoxisClient:
             country=country,
             window=window,
             row_limit=row_limit,
+            on_error=on_error,
+            bad_records=bad_records,
             closes_early=True,
         )
 
@@ -546,6 +564,8 @@ class BoxisClient:
         country: str,
         window: timedelta | None,
         row_limit: int | None,
+        on_error: OnError = "raise",
+        bad_records: BadRecords = "raise",
         closes_early: bool,
     ) -> CallStream:
         query = self._query(
@@ -556,6 +576,8 @@ class BoxisClient:
             unique_by="leg",
             clip=None if datefrom is None else "start",
             row_limit=row_limit,
+            on_error=on_error,
+            bad_records=bad_records,
             further_problem=problem_with_margin(margin),
         )
         # Loaded here, as `probe` below: many programs never need it.

@@ -262,8 +262,8 @@ class CDR(_Referable):
         return _read_caller(self.clid) if is_short else _read_caller.__wrapped__(self.clid)
 
 
-# Name and number are asked for one by one, and callers call again. To read a clid takes 4 µs, to look
-# it up 0.1.
+# Name and number are asked for one by one, and callers call again. To read a clid takes 4 µs, to
+# look it up 0.1.
 @lru_cache(maxsize=4096)
 def _read_caller(sent: str) -> tuple[str, str]:
     """Give the name and the number in a `clid`."""
