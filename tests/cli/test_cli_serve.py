@@ -191,7 +191,7 @@ def test_bash_completes(tmp_path: Path, home: Path) -> None:
     completed = {
         ("boxis", "e"): "export",
         ("boxis", "export", "--un"): "--unique-by",
-        ("boxis", "stats", "--by", "di"): "direction disposition",
+        ("boxis", "stats", "--by", "di"): "direction disposition dialled",
         ("boxis", "check", "--profile", "of"): "office",
     }
     script = 'eval "$(boxis completion bash)"\ncompopt() { :; }\n'
