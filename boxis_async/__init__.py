@@ -3,7 +3,11 @@
 `BoxisClient` is where to begin.
 """
 
+from boxis_async._calls.numbers import e164
 from boxis_async._version import __version__ as __version__
+from boxis_async.call_model import Call, Outcome
+from boxis_async.call_stream import CallStream
+from boxis_async.calls import group_calls
 from boxis_async.client import BoxisClient
 from boxis_async.contract_model import Contract, Finding
 from boxis_async.coverage import Coverage
@@ -18,6 +22,7 @@ from boxis_async.errors import (
     ConfigurationError,
     ConnectionFailedError,
     ContractError,
+    LateLegError,
     MalformedAnswerError,
     MissingExtraError,
     NoAnswerError,
@@ -56,6 +61,8 @@ __all__ = [
     "BoxisClient",
     "BoxisError",
     "CDRStream",
+    "Call",
+    "CallStream",
     "ClientClosedError",
     "ClockError",
     "ClosedError",
@@ -69,9 +76,11 @@ __all__ = [
     "Extra",
     "Finding",
     "Hooks",
+    "LateLegError",
     "MalformedAnswerError",
     "MissingExtraError",
     "NoAnswerError",
+    "Outcome",
     "Plan",
     "RateLimitError",
     "RecordError",
@@ -90,6 +99,8 @@ __all__ = [
     "WindowError",
     "WindowEvent",
     "WrongLoopError",
+    "e164",
+    "group_calls",
 ]
 
 # Where users import them from: reprs, tracebacks, pickles and the reference show that, and a module

@@ -24,6 +24,7 @@ __all__ = [
     "problem_with_date",
     "problem_with_dates",
     "problem_with_hooks",
+    "problem_with_margin",
     "problem_with_max_rate",
     "problem_with_max_response_bytes",
     "problem_with_name",
@@ -201,6 +202,13 @@ def problem_with_window(window: object) -> str | None:
     if window < _SECOND or window % _SECOND:
         return f"window must be whole seconds, one or more, as the API asks by them, not {window}"
     return None
+
+
+def problem_with_margin(margin: object) -> str | None:
+    """Check how long after its last leg a call is kept open."""
+    if isinstance(margin, timedelta) and margin > timedelta(0):
+        return None
+    return f"margin must be a timedelta, more than zero, not {margin!r}"
 
 
 def problem_with_unique_by(unique_by: object) -> str | None:

@@ -14,6 +14,7 @@ from boxis_async._checks import (
     problem_with_contract,
     problem_with_dates,
     problem_with_hooks,
+    problem_with_margin,
     problem_with_max_rate,
     problem_with_max_response_bytes,
     problem_with_name,
@@ -43,12 +44,25 @@ from boxis_async.retry import RetryPolicy
 from boxis_async.stream import CDRStream
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import TracebackType
 
+    from boxis_async.call_model import Call
+    from boxis_async.call_stream import CallStream
     from boxis_async.contract_model import Contract
     from boxis_async.coverage import Coverage
     from boxis_async.hooks import Hooks
-    from boxis_async.types import BadRecords, Clip, HTTPClient, OnError, Order, ReturnType, UniqueBy
+    from boxis_async.models import CDR
+    from boxis_async.types import (
+        BadRecords,
+        Clip,
+        HTTPClient,
+        OnError,
+        Order,
+        Reached,
+        ReturnType,
+        UniqueBy,
+    )
 
 __all__ = ["BoxisClient"]
 
@@ -287,50 +301,125 @@ class BoxisClient:
             UsageError: An argument is missing or wrong; it names all that is.
             ClientClosedError: The client is closed.
         """
-        self._prefetches.check_open()
-        tenant = self._tenant if tenant is None else tenant
-        problems = (
-            None if tenant else "no tenant: give tenant=, or set BOXIS_TENANT",
-            problem_with_name(tenant, "tenant"),
-            *problem_with_dates(datefrom, dateto, clip),
-            problem_with_window(window),
-            problem_with_choice(order, "order", ("time", "completion")),
-            problem_with_unique_by(unique_by),
-            problem_with_choice(clip, "clip", ("start", None)),
-            problem_with_row_limit(row_limit),
-            problem_with_choice(on_error, "on_error", ("raise", "collect")),
-            problem_with_choice(bad_records, "bad_records", ("raise", "collect")),
-            problem_with_resume(resume),
-            problem_with_settle(settle),
-            problem_with_choice(carry_keys, "carry_keys", (True, False)),
-        )
-        if any(problems) or not tenant:
-            raise UsageError(*filter(None, problems))
-        tenant = plain_text(tenant)
-        query = Query(
+        query = self._query(
+            datefrom,
+            dateto,
             tenant=tenant,
-            datefrom=None if datefrom is None else plain_date(datefrom),
-            dateto=None if dateto is None else plain_date(dateto),
-            window=None if window is None else plain_length(window),
-            order=cast("Order", plain_text(order)),
-            unique_by=cast(
-                "UniqueBy", plain_text(unique_by) if isinstance(unique_by, str) else unique_by
-            ),
-            clip=None if clip is None else cast("Clip", plain_text(clip)),
+            window=window,
+            order=order,
+            unique_by=unique_by,
+            clip=clip,
             row_limit=row_limit,
-            on_error=cast("OnError", plain_text(on_error)),
-            bad_records=cast("BadRecords", plain_text(bad_records)),
+            on_error=on_error,
+            bad_records=bad_records,
             resume=resume,
-            settle=plain_length(settle),
+            settle=settle,
             carry_keys=carry_keys,
-            wall_clock=self._wall_clock,
-            clock=self._requester.clock,
-            traffic=self._traffic_of(tenant),
-            known_server=self._known_server,
-            overlap=self._overlap,
         )
-        query.check()
         return CDRStream(query, self._fetcher, self._prefetches, self._options)
+
+    async def calls(  # noqa: PLR0913 - each is one thing to set, by name
+        self,
+        datefrom: date | None = None,
+        dateto: date | None = None,
+        *,
+        tenant: str | None = None,
+        margin: timedelta = timedelta(hours=4),
+        reached: Callable[[CDR], Reached | None] | None = None,
+        country: str = "CH",
+        window: timedelta | None = None,
+        row_limit: int | None = None,
+    ) -> list[Call]:
+        """Fetch the calls that start in `[datefrom, dateto)`, each once, with all of its legs.
+
+        A call belongs to where its first leg starts, so neighbouring months share none and lack
+        none. All legs are kept in memory until the end: see `iter_calls` for a long range.
+
+        Args:
+            datefrom: The start of the range, as for `cdrs`.
+            dateto: The end of the range; without it, now. Of a call that is not over, there are the
+                legs that are written by then.
+            tenant: The tenant, unless the client has one.
+            margin: How far beyond both ends of the range legs are fetched; and further, where a
+                call of the range has a leg in the last quarter of it. The widest span measured in
+                public records is 2 h 14 min.
+            reached: Whom a leg reached, see `group_calls`.
+            country: The country that a number with a single leading 0 is of, as ISO 3166 writes it.
+            window: The span that one request asks for, as for `cdrs`.
+            row_limit: So many records in an answer may mean that it is cut, as for `cdrs`.
+
+        Returns:
+            The calls by their start.
+
+        Raises:
+            UsageError: An argument is missing or wrong; it names all that is.
+            WindowError: A window failed for good.
+            ClientClosedError: The client is closed.
+        """
+        return await self._calls(
+            datefrom,
+            dateto,
+            tenant=tenant,
+            margin=margin,
+            reached=reached,
+            country=country,
+            window=window,
+            row_limit=row_limit,
+            closes_early=False,
+        ).to_list()
+
+    def iter_calls(  # noqa: PLR0913 - each is one thing to set, by name
+        self,
+        datefrom: date | None = None,
+        dateto: date | None = None,
+        *,
+        tenant: str | None = None,
+        margin: timedelta = timedelta(hours=4),
+        reached: Callable[[CDR], Reached | None] | None = None,
+        country: str = "CH",
+        window: timedelta | None = None,
+        row_limit: int | None = None,
+        on_error: OnError = "raise",
+        bad_records: BadRecords = "raise",
+    ) -> CallStream:
+        """Stream what `calls` fetches, in little memory; nothing is sent before the first item.
+
+        A call is handed over once it was quiet for `margin`, so a long one comes after some that
+        start later.
+
+        Args:
+            datefrom: The start of the range, as for `calls`, and so are all others but two.
+            dateto: The end of the range.
+            tenant: The tenant, unless the client has one.
+            margin: How long after the end of its last leg a call is kept open.
+            reached: Whom a leg reached, see `group_calls`.
+            country: The country that a number with a single leading 0 is of.
+            window: The span that one request asks for.
+            row_limit: So many records in an answer may mean that it is cut.
+            on_error: What happens to a window that failed for good, as for `cdrs`; with `"collect"`
+                it is in `CallStream.failures`, and calls lack its legs.
+            bad_records: What happens to a record that cannot be read, as for `cdrs`; with
+                `"collect"` it is in `CallStream.rejects`, and its call lacks a leg.
+
+        Raises:
+            UsageError: An argument is missing or wrong; it names all that is.
+            WindowError: While iterating: a window failed for good.
+            LateLegError: While iterating: a call was quiet for longer than the margin.
+            ClientClosedError: The client is closed.
+        """
+        return self._calls(
+            datefrom,
+            dateto,
+            tenant=tenant,
+            margin=margin,
+            reached=reached,
+            country=country,
+            window=window,
+            row_limit=row_limit,
+            on_error=on_error,
+            bad_records=bad_records,
+            closes_early=True,
+        )
 
     async def call(
         self, section: str, action: str, /, *, retry: bool = False, **parameters: object
@@ -467,6 +556,116 @@ class BoxisClient:
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a BoxisClient holds connections and a key: make one where it is needed")
+
+    def _calls(  # noqa: PLR0913 - each is one thing to set, by name
+        self,
+        datefrom: date | None,
+        dateto: date | None,
+        *,
+        tenant: str | None,
+        margin: timedelta,
+        reached: Callable[[CDR], Reached | None] | None,
+        country: str,
+        window: timedelta | None,
+        row_limit: int | None,
+        on_error: OnError = "raise",
+        bad_records: BadRecords = "raise",
+        closes_early: bool,
+    ) -> CallStream:
+        query = self._query(
+            datefrom,
+            dateto,
+            tenant=tenant,
+            window=window,
+            unique_by="leg",
+            clip=None if datefrom is None else "start",
+            row_limit=row_limit,
+            on_error=on_error,
+            bad_records=bad_records,
+            further_problem=problem_with_margin(margin),
+        )
+        # Loaded here, as `probe` below: many programs never need it.
+        from boxis_async.call_range import calls_of_range  # noqa: PLC0415
+
+        context = self._fetcher, self._prefetches, self._options
+        return calls_of_range(
+            query,
+            context,
+            margin=margin,
+            reached=reached,
+            country=country,
+            closes_early=closes_early,
+        )
+
+    def _query(  # noqa: PLR0913 - each is one thing to set, by name
+        self,
+        datefrom: date | None,
+        dateto: date | None,
+        *,
+        tenant: str | None,
+        window: timedelta | None,
+        order: Order = "time",
+        unique_by: UniqueBy,
+        clip: Clip,
+        row_limit: int | None,
+        on_error: OnError = "raise",
+        bad_records: BadRecords = "raise",
+        resume: Coverage | None = None,
+        settle: timedelta = timedelta(hours=24),
+        carry_keys: bool = False,
+        further_problem: str | None = None,
+    ) -> Query:
+        """Check the arguments of `cdrs`, and put them together.
+
+        Raises:
+            UsageError: An argument is missing or wrong; it names all that is.
+            ClientClosedError: The client is closed.
+        """
+        self._prefetches.check_open()
+        tenant = self._tenant if tenant is None else tenant
+        problems = (
+            None if tenant else "no tenant: give tenant=, or set BOXIS_TENANT",
+            problem_with_name(tenant, "tenant"),
+            *problem_with_dates(datefrom, dateto, clip),
+            problem_with_window(window),
+            problem_with_choice(order, "order", ("time", "completion")),
+            problem_with_unique_by(unique_by),
+            problem_with_choice(clip, "clip", ("start", None)),
+            problem_with_row_limit(row_limit),
+            problem_with_choice(on_error, "on_error", ("raise", "collect")),
+            problem_with_choice(bad_records, "bad_records", ("raise", "collect")),
+            problem_with_resume(resume),
+            problem_with_settle(settle),
+            problem_with_choice(carry_keys, "carry_keys", (True, False)),
+            further_problem,
+        )
+        if any(problems) or not tenant:
+            raise UsageError(*filter(None, problems))
+        tenant = plain_text(tenant)
+        query = Query(
+            tenant=tenant,
+            datefrom=None if datefrom is None else plain_date(datefrom),
+            dateto=None if dateto is None else plain_date(dateto),
+            window=None if window is None else plain_length(window),
+            order=cast("Order", plain_text(order)),
+            unique_by=cast(
+                "UniqueBy", plain_text(unique_by) if isinstance(unique_by, str) else unique_by
+            ),
+            clip=None if clip is None else cast("Clip", plain_text(clip)),
+            row_limit=row_limit,
+            on_error=cast("OnError", plain_text(on_error)),
+            bad_records=cast("BadRecords", plain_text(bad_records)),
+            resume=resume,
+            settle=plain_length(settle),
+            carry_keys=carry_keys,
+            wall_clock=self._wall_clock,
+            clock=self._requester.clock,
+            traffic=self._traffic_of(tenant),
+            known_server=self._known_server,
+            overlap=self._overlap,
+        )
+        query.check()
+        return query
 
     def _traffic_of(self, tenant: str) -> Traffic:
         """Give what is known of a tenant's calls; of so many tenants at most."""

@@ -23,7 +23,8 @@
     ├── RefusedError                        the API's own refusal: its `result` is 0
     │   ├── AuthenticationError             ... and the text says that it is about who asks
     │   └── ClockError                      ... and the answer says that the clock is wrong
-    └── WindowError                         a window that failed for good
+    ├── WindowError                         a window that failed for good
+    └── LateLegError                        a leg of a call that a stream had closed
 
 All of them pickle, and none holds the key or an authcode.
 """
@@ -35,6 +36,8 @@ from typing import TYPE_CHECKING
 from boxis_async.models import describe_place, shown_value
 
 if TYPE_CHECKING:
+    from datetime import timedelta
+
     from boxis_async.models import Window
 
 __all__ = [
@@ -48,6 +51,7 @@ __all__ = [
     "ConfigurationError",
     "ConnectionFailedError",
     "ContractError",
+    "LateLegError",
     "MalformedAnswerError",
     "MissingExtraError",
     "NoAnswerError",
@@ -346,3 +350,15 @@ class WindowError(BoxisError):
         times = "attempt" if attempts == 1 else "attempts"
         message = f"window {window} of tenant {tenant} failed after {attempts} {times}: {cause}"
         return cls(message, window=window, tenant=tenant, attempts=attempts, cause=cause)
+
+
+class LateLegError(BoxisError):
+    """A leg came after its call was closed, so the call would be two: give a longer `margin`.
+
+    Attributes:
+        margin: How long after its last leg a call was kept open, or None.
+    """
+
+    def __init__(self, message: str, *, margin: timedelta | None = None) -> None:
+        super().__init__(message)
+        self.margin = margin

@@ -14,18 +14,21 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from typing import TYPE_CHECKING, Self
 
 import attrs
 
-from boxis_async._checks import problem_with_dates, problem_with_resume
+from boxis_async._checks import problem_with_dates, problem_with_margin, problem_with_resume
 from boxis_async._plain import plain_date
 from boxis_async._run.run import Run, State
+from boxis_async.call_stream import CallStream, WholeCalls
+from boxis_async.calls import open_calls
 from boxis_async.errors import UsageError
 from boxis_async.models import CDR, Batch, Plan, Reject, Stats
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Callable, Coroutine
     from datetime import date, tzinfo
     from types import TracebackType
     from typing import Any
@@ -36,7 +39,7 @@ if TYPE_CHECKING:
     from boxis_async._run.query import Query
     from boxis_async.coverage import Coverage
     from boxis_async.errors import WindowError
-    from boxis_async.types import Clip, UniqueBy
+    from boxis_async.types import Clip, Reached, UniqueBy
 
 __all__ = ["BatchStream", "CDRStream"]
 
@@ -181,6 +184,52 @@ class CDRStream(AsyncIterator[CDR]):
     def batches(self) -> BatchStream:
         """Iterate over the same stream by windows: a `Batch` each, also where it is empty."""
         return BatchStream(self, self._run)
+
+    def calls(
+        self,
+        *,
+        margin: timedelta = timedelta(hours=4),
+        reached: Callable[[CDR], Reached | None] | None = None,
+        country: str = "CH",
+    ) -> CallStream:
+        """Iterate over the same stream by calls: the legs, grouped as `group_calls` does.
+
+        Only the legs of calls that are still open are kept. Of a call that reaches beyond an end of
+        the range, the stream has some legs only: `BoxisClient.calls` fetches the others too.
+
+        Args:
+            margin: How long after the end of its last leg a call is kept open.
+            reached: Whom a leg reached, see `group_calls`.
+            country: The country that a number with a single leading 0 is of.
+
+        Raises:
+            UsageError: The stream lacks legs, or is in another order than that of time; or an
+                argument is wrong.
+            LateLegError: While iterating: a leg came after its call was closed.
+        """
+        query = self._query
+        problems = (
+            problem_with_margin(margin),
+            None
+            if query.unique_by != "uniqueid"
+            else 'calls() needs every leg: give cdrs(..., unique_by="leg")',
+            None if query.order == "time" else 'calls() needs cdrs(..., order="time")',
+            None if query.resume is None else "calls() needs every leg: leave out resume",
+            None if self._run.state is State.NEW else "calls() needs a stream from its beginning",
+        )
+        if any(problems):
+            raise UsageError(*filter(None, problems))
+        return self._calls(margin, reached, country)
+
+    def _calls(
+        self,
+        margin: timedelta | None,
+        reached: Callable[[CDR], Reached | None] | None,
+        country: str,
+        whole: WholeCalls | None = None,
+    ) -> CallStream:
+        calls = open_calls(margin, reached, country)
+        return CallStream(self, self._run, self._query.plan, calls, whole)
 
     def aclose(self) -> Coroutine[Any, Any, None]:
         """Cancel what is in flight and wait for its end; a complete stream stays complete.

@@ -7,7 +7,16 @@ from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 from boxis_async.models import CDR
 
-__all__ = ["BadRecords", "Clip", "HTTPClient", "OnError", "Order", "ReturnType", "UniqueBy"]
+__all__ = [
+    "BadRecords",
+    "Clip",
+    "HTTPClient",
+    "OnError",
+    "Order",
+    "Reached",
+    "ReturnType",
+    "UniqueBy",
+]
 
 Order: TypeAlias = Literal["time", "completion"]
 """In which order a stream hands over its windows."""
@@ -26,6 +35,10 @@ BadRecords: TypeAlias = Literal["raise", "collect"]
 
 ReturnType: TypeAlias = Literal["json", "xml"]
 """The form of the provider's answers."""
+
+
+Reached: TypeAlias = Literal["nobody", "voicemail", "machine", "hop", "person"]
+"""Whom a leg reached; a hop goes on to another leg, which says."""
 
 
 @runtime_checkable

@@ -4,7 +4,7 @@ A module imports only from the layers below its own, for types too:
 
     entry                                  where the process starts
     main                                   the group of the commands
-    export stats plan check                one command each
+    calls export stats plan check          one command each
       probe serve demo completion
     export_to_file export_to_output        the two ways to write an export
     options export_options                 the options that commands share, and those of an export
@@ -13,6 +13,6 @@ A module imports only from the layers below its own, for types too:
     errors tables progress                 how a command ends if something is wrong; what it shows
     messages exit_codes                    lines on standard error; how a command ended
     signals logs program dates secret      what needs nothing else of the command line
-      call_stats zone_check
+      call_stats call_lines zone_check
       option_groups
 """

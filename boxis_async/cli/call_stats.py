@@ -1,10 +1,12 @@
-"""Count calls from their legs, in whatever order these come.
+"""Count calls, in whatever order they come, by day, number, who answered, and so on.
 
-The legs are not kept: memory grows with the calls, by one small value for each.
+The calls are not kept: memory grows with the groups, and by one wait for each answered call.
 """
 
 from __future__ import annotations
 
+import math
+from array import array
 from collections import Counter
 from datetime import date
 from decimal import Decimal
@@ -12,20 +14,30 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias, TypeVar, get_args
 
 import attrs
 
-from boxis_async import Direction
+from boxis_async import Call, Direction, Outcome, e164
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Iterable, Mapping
 
-    from boxis_async import CDR
+__all__ = ["DIMENSIONS", "SOON", "Booked", "CallStats", "Dimension", "Totals", "Waits"]
 
-__all__ = ["DIMENSIONS", "CallStats", "Dimension", "Totals"]
-
-Dimension: TypeAlias = Literal["day", "hour", "direction", "disposition", "number"]
+Dimension: TypeAlias = Literal[
+    "day",
+    "hour",
+    "direction",
+    "outcome",
+    "disposition",
+    "number",
+    "dialled",
+    "answered-by",
+    "extension",
+    "cc-date",
+]
 DIMENSIONS: Final[tuple[Dimension, ...]] = get_args(Dimension)
+SOON: Final = 20
+"""Seconds within which a call centre wants to pick up, by custom."""
 
 _NONE = "-"
-_BEFORE_ALL = date.min
 
 Group = TypeVar("Group", date, int, str)
 
@@ -37,149 +49,198 @@ class Totals:
     calls: int = 0
     legs: int = 0
     answered: int = 0
-    """Calls of which any leg was answered."""
+    """Calls that a person answered."""
     missed: int = 0
-    """Calls with an inbound leg, of which no leg was answered."""
-    talk: int = 0
-    """Seconds: the sum of the legs' `billsec`."""
+    """Inbound calls that no person answered: those in a voicemail box or a machine too."""
+    voicemail: int = 0
+    """Calls that ended in a voicemail box."""
+    machine: int = 0
+    """Calls that only a machine answered: a menu, an announcement, a queue without anybody."""
+    talk: float = 0
+    """Seconds that persons talked; times that several legs recorded count once."""
     cost: Decimal = Decimal(0)
+    """What all legs cost, of the calls that started in the range."""
 
-    def add(self, call: _CallSoFar) -> None:
+    def add(self, call: Call) -> None:
         """Count one call."""
         self.calls += 1
-        self.legs += call.legs
+        self.legs += len(call.legs)
         self.answered += call.answered
-        self.missed += call.is_missed
-        self.talk += call.talk
+        self.missed += call.missed
+        self.voicemail += call.outcome is Outcome.VOICEMAIL
+        self.machine += call.outcome is Outcome.MACHINE
+        self.talk += call.talk.total_seconds()
         self.cost += call.cost
 
 
 @attrs.define
-class _CallSoFar:
-    """What the legs of one call, as far as they were added, say about it."""
+class Booked:
+    """Legs that are booked on one day."""
 
-    first_leg: tuple[float, int, str] | None = None
-    """The position of the first leg: its moment, then its sequence, then its uniqueid."""
-    day: date = _BEFORE_ALL
-    hour: int = 0
     legs: int = 0
-    talk: int = 0
     cost: Decimal = Decimal(0)
-    answered: bool = False
-    directions: int = 0
-    """The directions of the legs, as the bits of `_DIRECTIONS`."""
-    best_number: tuple[int, float, int, str] | None = None
-    """The outside party; before it the rank of its leg, as the smallest names the call."""
-
-    @property
-    def direction(self) -> str:
-        """Inbound if any leg is, else outbound if any is, else local; "-" if no leg has one."""
-        return next((one.value for bit, one in _DIRECTIONS if self.directions & bit), _NONE)
-
-    @property
-    def is_missed(self) -> bool:
-        """Whether it came in and no leg was answered."""
-        return self.direction == Direction.INBOUND and not self.answered
-
-    @property
-    def number(self) -> str:
-        """The outside party; "-" for a call without one."""
-        return self.best_number[-1] if self.best_number else _NONE
-
-    def add(self, leg: CDR) -> None:
-        """Count one leg."""
-        self.legs += 1
-        self.talk += leg.billsec or 0
-        self.cost += leg.cc_cost or 0
-        self.answered = self.answered or leg.answered
-        position = (leg.start.timestamp(), leg.sequence or 0, leg.uniqueid)
-        if self.first_leg is None or position < self.first_leg:
-            self.first_leg, self.day, self.hour = position, leg.start.date(), leg.start.hour
-        for rank, (bit, direction) in enumerate(_DIRECTIONS):
-            if leg.direction is direction:
-                self.directions |= bit
-                number = _outside_number(leg)
-                candidate = (rank, *position[:2], number)
-                if number and (self.best_number is None or candidate < self.best_number):
-                    self.best_number = candidate
 
 
-# The first of these that any leg has is the direction of the call.
-_DIRECTIONS = ((1, Direction.INBOUND), (2, Direction.OUTBOUND), (4, Direction.LOCAL))
+@attrs.frozen
+class Waits:
+    """How long callers waited for the person who answered them, in seconds."""
+
+    calls: int
+    """Inbound calls that a person answered."""
+    median: float
+    most: float
+    """95 % of them waited no longer."""
+    soon: float
+    """The share, from 0 to 1, that waited for `SOON` seconds at most."""
 
 
-def _outside_number(leg: CDR) -> str:
-    """Return who called in, or what was dialled; "" for a local leg."""
-    if leg.direction is Direction.INBOUND:
-        return leg.caller_number or leg.src
-    if leg.direction is Direction.OUTBOUND:
-        # A transfer changes `dst`, but not what was dialled first.
-        return leg.firstdst or leg.dst
-    return ""
+class _Numbers:
+    """Totals by a party; each party is shown as its number is written most often."""
+
+    def __init__(self, country: str) -> None:
+        self._country = country
+        self._totals: dict[str, Totals] = {}
+        self._spellings: dict[str, Counter[str]] = {}
+
+    def add(self, number: str, call: Call) -> None:
+        """Count a call of a party; a call without one is left out."""
+        if number:
+            party = e164(number, self._country)
+            self._totals.setdefault(party, Totals()).add(call)
+            self._spellings.setdefault(party, Counter())[number] += 1
+
+    def totals(self) -> dict[str, Totals]:
+        """Give the totals, the most calls first."""
+        return _most_first({
+            min(spellings, key=lambda one: (-spellings[one], one)): self._totals[party]
+            for party, spellings in self._spellings.items()
+        })  # fmt: skip
 
 
 class CallStats:
-    """Counts legs, and returns the totals of their calls."""
+    """Counts calls, and returns their totals by groups."""
 
-    def __init__(self) -> None:
-        self._calls: dict[str, _CallSoFar] = {}
-        self._without_id: list[_CallSoFar] = []
+    def __init__(self, country: str = "CH") -> None:
+        """Begin to count.
+
+        Args:
+            country: The country that a number with a single leading 0 is of.
+        """
+        self.total = Totals()
+        """The totals of all calls."""
         self.dispositions: Counter[str] = Counter()
-        """Legs by disposition."""
+        """Legs by disposition, the exchange's own word for each."""
+        self._days: dict[date, Totals] = {}
+        self._hours: dict[int, Totals] = {}
+        self._directions: dict[str, Totals] = {}
+        self._outcomes: dict[str, Totals] = {}
+        self._answerers: dict[str, Totals] = {}
+        self._extensions: dict[str, Totals] = {}
+        self._booked: dict[str, Booked] = {}
+        self._numbers = _Numbers(country)
+        self._dialled = _Numbers(country)
+        self._waits = array("d")
 
-    def add(self, legs: Iterable[CDR]) -> None:
-        """Count legs, each once; those that share a `linkedid` (else `uniqueid`) are one call."""
-        for leg in legs:
-            self._call_of(leg).add(leg)
+    def add(self, calls: Iterable[Call]) -> None:
+        """Count calls, each once."""
+        for call in calls:
+            self._add(call)
+
+    def _add(self, call: Call) -> None:
+        self.total.add(call)
+        _group(self._days, call.start.date(), call)
+        _group(self._hours, call.start.hour, call)
+        _group(self._directions, str(call.direction or _NONE), call)
+        _group(self._outcomes, str(call.outcome), call)
+        self._numbers.add(call.outside, call)
+        if call.direction is Direction.INBOUND:
+            self._dialled.add(call.dialled, call)
+            if call.answered:
+                self._waits.append(call.wait.total_seconds())
+        # Of a call that went out, whoever answered is the outside party.
+        if call.direction is not Direction.OUTBOUND and call.answered_by:
+            _group(self._answerers, call.answered_by, call)
+        extension = _extension(call)
+        if extension:
+            _group(self._extensions, extension, call)
+        for leg in call.legs:
             self.dispositions[str(leg.disposition or _NONE)] += 1
-
-    def _call_of(self, leg: CDR) -> _CallSoFar:
-        call_id = leg.linkedid or leg.uniqueid
-        if not call_id:
-            # It could belong to any call or to none: count it as a call.
-            self._without_id.append(_CallSoFar())
-            return self._without_id[-1]
-        call = self._calls.get(call_id)
-        if call is None:
-            call = self._calls[call_id] = _CallSoFar()
-        return call
-
-    def total(self) -> Totals:
-        """Return the totals of all calls."""
-        totals = Totals()
-        for call in self._all():
-            totals.add(call)
-        return totals
+            booked = self._booked.setdefault(str(leg.cc_date or _NONE), Booked())
+            booked.legs += 1
+            booked.cost += leg.cc_cost or 0
 
     def by_day(self) -> dict[date, Totals]:
         """Group by the day on which a call's first leg began, in order."""
-        return dict(sorted(self._grouped(lambda call: call.day).items()))
+        return dict(sorted(self._days.items()))
 
     def by_hour(self) -> dict[int, Totals]:
         """Group by the hour of the day in which a call's first leg began, in order."""
-        return dict(sorted(self._grouped(lambda call: call.hour).items()))
+        return dict(sorted(self._hours.items()))
 
     def by_direction(self) -> dict[str, Totals]:
         """Group by direction, the most frequent first."""
-        return _most_first(self._grouped(lambda call: call.direction))
+        return _most_first(self._directions)
+
+    def by_outcome(self) -> dict[str, Totals]:
+        """Group by outcome, the most frequent first."""
+        return _most_first(self._outcomes)
 
     def by_number(self, top: int) -> dict[str, Totals]:
         """Return the outside parties with the most calls; calls without one are left out."""
-        groups = self._grouped(lambda call: call.number)
-        groups.pop(_NONE, None)
-        return dict(list(_most_first(groups).items())[:top])
+        return _first(self._numbers.totals(), top)
 
-    def _grouped(self, group_of: Callable[[_CallSoFar], Group]) -> dict[Group, Totals]:
-        groups: dict[Group, Totals] = {}
-        for call in self._all():
-            groups.setdefault(group_of(call), Totals()).add(call)
-        return groups
+    def by_dialled(self, top: int) -> dict[str, Totals]:
+        """Group inbound calls by the line or queue that was dialled."""
+        return _first(self._dialled.totals(), top)
 
-    def _all(self) -> Iterator[_CallSoFar]:
-        yield from self._calls.values()
-        yield from self._without_id
+    def by_answerer(self, top: int) -> dict[str, Totals]:
+        """Group calls that came in, or were internal, by who answered."""
+        return _first(_most_first(self._answerers), top)
+
+    def by_extension(self, top: int) -> dict[str, Totals]:
+        """Group by the extension that made a call, or answered one that came in."""
+        return _first(_most_first(self._extensions), top)
+
+    def by_cc_date(self) -> dict[str, Booked]:
+        """Group the legs of all calls by the day on which the provider books their cost."""
+        return dict(sorted(self._booked.items()))
+
+    def waits(self) -> Waits | None:
+        """Say how long callers waited for a person; None where none was answered."""
+        waits = sorted(self._waits)
+        if not waits:
+            return None
+        return Waits(
+            calls=len(waits),
+            median=_at_share(waits, 0.5),
+            most=_at_share(waits, 0.95),
+            soon=sum(wait <= SOON for wait in waits) / len(waits),
+        )
 
 
-def _most_first(groups: dict[str, Totals]) -> dict[str, Totals]:
+def _extension(call: Call) -> str:
+    """Return the extension that made a call, or answered it; "" for any other call."""
+    if call.direction is Direction.INBOUND:
+        return call.answered_by
+    if call.direction is None:
+        return ""
+    first = call.legs[0]
+    return first.realsrc or first.src
+
+
+def _at_share(waits: list[float], share: float) -> float:
+    """Return the shortest wait that so large a share did not exceed (the nearest rank)."""
+    return waits[max(0, math.ceil(share * len(waits)) - 1)]
+
+
+def _group(groups: dict[Group, Totals], name: Group, call: Call) -> None:
+    groups.setdefault(name, Totals()).add(call)
+
+
+def _most_first(groups: Mapping[str, Totals]) -> dict[str, Totals]:
     """Order by calls, the most first; groups with as many calls by name, so the order is fixed."""
     return dict(sorted(groups.items(), key=lambda item: (-item[1].calls, item[0])))
+
+
+def _first(groups: dict[str, Totals], top: int) -> dict[str, Totals]:
+    return dict(list(groups.items())[:top])

@@ -23,6 +23,8 @@ __all__ = [
     "parse_moment",
     "parse_month",
     "parse_range",
+    "range_in_words",
+    "starts_before",
     "write_length",
     "write_moment",
 ]
@@ -181,6 +183,26 @@ def write_moment(moment: date, zone: tzinfo | None) -> str:
 
 def _in_full(moment: datetime) -> str:
     return moment.isoformat(" ", "seconds")
+
+
+def range_in_words(dates: DateRange, zone: tzinfo | None) -> str:
+    """Write a range for a heading: the days, both included, where it is whole days."""
+    first, last = (
+        datetime.fromisoformat(write_moment(moment, zone))
+        for moment in (dates.datefrom, dates.dateto)
+    )
+    if first.time() == last.time() == time() and first < last:
+        last -= _DAY
+        if first == last:
+            return f"on {first:%a %Y-%m-%d}"
+        return f"from {first:%a %Y-%m-%d} to {last:%a %Y-%m-%d}"
+    form = "%Y-%m-%d %H:%M" if not (first.second or last.second) else "%Y-%m-%d %H:%M:%S"
+    return f"from {first:{form}} to {last:{form}}"
+
+
+def starts_before(start: datetime, end: datetime) -> bool:
+    """Report whether an aware moment lies before the end of a range, by the provider's clock."""
+    return (start.replace(tzinfo=None) if end.tzinfo is None else start) < end
 
 
 def _parse_relative(words: str, now: datetime) -> datetime | None:

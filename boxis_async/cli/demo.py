@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from boxis_async import CDR, BoxisClient
+from boxis_async import BoxisClient, Call
 
+from .call_lines import text_lines
 from .messages import percent
 from .progress import ProgressBar
 from .signals import run_until_signal
@@ -28,7 +29,6 @@ __all__ = ["demo"]
 _START: Final = date(2025, 10, 1)
 _END: Final = date(2026, 1, 1)
 _SHOWN: Final = 8
-_NUMBER_WIDTH: Final = 13
 
 
 @click.command(short_help="Fetch made-up calls from a stand-in on this machine.")
@@ -61,52 +61,44 @@ def demo(*, calls_per_day: int) -> None:
 
 
 async def _fetch(console: Console, url: str) -> None:
-    cdrs: list[CDR] = []
+    calls: list[Call] = []
     began = time.perf_counter()
     async with BoxisClient(USERNAME, API_KEY, tenant=TENANT, base_url=url) as client:
-        calls = client.cdrs(_START, _END, unique_by="leg")
+        stream = client.iter_calls(_START, _END)
         console.print(f"Fetching {_START} to {_END} over real HTTP, 8 requests at a time")
-        with ProgressBar(calls.plan()) as bar:
-            async for batch in calls.batches():
-                cdrs += batch.cdrs
-                bar.update(calls.stats)
-    _show_first(console, cdrs)
-    _show_totals(console, cdrs)
-    _show_stats(console, calls.stats, time.perf_counter() - began)
+        with ProgressBar(stream.plan()) as bar:
+            windows = 0
+            async for call in stream:
+                calls.append(call)
+                run = stream.stats
+                if run.windows != windows:
+                    windows = run.windows
+                    bar.update(run)
+    calls.sort(key=lambda call: call.start.timestamp())
+    _show_first(console, calls)
+    _show_totals(console, calls)
+    _show_stats(console, stream.stats, time.perf_counter() - began)
 
 
-def _show_first(console: Console, cdrs: list[CDR]) -> None:
-    from rich.table import Table  # noqa: PLC0415
-
-    shown = min(_SHOWN, len(cdrs))
-    console.print(f"\nThe first {shown} of {len(cdrs):,} records, in order of time:\n")
-    table = Table(box=None, header_style="bold", padding=(0, 1, 0, 0), pad_edge=False)
-    for name in ("  start", "direction", "from", "to", "talk", "disposition"):
-        table.add_column(name, no_wrap=True, justify="right" if name == "talk" else "left")
-    for cdr in cdrs[:_SHOWN]:
-        table.add_row(
-            f"  {cdr.start:%Y-%m-%d %H:%M:%S} ",
-            cdr.direction or "-",
-            cdr.src[:_NUMBER_WIDTH],
-            cdr.dst[:_NUMBER_WIDTH],
-            f"{timedelta(seconds=cdr.billsec or 0)}",
-            cdr.disposition or "-",
-        )
-    console.print(table)
+def _show_first(console: Console, calls: list[Call]) -> None:
+    shown = calls[:_SHOWN]
+    console.print(f"\nThe first {len(shown)} of {len(calls):,} calls, in order of time:\n")
+    for line in text_lines(shown):
+        console.print(f"  {line}", soft_wrap=True)
 
 
-def _show_totals(console: Console, cdrs: list[CDR]) -> None:
-    legs = Counter(cdr.direction for cdr in cdrs)
-    talk = sum(cdr.billsec or 0 for cdr in cdrs)
-    cost = sum((cdr.cc_cost for cdr in cdrs if cdr.cc_cost is not None), Decimal(0))
-    directions = ", ".join(f"{count:,} {name or 'unmarked'}" for name, count in legs.most_common())
-    answered, missed = sum(cdr.answered for cdr in cdrs), sum(cdr.missed for cdr in cdrs)
-    calls = len({cdr.linkedid for cdr in cdrs})
+def _show_totals(console: Console, calls: list[Call]) -> None:
+    legs = sum(len(call.legs) for call in calls)
+    ways = Counter(call.direction for call in calls)
+    talk = round(sum((call.talk for call in calls), timedelta(0)).total_seconds())
+    cost = sum((call.cost for call in calls), Decimal(0))
+    directions = ", ".join(f"{count:,} {name or 'unmarked'}" for name, count in ways.most_common())
+    answered, missed = sum(call.answered for call in calls), sum(call.missed for call in calls)
     _section(
         console,
         "Totals",
-        ("calls", f"{calls:,} in {len(cdrs):,} legs ({directions})"),
-        ("answered", f"{answered:,} legs; {missed:,} inbound legs missed"),
+        ("calls", f"{len(calls):,} in {legs:,} legs ({directions})"),
+        ("answered", f"{answered:,} by a person; {missed:,} inbound calls missed"),
         ("talk time", f"{talk // 3600:,} h {talk % 3600 // 60:02} min"),
         ("cost", f"{cost:,.2f}"),
     )

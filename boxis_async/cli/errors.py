@@ -14,6 +14,7 @@ from boxis_async import (
     ClockError,
     ConnectionFailedError,
     ContractError,
+    LateLegError,
     RecordError,
     RefusedError,
     StatusError,
@@ -54,6 +55,7 @@ _ADVICE: Final[tuple[tuple[type[BoxisError], str], ...]] = (
         RecordError,
         "ask the provider about this record; export and stats leave it out with --keep-going",
     ),
+    (LateLegError, "keep calls open for longer: --margin 12h"),
     (BadAnswerError, "try again later, or with shorter windows: --window 1h"),
 )
 

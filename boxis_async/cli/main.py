@@ -11,6 +11,7 @@ import click
 
 from boxis_async import BoxisError, __version__
 
+from .calls import calls
 from .check import check
 from .completion import completion
 from .demo import demo
@@ -97,5 +98,5 @@ def boxis(ctx: click.Context) -> None:
     ctx.with_resource(without_logs())
 
 
-for _command in (export, stats, plan, check, probe, serve, demo, completion):
+for _command in (calls, stats, export, plan, check, probe, serve, demo, completion):
     boxis.add_command(_command)

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
-from .dates import DateRange, parse_length, parse_range
+from .dates import DateRange, parse_length, parse_range, write_length
 from .logs import logs_on_stderr
 from .option_groups import GroupedOption, option
 from .profiles import load_profile, profile_names
 from .secret import Secret
-from .settings import DEFAULT_CONCURRENCY, DEFAULT_TIMEZONE, VARIABLES
+from .settings import DEFAULT_CONCURRENCY, DEFAULT_COUNTRY, DEFAULT_TIMEZONE, VARIABLES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -24,10 +24,13 @@ if TYPE_CHECKING:
     from .settings import Settings
 
 __all__ = [
+    "CALLS",
     "DATES",
+    "DEFAULT_MARGIN",
     "OUTPUT",
     "RANGE",
     "REQUESTS",
+    "call_options",
     "check_rejects",
     "connection_options",
     "keep_going_options",
@@ -43,6 +46,8 @@ __all__ = [
 Function = TypeVar("Function", bound="Callable[..., Any]")
 
 RANGE: Final = "Range"
+CALLS: Final = "Calls"
+DEFAULT_MARGIN: Final = timedelta(hours=4)
 OUTPUT: Final = "Output"
 REQUESTS: Final = "Requests"
 _CONNECTION: Final = "Connection"
@@ -187,6 +192,18 @@ def range_options(function: Function) -> Function:
         add("--to", "dateto", metavar="DATE", help="End of the range; else now."),
         add("--month", metavar="MONTH",
             help='The calls that start in a month: 2026-10, "last month".'),
+    )  # fmt: skip
+
+
+def call_options(function: Function) -> Function:
+    """Add `--country` and `--margin`, for commands that make calls of legs."""
+    return _add(
+        function,
+        option("--country", heading=CALLS, metavar="CC", default=DEFAULT_COUNTRY,
+               help=f"Country of numbers with a single 0; else {DEFAULT_COUNTRY}."),
+        option("--margin", heading=CALLS, metavar="LENGTH", callback=_length,
+               default=write_length(DEFAULT_MARGIN),
+               show_default=True, help="How long a call may be quiet between two legs."),
     )  # fmt: skip
 
 

@@ -32,6 +32,7 @@ _TYPES: Final[dict[str, type[Any]]] = {
     "base_url": str,
     "timezone": str,
     "concurrency": int,
+    "country": str,
     "contract": dict,
 }
 _KINDS: Final[dict[type[Any], str]] = {

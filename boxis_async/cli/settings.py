@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DEFAULT_CONCURRENCY",
+    "DEFAULT_COUNTRY",
     "DEFAULT_TIMEZONE",
     "FROM_OPTION",
     "VARIABLES",
@@ -39,6 +40,7 @@ __all__ = [
 
 DEFAULT_TIMEZONE: Final = "Europe/Zurich"
 DEFAULT_CONCURRENCY: Final = 8
+DEFAULT_COUNTRY: Final = "CH"
 VARIABLES: Final = {
     "profile": "BOXIS_PROFILE",
     "username": "BOXIS_USERNAME",

@@ -1,4 +1,4 @@
-"""`boxis stats`: count the calls of a range, and add up their talk time and cost."""
+"""`boxis stats`: count the calls of a range: answered, missed, how long, at what cost."""
 
 from __future__ import annotations
 
@@ -10,15 +10,17 @@ import click
 from boxis_async import BoxisError
 from boxis_async.export import write_rejects
 
-from .call_stats import DIMENSIONS, CallStats, Dimension, Totals
-from .dates import write_length, write_moment
+from .call_stats import DIMENSIONS, SOON, CallStats, Dimension, Totals
+from .dates import range_in_words, write_length, write_moment
 from .errors import CommandError, advice_for, is_of_a_record, lacks_rejects
 from .exit_codes import ExitCode
 from .messages import percent, plural, show_range, warn_of_dropped
 from .option_groups import GroupedCommand, option
 from .options import (
     DATES,
+    DEFAULT_MARGIN,
     OUTPUT,
+    call_options,
     check_rejects,
     connection_options,
     keep_going_options,
@@ -30,13 +32,14 @@ from .options import (
 )
 from .program import command_line
 from .progress import ProgressBar
-from .settings import ConnectionValues, read_settings
+from .settings import DEFAULT_COUNTRY, ConnectionValues, read_settings
 from .signals import run_until_signal
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import timedelta
 
-    from boxis_async import BoxisClient, CDRStream, Stats
+    from boxis_async import BoxisClient, CallStream, Stats
 
     from .dates import DateRange
     from .settings import Settings
@@ -53,16 +56,18 @@ _TOP = 15
 )
 @range_options
 @request_options
+@call_options
 @option("--by", "dimensions", heading=OUTPUT, multiple=True, metavar="GROUP",
         type=click.Choice(DIMENSIONS),
-        help="Group by day, hour, direction, disposition or number; may be repeated.")  # fmt: skip
+        help="Group by day, hour, direction, outcome, disposition, number, dialled (the line or "
+             "queue), answered-by, extension or cc-date; may be repeated.")  # fmt: skip
 @option("--top", heading=OUTPUT, type=click.IntRange(min=1), default=_TOP, metavar="N",
-        show_default=True, help="How many numbers to show.")  # fmt: skip
+        show_default=True, help="How many numbers or extensions to show.")  # fmt: skip
 @option("--json", "as_json", heading=OUTPUT, is_flag=True,
         help="Print one JSON object, with every group.")  # fmt: skip
 @keep_going_options
 @connection_options
-@quiet_option("progress and no range")
+@quiet_option("progress and no range on stderr")
 @verbose_option
 @click.pass_context
 def stats(  # noqa: PLR0913 - each is one option
@@ -77,19 +82,23 @@ def stats(  # noqa: PLR0913 - each is one option
     window: timedelta | None,
     row_limit: int | None,
     clip: str | None,
+    country: str,
+    margin: timedelta,
     keep_going: bool,
     rejects: str | None,
     quiet: bool,
     verbose: bool,
     **connection: Unpack[ConnectionValues],
 ) -> None:
-    """Count the calls of a range, each with all of its legs.
+    """Count the calls that start in a range, each with all of its legs.
 
-    A call was missed if it came in and none of its legs was answered. It counts for the day and
-    the hour at which its first leg began. Its number is that of the outside party.
+    Answered: a person picked up. Voicemail: a box took it. Machine: only a menu, an announcement
+    or an empty queue picked up. Missed: it came in, and no person picked up. A call counts for
+    the day and the hour at which its first leg began, and so does its cost; --by cc-date has the
+    cost by the provider's own day. A number is that of the outside party.
 
     \b
-    Example: boxis stats --month "last month" --by day --by number
+    Example: boxis stats --month "last month" --by day --by dialled
     """  # noqa: D301 - \b keeps click from wrapping
     settings = read_settings(ctx, connection)
     settings.require_tenant()
@@ -99,21 +108,24 @@ def stats(  # noqa: PLR0913 - each is one option
     if not quiet:
         show_range(dates.datefrom, dates.dateto, settings.zone)
     choice: Literal["raise", "collect"] = "collect" if keep_going else "raise"
-    calls = client.cdrs(
+    calls = client.iter_calls(
         dates.datefrom,
         dates.until,
+        margin=margin,
+        country=country,
         window=window,
-        unique_by="leg",
-        clip="start" if clip or dates.is_month else None,
         row_limit=row_limit,
         on_error=choice,
         bad_records=choice,
     )
     again = command_line(
         *("stats", *dates.options()),
+        # Calls are always those that start in the range.
         *(("--clip", "start") if clip else ()),
         *(("--window", write_length(window)) if window else ()),
         *(("--row-limit", str(row_limit)) if row_limit else ()),
+        *(("--country", country) if country != DEFAULT_COUNTRY else ()),
+        *(("--margin", write_length(margin)) if margin != DEFAULT_MARGIN else ()),
         *(word for dimension in dimensions for word in ("--by", dimension)),
         *(("--top", str(top)) if top != _TOP else ()),
         *(("--json",) if as_json else ()),
@@ -123,7 +135,7 @@ def stats(  # noqa: PLR0913 - each is one option
         *settings.given_options(),
     )
     # The lines of --verbose would tear the bar.
-    count = _count(client, calls, draw_bar=not (quiet or verbose))
+    count = _count(client, calls, country, draw_bar=not (quiet or verbose))
     try:
         call_stats = run_until_signal(count)
     except BoxisError as error:
@@ -142,11 +154,18 @@ def stats(  # noqa: PLR0913 - each is one option
         # Here, as it loads rich.
         from .tables import print_stats, stdout_console  # noqa: PLC0415
 
-        print_stats(stdout_console(), call_stats, dimensions or _overview(call_stats), top=top)
+        print_stats(
+            stdout_console(),
+            call_stats,
+            dimensions or _overview(call_stats),
+            title=f"Calls {range_in_words(dates, settings.zone)}",
+            place=f"{settings.tenant}, {settings.timezone}",
+            top=top,
+        )
     _check_whole(calls, rejects, again)
 
 
-def _check_whole(calls: CDRStream, file: str | None, again: str) -> None:
+def _check_whole(calls: CallStream, file: str | None, again: str) -> None:
     """Say what the figures lack.
 
     Raises:
@@ -168,13 +187,19 @@ def _check_whole(calls: CDRStream, file: str | None, again: str) -> None:
     raise ending.suggest("Later, count again with", again)
 
 
-async def _count(client: BoxisClient, calls: CDRStream, *, draw_bar: bool) -> CallStats:
-    call_stats = CallStats()
+async def _count(
+    client: BoxisClient, calls: CallStream, country: str, *, draw_bar: bool
+) -> CallStats:
+    call_stats = CallStats(country)
     async with client, calls:
         with ProgressBar(calls.plan(), enabled=draw_bar) as bar:
-            async for batch in calls.batches():
-                call_stats.add(batch.cdrs)
-                bar.update(calls.stats)
+            windows = 0
+            async for call in calls:
+                call_stats.add([call])
+                run = calls.stats
+                if run.windows != windows:
+                    windows = run.windows
+                    bar.update(run)
     return call_stats
 
 
@@ -182,7 +207,7 @@ def _overview(call_stats: CallStats) -> tuple[Dimension, ...]:
     """Choose the groups where `--by` is not given: days, or of a long range the hours."""
     days = call_stats.by_day()
     few = not days or (max(days) - min(days)).days < _MOST_DAYS
-    return ("direction", "disposition", "day" if few else "hour", "number")
+    return ("direction", "outcome", "day" if few else "hour", "dialled", "number")
 
 
 def _to_json(  # noqa: PLR0913 - each is a part of the object, or chooses one
@@ -196,21 +221,24 @@ def _to_json(  # noqa: PLR0913 - each is a part of the object, or chooses one
 ) -> dict[str, Any]:
     """Make the object that `--json` prints; costs are texts, so that no digit is lost."""
     groups: dict[Dimension, list[dict[str, Any]]] = {
-        "day": [{"day": f"{day}"} | _totals(totals) for day, totals in call_stats.by_day().items()],
-        "hour": [{"hour": hour} | _totals(totals) for hour, totals in call_stats.by_hour().items()],
-        "direction": [
-            {"direction": way} | _totals(totals)
-            for way, totals in call_stats.by_direction().items()
-        ],
+        "day": _listed("day", {f"{day}": totals for day, totals in call_stats.by_day().items()}),
+        "hour": _listed("hour", call_stats.by_hour()),
+        "direction": _listed("direction", call_stats.by_direction()),
+        "outcome": _listed("outcome", call_stats.by_outcome()),
         "disposition": [
             {"disposition": name, "legs": legs}
             for name, legs in call_stats.dispositions.most_common()
         ],
-        "number": [
-            {"number": number} | _totals(totals)
-            for number, totals in call_stats.by_number(top).items()
+        "number": _listed("number", call_stats.by_number(top)),
+        "dialled": _listed("dialled", call_stats.by_dialled(top)),
+        "answered-by": _listed("answered_by", call_stats.by_answerer(top)),
+        "extension": _listed("extension", call_stats.by_extension(top)),
+        "cc-date": [
+            {"cc_date": day, "legs": booked.legs, "cost": f"{booked.cost:f}"}
+            for day, booked in call_stats.by_cc_date().items()
         ],
     }
+    waits = call_stats.waits()
     return {
         "from": write_moment(dates.datefrom, settings.zone),
         "to": write_moment(dates.dateto, settings.zone),
@@ -220,8 +248,20 @@ def _to_json(  # noqa: PLR0913 - each is a part of the object, or chooses one
         "revisions": run.revisions,
         "rejects": run.rejects,
         "failed_windows": run.failures,
-        "total": _totals(call_stats.total()),
-    } | {f"by_{name}": groups[name] for name in dimensions or DIMENSIONS}
+        "total": _totals(call_stats.total),
+        "waiting": None
+        if waits is None
+        else {
+            "answered_inbound_calls": waits.calls,
+            "median_seconds": whole(waits.median),
+            "p95_seconds": whole(waits.most),
+            f"share_within_{SOON}_seconds": round(waits.soon, 4),
+        },
+    } | {f"by_{name.replace('-', '_')}": groups[name] for name in dimensions or DIMENSIONS}
+
+
+def _listed(name: str, groups: Mapping[str, Totals] | Mapping[int, Totals]) -> list[dict[str, Any]]:
+    return [{name: group} | _totals(totals) for group, totals in groups.items()]
 
 
 def _totals(totals: Totals) -> dict[str, Any]:
@@ -230,6 +270,13 @@ def _totals(totals: Totals) -> dict[str, Any]:
         "legs": totals.legs,
         "answered_calls": totals.answered,
         "missed_calls": totals.missed,
-        "talk_seconds": totals.talk,
+        "voicemail_calls": totals.voicemail,
+        "machine_calls": totals.machine,
+        "talk_seconds": whole(totals.talk),
         "cost": f"{totals.cost:f}",
     }
+
+
+def whole(seconds: float) -> int | float:
+    """Return seconds as a whole number where they are one."""
+    return int(seconds) if seconds == int(seconds) else seconds

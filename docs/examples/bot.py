@@ -26,12 +26,11 @@ from zoneinfo import ZoneInfo
 
 from telegram_chat import Telegram
 
-from boxis_async import CDR, BoxisClient, BoxisError, Direction
+from boxis_async import BoxisClient, BoxisError, Call, Direction
 
 ZONE = ZoneInfo("Europe/Zurich")  # the provider's zone, which is the client's default
 LOOK_BACK = timedelta(days=1)  # how far back each look goes: an outage may last as long
 QUIET = timedelta(minutes=5)  # how long a call must be over: somebody may still answer it
-MARGIN = timedelta(hours=1)  # how much more is fetched: a call may start before the range
 MOST = 4096  # characters in a message, the limit of Telegram
 
 logger = logging.getLogger("bot")
@@ -49,22 +48,10 @@ class Chat(Protocol):
         ...
 
 
-async def calls_since(client: BoxisClient, since: datetime) -> dict[str, list[CDR]]:
-    """Return the inbound calls since a moment, each as its legs, in order of time."""
-    calls: dict[str, list[CDR]] = {}
-    async with client.cdrs(since - MARGIN, unique_by="leg") as legs:
-        async for leg in legs:
-            calls.setdefault(leg.linkedid or leg.uniqueid or f"{leg.start}", []).append(leg)
-    return {
-        call: legs
-        for call, legs in calls.items()
-        if legs[0].start >= since and any(leg.direction is Direction.INBOUND for leg in legs)
-    }
-
-
-def is_missed(legs: Sequence[CDR]) -> bool:
-    """Return whether nobody answered a call; it is answered if one of its legs is."""
-    return not any(leg.answered for leg in legs)
+async def calls_since(client: BoxisClient, since: datetime) -> list[Call]:
+    """Return the inbound calls since a moment, in order of time."""
+    calls = await client.calls(since)
+    return [call for call in calls if call.direction is Direction.INBOUND]
 
 
 def shown(text: str, most: int = 60) -> str:
@@ -73,10 +60,9 @@ def shown(text: str, most: int = 60) -> str:
     return line if len(line) <= most else f"{line[: most - 1]}…"
 
 
-def summary(legs: Sequence[CDR], form: str) -> str:
+def summary(call: Call, form: str) -> str:
     """Say when a call started, and who called."""
-    leg = next(leg for leg in legs if leg.direction is Direction.INBOUND)
-    return f"{legs[0].start:{form}}  {shown(leg.caller_number)}  {shown(leg.caller_name)}".rstrip()
+    return f"{call.start:{form}}  {shown(call.caller_number)}  {shown(call.caller_name)}".rstrip()
 
 
 def message(title: str, lines: Sequence[str] = ()) -> str:
@@ -99,7 +85,7 @@ async def who_called_today(client: BoxisClient) -> str:
         calls = await calls_since(client, midnight)
     except BoxisError as error:
         return message(f"I cannot fetch the calls: {error}")
-    lines = [summary(legs, "%H:%M") + "  missed" * is_missed(legs) for legs in calls.values()]
+    lines = [summary(call, "%H:%M") + "  missed" * call.missed for call in calls]
     return message(f"Calls of {midnight:%Y-%m-%d}: {len(lines) or 'none'}", lines)
 
 
@@ -123,18 +109,19 @@ async def post_missed(
     state.execute("CREATE TABLE IF NOT EXISTS posted (call TEXT PRIMARY KEY, start REAL)")
     posted = {call for (call,) in state.execute("SELECT call FROM posted")}
     new = {
-        call: legs
-        for call, legs in calls.items()
-        if call not in posted and is_missed(legs)
-        if max(leg.end or leg.start for leg in legs) <= now - QUIET
+        call.id or f"{call.start}": call
+        for call in calls
+        if call.missed and (call.end or call.start) <= now - QUIET
     }
-    lines = [summary(legs, "%Y-%m-%d %H:%M") for legs in new.values()]
+    for known in posted & new.keys():
+        del new[known]
+    lines = [summary(call, "%Y-%m-%d %H:%M") for call in new.values()]
     if new and await chat.send(chat_id, message(f"Missed calls: {len(new)}", lines)):
         with state:
-            starts = [(call, legs[0].start.timestamp()) for call, legs in new.items()]
+            starts = [(name, call.start.timestamp()) for name, call in new.items()]
             state.executemany("INSERT INTO posted VALUES (?, ?)", starts)
             # Forget what is too old to be fetched again.
-            oldest = (now - LOOK_BACK - MARGIN).timestamp()
+            oldest = (now - LOOK_BACK).timestamp()
             state.execute("DELETE FROM posted WHERE start < ?", (oldest,))
 
 

@@ -10,7 +10,7 @@ START, END = date(2026, 9, 1), date(2026, 10, 1)
 
 
 async def main() -> None:
-    """Print the missed legs of September."""
+    """Print the missed calls of September."""
     provider = Provider(generate_calls(START, END, calls_per_day=40))
     async with (
         provider.client() as http_client,
@@ -21,12 +21,12 @@ async def main() -> None:
             http_client=http_client,
         ) as client,
     ):
-        calls = client.cdrs(START, END, unique_by="leg")
-        missed = [cdr async for cdr in calls if cdr.missed]
-        print(f"{calls.stats.records} legs of calls in {calls.stats.requests} requests")
+        calls = await client.calls(START, END)
+        missed = [call for call in calls if call.missed]
+        print(f"{len(calls)} calls, of {sum(len(call.legs) for call in calls)} legs")
         print(f"{len(missed)} of them missed; the last three:")
-        for cdr in missed[-3:]:
-            print(f"  {cdr.start:%d %b %H:%M}  {cdr.caller_number}  {cdr.caller_name}")
+        for call in missed[-3:]:
+            print(f"  {call.start:%d %b %H:%M}  {call.caller_number}  {call.caller_name}")
 
 
 if __name__ == "__main__":

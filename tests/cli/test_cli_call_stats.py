@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
@@ -11,7 +10,7 @@ import attrs
 from hypothesis import given
 from hypothesis import strategies as st
 
-from boxis_async import CDR, Disposition
+from boxis_async import CDR, Disposition, group_calls
 from boxis_async.cli.call_stats import CallStats, Totals
 
 if TYPE_CHECKING:
@@ -44,17 +43,23 @@ def leg(call: str = "c", **fields: object) -> CDR:
 
 def stats_of(legs: Iterable[CDR]) -> CallStats:
     stats = CallStats()
-    stats.add(legs)
+    stats.add(group_calls(legs))
     return stats
 
 
 def everything(stats: CallStats) -> tuple[object, ...]:
     return (
-        stats.total(),
+        stats.total,
         stats.by_day(),
         stats.by_hour(),
         stats.by_direction(),
+        stats.by_outcome(),
         stats.by_number(99),
+        stats.by_dialled(99),
+        stats.by_answerer(99),
+        stats.by_extension(99),
+        stats.by_cc_date(),
+        stats.waits(),
         stats.dispositions,
     )
 
@@ -64,21 +69,29 @@ def test_a_call_that_somebody_answered_was_not_missed() -> None:
     stats = stats_of([
         leg(disposition=Disposition.NO_ANSWER, sequence=1),
         leg(disposition=Disposition.BUSY, sequence=2),
-        leg(disposition=Disposition.ANSWERED, sequence=3, billsec=60, cc_cost=Decimal("0.1")),
+        leg(disposition=Disposition.ANSWERED, sequence=3, billsec=60, answer=START,
+            end=START + timedelta(minutes=1), dstchannel="SIP/301-1", cc_cost=Decimal("0.1")),
         leg("d", disposition=Disposition.NO_ANSWER, cc_cost=Decimal("0.2")),
         leg("e", disposition=Disposition.NO_ANSWER, userfield="[outbound]"),
     ])  # fmt: skip
-    assert stats.total() == Totals(
+    assert stats.total == Totals(
         calls=3, legs=5, answered=1, missed=1, talk=60, cost=Decimal("0.3")
     )
     assert stats.dispositions == {"NO ANSWER": 3, "BUSY": 1, "ANSWERED": 1}
+
+
+def test_a_box_and_a_machine_are_counted_apart() -> None:
+    """Voicemail and an announcement are missed calls, and each has a figure of its own."""
+    answered = {"disposition": Disposition.ANSWERED, "billsec": 30}
+    total = stats_of([leg("a", lastapp="VoiceMail", **answered), leg("b", **answered)]).total
+    assert total == Totals(calls=2, legs=2, missed=2, voicemail=1, machine=1)
 
 
 def test_a_call_counts_where_its_first_leg_began() -> None:
     """A call that runs past midnight, or past the hour, is counted once."""
     late = START.replace(hour=23, minute=59)
     stats = stats_of([leg(start=START.replace(day=2, hour=0)), leg(start=late, billsec=9)])
-    assert stats.by_day() == {date(2026, 10, 1): Totals(calls=1, legs=2, missed=1, talk=9)}
+    assert stats.by_day() == {date(2026, 10, 1): Totals(calls=1, legs=2, missed=1)}
     assert list(stats.by_hour()) == [23]
 
 
@@ -100,10 +113,10 @@ def test_the_number_is_the_party_outside() -> None:
 
 
 def test_an_inbound_call_that_is_sent_out_again_is_inbound() -> None:
-    """The inbound leg of a call decides its direction and its number."""
+    """The first leg of a call decides its direction and its number."""
     stats = stats_of([
-        leg(userfield="[outbound]", dst="0041440000009"),
-        leg(clid="0041440000001", start=START.replace(hour=9)),
+        leg(userfield="[outbound]", dst="0041440000009", start=START.replace(hour=9)),
+        leg(clid="0041440000001"),
         leg("x", userfield=""),
     ])  # fmt: skip
     assert list(stats.by_direction()) == ["-", "inbound"]
@@ -112,40 +125,45 @@ def test_an_inbound_call_that_is_sent_out_again_is_inbound() -> None:
 
 def test_records_without_an_id_are_calls_of_their_own() -> None:
     """Two records without `linkedid` and `uniqueid` need not belong together."""
-    assert stats_of([leg(""), leg("")]).total().calls == 2
-    assert stats_of([leg("", uniqueid="u"), leg("", uniqueid="u")]).total().calls == 1
+    assert stats_of([leg(""), leg("")]).total.calls == 2
+    assert stats_of([leg("", uniqueid="u"), leg("", uniqueid="u")]).total.calls == 1
 
 
 @given(legs=legs_of_few_calls, data=st.data())
 def test_order_does_not_matter(legs: list[CDR], data: st.DataObject) -> None:
     """The totals are the same in whatever order the legs come, and in whatever batches."""
-    shuffled = data.draw(st.permutations(legs))
+    calls = data.draw(st.permutations(group_calls(legs)))
     stats = CallStats()
-    for one in shuffled:
-        stats.add([one])
+    for call in calls:
+        stats.add([call])
     assert everything(stats) == everything(stats_of(legs))
 
 
 @given(legs=legs_of_few_calls)
-def test_figures_agree_with_a_count_from_whole_calls(legs: list[CDR]) -> None:
-    """The totals are those of a plain count that keeps all legs; groups add up to it."""
-    calls: dict[object, list[CDR]] = defaultdict(list)
-    for at, one in enumerate(legs):
-        calls[one.linkedid or one.uniqueid or at].append(one)
-    total = stats_of(legs).total()
-    answered = [any(one.answered for one in call) for call in calls.values()]
-    inbound = [any(one.direction == "inbound" for one in call) for call in calls.values()]
-    assert total == Totals(
-        calls=len(calls),
-        legs=len(legs),
-        answered=sum(answered),
-        missed=sum(was and not got for was, got in zip(inbound, answered, strict=True)),
-        talk=sum(one.billsec or 0 for one in legs),
-        cost=sum((one.cc_cost or Decimal(0) for one in legs), Decimal(0)),
-    )
+def test_groups_add_up_to_the_total(legs: list[CDR]) -> None:
+    """Each call is in one group of each kind that has all calls."""
     stats = stats_of(legs)
-    for groups in (stats.by_day(), stats.by_hour(), stats.by_direction()):
-        for name in ("calls", "legs", "answered", "missed", "talk", "cost"):
+    assert stats.total.legs == len(legs)
+    assert stats.total.calls == len(group_calls(legs))
+    for groups in (stats.by_day(), stats.by_hour(), stats.by_direction(), stats.by_outcome()):
+        for name in ("calls", "legs", "answered", "missed", "voicemail", "machine", "cost"):
             parts = (getattr(group, name) for group in groups.values())
-            assert sum(parts) == getattr(total, name)
-    assert sum(stats.dispositions.values()) == len(legs)
+            assert sum(parts) == getattr(stats.total, name)
+
+
+def test_who_answered_and_by_which_line() -> None:
+    """By who answered, by what was dialled, and by extension: made, and answered."""
+    talk = {"disposition": Disposition.ANSWERED, "dstchannel": "SIP/301-1"}
+    stats = stats_of([
+        leg("a", firstdst="0445550100", **talk),
+        leg("b", firstdst="+41445550100"),
+        leg("c", userfield="[outbound]", realsrc="301", dst="0445550199",
+            disposition=Disposition.ANSWERED, dstchannel="SIP/trunk-1"),
+        leg("d", userfield="[local]", src="302", dst="301", **talk),
+    ])  # fmt: skip
+    assert {name: group.calls for name, group in stats.by_dialled(9).items()} == {"+41445550100": 2}
+    assert {name: group.calls for name, group in stats.by_answerer(9).items()} == {"301": 2}
+    assert {name: group.calls for name, group in stats.by_extension(9).items()} == {
+        "301": 2,
+        "302": 1,
+    }

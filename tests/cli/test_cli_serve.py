@@ -143,7 +143,7 @@ def test_demo() -> None:
     assert max(map(len, done.stdout.splitlines())) <= 80
     for text in (
         "759 made-up records",
-        "The first 8 of 759 records",
+        "The first 8 of 460 calls",
         "460 in 759 legs",
         "windows, 100% of the range",
         "records a second",
@@ -191,7 +191,7 @@ def test_bash_completes(tmp_path: Path, home: Path) -> None:
     completed = {
         ("boxis", "e"): "export",
         ("boxis", "export", "--un"): "--unique-by",
-        ("boxis", "stats", "--by", "di"): "direction disposition",
+        ("boxis", "stats", "--by", "di"): "direction disposition dialled",
         ("boxis", "check", "--profile", "of"): "office",
     }
     script = 'eval "$(boxis completion bash)"\ncompopt() { :; }\n'

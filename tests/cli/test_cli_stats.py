@@ -5,40 +5,43 @@ from __future__ import annotations
 import json
 from collections import Counter, defaultdict
 from decimal import Decimal
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from commands import boxis, environment, invoke
+from legs import legs_of
 
+from boxis_async import group_calls
+from boxis_async.cli.call_stats import DIMENSIONS
 from boxis_async.testing import Fault
 
 if TYPE_CHECKING:
+    from boxis_async import Call
     from boxis_async.testing import Provider, Row
 
 FIRST, LAST = "2025-10-01", "2025-10-08"
 WEEK = ("--from", FIRST, "--to", LAST)
 
 
-def figures(calls: list[list[Row]]) -> dict[str, Any]:
-    """Count calls by the provider's own fields, as texts."""
-    answered = [any(row["disposition"] == "ANSWERED" for row in call) for call in calls]
-    inbound = [any("inbound" in str(row["userfield"]) for row in call) for call in calls]
-    rows = [row for call in calls for row in call]
+def figures(calls: list[Call]) -> dict[str, Any]:
+    """Count calls by what each of them says."""
     return {
         "calls": len(calls),
-        "legs": len(rows),
-        "answered_calls": sum(answered),
-        "missed_calls": sum(was and not got for was, got in zip(inbound, answered, strict=True)),
-        "talk_seconds": sum(int(row["billsec"] or 0) for row in rows),
-        "cost": Decimal(sum(Decimal(row["cc_cost"] or 0) for row in rows)),
+        "legs": sum(len(call.legs) for call in calls),
+        "answered_calls": sum(call.outcome == "ANSWERED" for call in calls),
+        "missed_calls": sum(
+            call.direction == "inbound" and call.outcome != "ANSWERED" for call in calls
+        ),
+        "voicemail_calls": sum(call.outcome == "VOICEMAIL" for call in calls),
+        "machine_calls": sum(call.outcome == "MACHINE" for call in calls),
+        "talk_seconds": sum(call.talk.seconds for call in calls),
+        "cost": sum((call.cost for call in calls), Decimal(0)),
     }
 
 
-def calls_of(rows: list[Row]) -> list[list[Row]]:
-    calls: dict[str | None, list[Row]] = defaultdict(list)
-    for row in sorted(rows, key=lambda row: (str(row["start"]), int(row["sequence"] or 0))):
-        calls[row["linkedid"]].append(row)
-    return list(calls.values())
+def calls_of(rows: list[Row]) -> list[Call]:
+    return group_calls(legs_of(rows))
 
 
 def grouped(found: list[dict[str, Any]], name: str) -> dict[str, dict[str, Any]]:
@@ -51,29 +54,37 @@ def priced(group: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_figures_agree_with_the_providers_rows(served: Provider) -> None:
-    """Totals and groups are those that one counts from the rows, all legs included."""
+    """Totals and groups are those that one counts from the calls, each whole."""
     found = json.loads(invoke("stats", *WEEK, "--json", "--top", "999").stdout)
-    calls = calls_of(served.select("2025-10-01 00:00:00", "2025-10-08 00:00:00"))
+    calls = calls_of(served.select())
     assert found["from"] == "2025-10-01 00:00:00"
     assert found["tenant"] == served.tenant
     assert priced(found["total"]) == figures(calls)
-    by_day: dict[str, list[list[Row]]] = defaultdict(list)
-    by_hour: dict[str, list[list[Row]]] = defaultdict(list)
-    by_number: dict[str, list[list[Row]]] = defaultdict(list)
+    expected: dict[str, dict[str, list[Call]]] = defaultdict(lambda: defaultdict(list))
     for call in calls:
-        start, first = str(call[0]["start"]), call[0]
-        by_day[start[:10]].append(call)
-        by_hour[str(int(start[11:13]))].append(call)
-        if "inbound" in str(first["userfield"]):
-            by_number[str(first["src"])].append(call)
-        elif "outbound" in str(first["userfield"]):
-            by_number[str(first["firstdst"])].append(call)
-    for name, groups in (("day", by_day), ("hour", by_hour), ("number", by_number)):
-        expected = {group: figures(calls) for group, calls in groups.items()}
-        assert grouped(found[f"by_{name}"], name) == expected
-    legs = Counter(row["disposition"] for call in calls for row in call)
-    assert {one["disposition"]: one["legs"] for one in found["by_disposition"]} == legs
-    assert sum(one["calls"] for one in found["by_direction"]) == len(calls)
+        expected["day"][f"{call.start:%Y-%m-%d}"].append(call)
+        expected["hour"][f"{call.start.hour}"].append(call)
+        expected["direction"][str(call.direction)].append(call)
+        expected["outcome"][str(call.outcome)].append(call)
+        if call.outside:
+            expected["number"][call.outside].append(call)
+        if call.direction == "inbound" and call.dialled:
+            expected["dialled"][call.dialled].append(call)
+        if call.direction != "outbound" and call.answered_by:
+            expected["answered_by"][call.answered_by].append(call)
+    for name, groups in expected.items():
+        assert grouped(found[f"by_{name}"], name) == {
+            group: figures(calls) for group, calls in groups.items()
+        }
+    legs = [leg for call in calls for leg in call.legs]
+    assert {one["disposition"]: one["legs"] for one in found["by_disposition"]} == Counter(
+        leg.disposition for leg in legs
+    )
+    booked: dict[str, Decimal] = defaultdict(Decimal)
+    for leg in legs:
+        booked[str(leg.cc_date)] += leg.cc_cost or 0
+    assert {one["cc_date"]: Decimal(one["cost"]) for one in found["by_cc_date"]} == booked
+    assert sum(one["legs"] for one in found["by_cc_date"]) == len(legs)
 
 
 def test_groups_are_chosen(served: Provider) -> None:
@@ -99,6 +110,7 @@ def test_tables_in_a_pipe(served: Provider) -> None:
     assert max(map(len, done.stdout.splitlines())) <= 80
     assert "█" in done.stdout
     assert "Sat 2025-10-04" in done.stdout
+    assert done.stdout.startswith("Calls from Wed 2025-10-01 to Tue 2025-10-07\n")
     calls = len(calls_of(served.select()))
     assert any(line.split()[:2] == ["calls", f"{calls}"] for line in done.stdout.splitlines())
     plain = boxis("stats", *WEEK, env=environment(PYTHONIOENCODING="ascii"))
@@ -106,11 +118,73 @@ def test_tables_in_a_pipe(served: Provider) -> None:
     assert "##" in plain.stdout
 
 
+def test_tables_fit_a_narrow_screen(served: Provider) -> None:
+    """At 50 columns every figure is there, and none is cut; no table is empty."""
+    groups = [part for name in DIMENSIONS for part in ("--by", name)]
+    shown = invoke("stats", *WEEK, *groups, env={"COLUMNS": "50"}).stdout
+    lines = shown.splitlines()
+    assert max(map(len, lines)) <= 50
+    assert "…" not in shown
+    titles = [line.split()[0] for before, line in pairwise(lines) if not before and line]
+    assert len(titles) == len(DIMENSIONS) + 1
+    assert served.requests
+
+
+@pytest.mark.parametrize(
+    ("given", "title"),
+    [
+        (("--from", "2025-10-04", "--to", "2025-10-05"), "Calls on Sat 2025-10-04"),
+        (("--month", "2025-10"), "Calls from Wed 2025-10-01 to Fri 2025-10-31"),
+        (("--from", "2025-10-04 08:00", "--to", "2025-10-05"),
+         "Calls from 2025-10-04 08:00 to 2025-10-05 00:00"),
+    ],
+)  # fmt: skip
+def test_stats_say_which_days_they_are_of(
+    served: Provider, given: tuple[str, ...], title: str
+) -> None:
+    """A mail of the tables says which days they are of, and of whom, with `--quiet` too."""
+    result = invoke("stats", *given, "--quiet")
+    first, second, *_ = result.stdout.splitlines()
+    assert (first, second) == (title, f"{served.tenant}, Europe/Zurich")
+    assert not result.stderr
+
+
+def test_a_number_in_several_spellings_is_one(served: Provider) -> None:
+    """A number is one party however it is written, and shown as it is written most often."""
+    row = {"userfield": "[inbound]", "disposition": "NO ANSWER", "clid": ""}
+    numbers = ["0445559999", "+41445559999", "0445559999", "0041445559999"]
+    served.add(
+        *(
+            row | {"uniqueid": f"n{at}", "start": f"2025-10-02 10:00:0{at}", "src": number}
+            for at, number in enumerate(numbers)
+        )
+    )
+    found = json.loads(invoke("stats", *WEEK, "--json", "--top", "1").stdout)
+    assert (found["by_number"][0]["number"], found["by_number"][0]["calls"]) == ("0445559999", 4)
+    german = json.loads(invoke("stats", *WEEK, "--json", "--top", "999", "--country", "DE").stdout)
+    assert {one["number"]: one["calls"] for one in german["by_number"]}["0445559999"] == 2
+
+
+def test_how_long_callers_waited(served: Provider) -> None:
+    """The median, what 95 % did not exceed, and the share within 20 seconds, of those answered."""
+    calls = [call for call in calls_of(served.select()) if call.direction == "inbound"]
+    waits = sorted(call.wait.seconds for call in calls if call.answered)
+    found = json.loads(invoke("stats", *WEEK, "--json").stdout)["waiting"]
+    assert found == {
+        "answered_inbound_calls": len(waits),
+        "median_seconds": waits[-(-len(waits) // 2) - 1],
+        "p95_seconds": waits[-(-len(waits) * 95 // 100) - 1],
+        "share_within_20_seconds": round(sum(wait <= 20 for wait in waits) / len(waits), 4),
+    }
+
+
 def test_nothing_to_count(served: Provider) -> None:
     """A range without a call has figures of zero."""
     found = json.loads(invoke("stats", "--month", "2024-01", "--json").stdout)
     assert priced(found["total"]) == figures([])
-    assert invoke("stats", "--month", "2024-01").exit_code == 0
+    assert found["waiting"] is None
+    shown = invoke("stats", "--month", "2024-01").stdout.splitlines()
+    assert [line.split() for line in shown[2:]] == [[], ["calls", "0"]]
     assert len(served.requests) > 2
 
 
@@ -138,7 +212,7 @@ def test_failures(served: Provider, fault: Fault, code: int) -> None:
     result = invoke("stats", *WEEK)
     assert result.exit_code == code
     assert not result.stdout
-    assert "window 2025-10-01 00:00:00 to 2025-10-01 06:00:00 of tenant" in result.stderr
+    assert "window 2025-09-30 20:00:00 to 2025-10-01 02:00:00 of tenant" in result.stderr
     assert "What to do: " in result.stderr
 
 

@@ -117,7 +117,13 @@ def inbound(start: str, uniqueid: str, **fields: str) -> dict[str, str | None]:
     return call(
         start,
         uniqueid,
-        **{"linkedid": uniqueid, "userfield": "[inbound]", "disposition": "NO ANSWER"} | fields,
+        **{
+            "linkedid": uniqueid,
+            "userfield": "[inbound]",
+            "disposition": "NO ANSWER",
+            "dstchannel": "SIP/301-1",
+        }
+        | fields,
     )
 
 
@@ -200,7 +206,7 @@ async def test_a_caller_cannot_make_up_lines(client: BoxisClient, provider: Prov
     """What a caller puts into a name stays one line of text, and a short one."""
     provider.add(inbound("2026-10-01 08:00:00", "1", clid=NASTY))
     provider.add(inbound("2026-10-01 08:01:00", "2", clid=f'"{"x" * 9000}" <{"1" * 9000}>'))
-    provider.add(inbound("2026-10-01 08:02:00", "3", clid=""))
+    provider.add(inbound("2026-10-01 08:02:00", "3", clid="", src=""))
     with time_machine.travel(NOON):
         first, second, third = lines(await bot.who_called_today(client))
     assert first == "08:00  0041445550199  <b>=SUM(A1)</b> 10:00 all is well  missed"

@@ -91,7 +91,7 @@ def test_pages_are_markdown_without_directives(out: Path) -> None:
         assert "```{" not in text
         assert text in full
     assert "the docstrings of reference" in full
-    assert "```python\nan_example_of('bot', 3)\n```" in (out / "bot.md").read_text("utf-8")
+    assert "```python\nan_example_of('bot', 2)\n```" in (out / "bot.md").read_text("utf-8")
     assert "## [Unreleased]" in (out / "changelog.md").read_text("utf-8")
 
 

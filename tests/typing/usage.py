@@ -12,12 +12,15 @@ from boxis_async import (
     Batch,
     BatchStream,
     BoxisClient,
+    Call,
+    CallStream,
     CDRStream,
     Contract,
     Coverage,
     Direction,
     Disposition,
     Hooks,
+    Outcome,
     Plan,
     RateLimitError,
     Reject,
@@ -30,8 +33,19 @@ from boxis_async import (
     Window,
     WindowError,
     WindowEvent,
+    e164,
+    group_calls,
 )
-from boxis_async.types import BadRecords, Clip, HTTPClient, OnError, Order, ReturnType, UniqueBy
+from boxis_async.types import (
+    BadRecords,
+    Clip,
+    HTTPClient,
+    OnError,
+    Order,
+    Reached,
+    ReturnType,
+    UniqueBy,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -198,3 +212,25 @@ def explain_status(error: StatusError) -> str | None:
     if isinstance(error, RateLimitError):
         assert_type(error, RateLimitError)
     return error.retry_after
+
+
+def reached(leg: CDR) -> Reached | None:
+    return "voicemail" if leg.lastapp == "Combox" else None
+
+
+async def calls(client: BoxisClient, datefrom: date, dateto: datetime, legs: list[CDR]) -> None:
+    assert_type(group_calls(legs, reached=reached, country="DE"), list[Call])
+    assert_type(await client.calls(datefrom, dateto, margin=timedelta(hours=1)), list[Call])
+    stream = client.cdrs(datefrom, dateto, unique_by="leg").calls(reached=reached)
+    assert_type(stream, CallStream)
+    async for call in client.iter_calls(datefrom, dateto):
+        assert_type(call, Call)
+        assert_type(call.legs, tuple[CDR, ...])
+        assert_type(call.end, datetime | None)
+        assert_type(call.outcome, Outcome)
+        assert_type(call.direction, Direction | None)
+        assert_type(call.talk, timedelta)
+        assert_type(call.cost, Decimal)
+        assert_type(call.missed, bool)
+        assert_type(call.to_dict(), dict[str, Any])
+        assert_type(e164(call.outside, country="DE"), str)

@@ -28,7 +28,9 @@ LAYERS = (
     ("__init__",),
     ("client",),
     ("contract",),
+    ("call_range",),
     ("stream",),
+    ("call_stream",),
     ("_probe", "_probe.exact_windows", "_probe.places", "_probe.answers", "_probe.rules"),
     (
         "_run",
@@ -58,6 +60,18 @@ LAYERS = (
     ),
     ("_checks",),
     ("hooks", "retry", "coverage", "contract_model"),
+    (
+        "calls",
+        "_calls",
+        "_calls.open_calls",
+        "_calls.closed",
+        "_calls.group",
+        "_calls.build",
+        "_calls.judge",
+        "_calls.order",
+        "_calls.numbers",
+        "call_model",
+    ),
     (
         "_wire",
         "_wire.readers",

@@ -24,6 +24,7 @@ from boxis_async.errors import (
     ClockError,
     ConfigurationError,
     ConnectionFailedError,
+    LateLegError,
     MalformedAnswerError,
     MissingExtraError,
     RecordError,
@@ -152,6 +153,7 @@ EXAMPLES: list[tuple[BoxisError, str]] = [
         WindowError.of(RefusedError("Error: x"), window=WINDOW, tenant="VOICE-1", attempts=3),
         f"window {SPAN} of tenant VOICE-1 failed after 3 attempts: Error: x",
     ),
+    (LateLegError("a", margin=timedelta(hours=4)), "a"),
 ]
 
 

@@ -699,6 +699,36 @@ def test_caller(clid: str, name: str, number: str) -> None:
     assert (cdr.caller_name, cdr.caller_number) == (name, number)
 
 
+@pytest.mark.parametrize(
+    ("clid", "src", "name", "number"),
+    [
+        ('"DirectCEO:" ', "0041616925879", "DirectCEO:", "0041616925879"),
+        ("", "0041616925879", "", "0041616925879"),
+        ("<>", "+41 61 692 58 79", "", "+41616925879"),
+        ("", "<unknown>", "", "<unknown>"),
+        ('"Anna" <+41 61 692 58 79>', "x", "Anna", "+41616925879"),
+        ("+41 61 692 58 79", "x", "", "+41616925879"),
+        ('"Anna" <sip:0041616925879@sip022.voice.boxis.net;user=phone>', "x", "Anna",
+         "0041616925879"),
+        ('"Anna" <tel:+41616925879>', "x", "Anna", "+41616925879"),
+        ('"Anna" <0041616925879>"', "x", "Anna", "0041616925879"),
+        ('Anna <0041616925879>" ', "x", "Anna", "0041616925879"),
+        ('"Anna" <anonymous>', "x", "Anna", "anonymous"),
+        ('"Meier <201>"', "0041", "Meier <201>", "0041"),
+        (f'"{"a" * 70}" <00416'.ljust(80, "1"), "0041616925879", "a" * 70, "0041616925879"),
+        (f'"{"a" * 79}', "0041616925879", "a" * 79, "0041616925879"),
+        (f'"{"a" * 78}"', "0041616925879", "a" * 78, "0041616925879"),
+        ("a" * 80, "0041616925879", "a" * 80, "0041616925879"),
+        (f"{'a' * 74} <0041", "0041616925879", "a" * 74, "0041616925879"),
+        (f'"{"a" * 63}" <0041616925879>', "x", "a" * 63, "0041616925879"),
+    ],
+)  # fmt: skip
+def test_caller_of_real_records(clid: str, src: str, name: str, number: str) -> None:
+    """A number is found however it is written; where `clid` lacks it, or is cut, `src` has it."""
+    cdr = made(clid=clid, src=src)
+    assert (cdr.caller_name, cdr.caller_number) == (name, number)
+
+
 @given(texts)
 def test_any_clid(clid: str) -> None:
     """Whatever stands in clid, a name and a number come of it, as texts."""
@@ -719,6 +749,25 @@ def test_any_clid(clid: str) -> None:
 def test_ring_time(answer: str | None, end: str | None, seconds: int | None) -> None:
     """It rings from the start to the answer, or to the end when nobody answers."""
     found = made(answer=answer, end=end).ring_time
+    assert found == (None if seconds is None else timedelta(seconds=seconds))
+
+
+@pytest.mark.parametrize(
+    ("disposition", "answer", "end", "seconds"),
+    [
+        ("NO ANSWER", "2018-02-06 20:12:56", "2018-02-06 20:13:56", 60),
+        ("BUSY", "2018-02-06 20:12:56", None, None),
+        ("ANSWERED", "2018-02-06 20:13:06", "2018-02-06 20:13:56", 10),
+        ("ANSWERED", None, "2018-02-06 20:13:56", 60),
+        ("ANSWERED", "2018-02-06 20:12:50", "2018-02-06 20:13:56", 0),
+        ("NO ANSWER", None, "2018-02-06 20:12:50", 0),
+    ],
+)
+def test_ring_time_by_disposition(
+    disposition: str, answer: str | None, end: str | None, seconds: int | None
+) -> None:
+    """What was not answered rang until its end, whatever `answer` says; no time is negative."""
+    found = made(disposition=disposition, answer=answer, end=end).ring_time
     assert found == (None if seconds is None else timedelta(seconds=seconds))
 
 

@@ -1,0 +1,188 @@
+"""`boxis calls`: a line for each call, all of them or those that matter now."""
+
+from __future__ import annotations
+
+import sys
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final, Unpack
+
+import click
+
+from boxis_async import Call, Direction, Outcome, e164
+
+from .call_lines import csv_lines, json_lines, text_lines
+from .dates import range_in_words, starts_before
+from .messages import plural, show_range, warn_of_dropped
+from .option_groups import GroupedCommand, option
+from .options import (
+    CALLS,
+    DATES,
+    OUTPUT,
+    call_options,
+    connection_options,
+    quiet_option,
+    range_options,
+    require_range,
+    verbose_option,
+    window_option,
+)
+from .progress import ProgressBar
+from .settings import ConnectionValues, read_settings
+from .signals import run_until_signal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import timedelta
+
+    from boxis_async import BoxisClient, CallStream
+
+__all__ = ["calls"]
+
+_OUTCOMES: Final = (
+    "\b\nHow a call ended:\n"
+    + "\n".join(f"  {outcome:10}  {outcome.meaning}" for outcome in Outcome)
+    + "\n\n"
+)
+
+
+@click.command(
+    cls=GroupedCommand, epilog=_OUTCOMES + DATES, short_help="List calls: who called, how it ended."
+)
+@range_options
+@window_option
+@option(
+    "--missed",
+    heading=CALLS,
+    is_flag=True,
+    help="Only calls that came in, and that no person answered.",
+)
+@option(
+    "--not-called-back",
+    heading=CALLS,
+    is_flag=True,
+    help="Only missed calls of numbers with whom nobody has talked since, until now.",
+)
+@option(
+    "--number",
+    "numbers",
+    heading=CALLS,
+    multiple=True,
+    metavar="NUMBER",
+    help="Only calls with this outside number, in any spelling; may be repeated.",
+)
+@option(
+    "--answered-by",
+    "answerers",
+    heading=CALLS,
+    multiple=True,
+    metavar="WHO",
+    help="Only calls that this person or extension answered; may be repeated.",
+)
+@call_options
+@option("--json", "as_json", heading=OUTPUT, is_flag=True, help="Print a JSON object a line.")
+@option(
+    "--csv",
+    "as_csv",
+    heading=OUTPUT,
+    is_flag=True,
+    help="Print CSV; what a spreadsheet would take for a formula is made a text.",
+)
+@connection_options
+@quiet_option("range and no progress on stderr")
+@verbose_option
+@click.pass_context
+def calls(  # noqa: PLR0913 - each is one option
+    ctx: click.Context,
+    *,
+    datefrom: str | None,
+    dateto: str | None,
+    month: str | None,
+    missed: bool,
+    not_called_back: bool,
+    numbers: tuple[str, ...],
+    answerers: tuple[str, ...],
+    country: str,
+    margin: timedelta,
+    window: timedelta | None,
+    as_json: bool,
+    as_csv: bool,
+    quiet: bool,
+    verbose: bool,
+    **connection: Unpack[ConnectionValues],
+) -> None:
+    """List the calls that start in a range, a line each.
+
+    A call has all of its legs, and is answered where a person picked up. To see who reached nobody
+    yesterday, and has not been called back, nor got through, since:
+
+    \b
+    Example: boxis calls --from yesterday --to today --not-called-back
+    """  # noqa: D301 - \b keeps click from wrapping
+    if as_json and as_csv:
+        raise click.UsageError("--json and --csv contradict each other: give one")
+    settings = read_settings(ctx, connection)
+    settings.require_tenant()
+    dates = require_range(settings, datefrom, dateto, month)
+    client = settings.client()
+    if not quiet:
+        show_range(dates.datefrom, dates.dateto, settings.zone)
+    until = dates.dateto
+    if not_called_back:
+        until = datetime.now(UTC)
+    stream = client.iter_calls(dates.datefrom, until, margin=margin, country=country, window=window)
+    found = run_until_signal(_fetch(client, stream, draw_bar=not (quiet or verbose)))
+    warn_of_dropped(stream.stats)
+    kept = [call for call in found if call.missed or not (missed or not_called_back)]
+    if not_called_back:
+        talks = _last_talks(found, country)
+        kept = [call for call in kept if not _has_talked_since(call, talks, country)]
+    kept = [call for call in kept if starts_before(call.start, dates.dateto)]
+    if numbers:
+        wanted = {e164(number, country) for number in numbers}
+        kept = [call for call in kept if e164(call.outside, country) in wanted]
+    if answerers:
+        kept = [call for call in kept if call.answered_by in answerers]
+    if as_json:
+        _print(json_lines(kept))
+    elif as_csv:
+        _print(csv_lines(kept), end="\r\n")
+    else:
+        click.echo(f"{plural(len(kept), 'call')} {range_in_words(dates, settings.zone)}")
+        _print(text_lines(kept))
+
+
+async def _fetch(client: BoxisClient, stream: CallStream, *, draw_bar: bool) -> list[Call]:
+    found: list[Call] = []
+    async with client, stream:
+        with ProgressBar(stream.plan(), enabled=draw_bar) as bar:
+            windows = 0
+            async for call in stream:
+                found.append(call)
+                run = stream.stats
+                if run.windows != windows:
+                    windows = run.windows
+                    bar.update(run)
+    found.sort(key=lambda call: call.start.timestamp())
+    return found
+
+
+def _last_talks(found: Iterable[Call], country: str) -> dict[str, float]:
+    """Give when the last call began in which somebody talked with a number, in Unix seconds."""
+    return {
+        e164(call.outside, country): call.start.timestamp()
+        for call in found
+        if call.answered and call.outside
+    }
+
+
+def _has_talked_since(call: Call, talks: dict[str, float], country: str) -> bool:
+    # Whoever hides the number cannot be called back, nor recognised.
+    if call.direction is not Direction.INBOUND or not call.outside:
+        return False
+    return talks.get(e164(call.outside, country), 0.0) > call.start.timestamp()
+
+
+def _print(lines: Iterable[str], *, end: str = "\n") -> None:
+    for line in lines:
+        sys.stdout.write(line + end)
+    sys.stdout.flush()
