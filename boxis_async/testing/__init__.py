@@ -9,13 +9,14 @@ import inspect
 from .answers import EmptyForm, ResultAs
 from .date_filter import DATE_RULES, DateRule, FilterBy, FilterMode
 from .faults import FAULT_KINDS, Fault, FaultKind
-from .generator import generate_calls
+from .generator import History, generate_calls, generate_history
 from .inprocess import InProcessTransport, client_for
 from .loopback import LoopbackServer
 from .provider import Provider
 from .received import Received
 from .rows import Row
 from .served_provider import ServedProvider
+from .true_call import TrueCall
 
 __all__ = [
     "DATE_RULES",
@@ -26,6 +27,7 @@ __all__ = [
     "FaultKind",
     "FilterBy",
     "FilterMode",
+    "History",
     "InProcessTransport",
     "LoopbackServer",
     "Provider",
@@ -33,8 +35,10 @@ __all__ = [
     "ResultAs",
     "Row",
     "ServedProvider",
+    "TrueCall",
     "client_for",
     "generate_calls",
+    "generate_history",
 ]
 
 # Reprs, pickles and the reference show `__module__`, so we set it to the path from which users

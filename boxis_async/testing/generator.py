@@ -4,18 +4,19 @@ We draw the start of each call from the shape of a working week, let a simulated
 records, and sort all records by the moment at which a PBX would have written them.
 """
 
-from __future__ import annotations
+# No `from __future__ import annotations` here, see true_call.py.
 
 import random
-from datetime import timedelta
+from collections.abc import Iterator
+from datetime import date, timedelta
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import NamedTuple
 
+from .call_script import CallScript, Leg
+from .exchanges import Exchanges
 from .local_clock import LocalClock
 from .pbx import PBX
-
-if TYPE_CHECKING:
-    from datetime import date
+from .true_call import TrueCall
 
 # The relative number of calls in each hour of a day: two peaks, a lunch, a quiet night.
 _CALLS_BY_HOUR = (
@@ -28,6 +29,15 @@ _CALLS_BY_WEEKDAY = (27, 26, 25, 26, 24, 8, 4)
 _BURST_PROBABILITY = 0.25
 
 
+class History(NamedTuple):
+    """Generated records, and the calls that they are the legs of."""
+
+    rows: list[dict[str, str | None]]
+    """All records, as `generate_calls` returns them."""
+    calls: list[TrueCall]
+    """What happened in each call, by its start."""
+
+
 def generate_calls(
     datefrom: date,
     dateto: date,
@@ -38,18 +48,18 @@ def generate_calls(
 ) -> list[dict[str, str | None]]:
     """Generate the records of a small company's telephones.
 
-    Working days are busy and weekends quiet. Calls wait in queues, are transferred, or ring until
-    the caller gives up. Now and then a dozen arrive in one second. On the days on which the clock
-    changes, there are calls across the change. In autumn, there are calls in both passes of the
-    repeated hour, with the same local time.
+    Working days are busy and weekends quiet. Calls wait in queues, go through menus, end in
+    voicemail boxes, are forwarded or transferred, go on to another exchange under another
+    `linkedid`, or ring until the caller gives up. Now and then a dozen arrive in one second. On the
+    days on which the clock changes, there are calls across the change. In autumn, there are calls
+    in both passes of the repeated hour, with the same local time.
 
     Args:
         datefrom: The first day.
         dateto: The day after the last. A call belongs to the day on which its first leg starts; its
             later legs can run past midnight.
-        calls_per_day: The mean number of calls, that is, of different values of `linkedid`. Over
-            the whole range it is exact, rounded down. There are about two thirds more records than
-            calls, since a queue or a transfer writes several for one call.
+        calls_per_day: The mean number of calls. Over the whole range it is exact, rounded down.
+            There are about as many records again, since most calls that come in leave several.
         seed: Another seed gives other calls. The same arguments give the same records on every
             machine.
         timezone: The zone of the wall clock.
@@ -57,22 +67,61 @@ def generate_calls(
     Returns:
         Records with the page's 38 fields, in the order in which a PBX writes them: at hang-up, and
         so not by `start`. `(uniqueid, sequence)` is unique. The number after the host in a
-        `linkedid` is the true Unix time of the call's start.
+        `linkedid` is the true Unix time at which the call reached that host.
 
     Raises:
         zoneinfo.ZoneInfoNotFoundError: There is no such zone.
     """
+    scripts = _happened(datefrom, dateto, calls_per_day, seed, timezone)
+    return _rows([leg for script in scripts for leg in script.legs])
+
+
+def generate_history(
+    datefrom: date,
+    dateto: date,
+    *,
+    calls_per_day: float = 120,
+    seed: int = 0,
+    timezone: str = "Europe/Zurich",
+) -> History:
+    """Generate the same records as `generate_calls`, with the truth about each call.
+
+    Compare it with what your code makes of the records: who answered, and for how long they talked.
+
+    Args:
+        datefrom: The first day.
+        dateto: The day after the last.
+        calls_per_day: The mean number of calls.
+        seed: Another seed gives other calls.
+        timezone: The zone of the wall clock, and of the times of the calls.
+
+    Raises:
+        zoneinfo.ZoneInfoNotFoundError: There is no such zone.
+    """
+    legs: list[Leg] = []
+    calls: list[TrueCall] = []
+    for script in _happened(datefrom, dateto, calls_per_day, seed, timezone):
+        legs += script.legs
+        calls.append(script.truth())
+    return History(_rows(legs), calls)
+
+
+def _happened(
+    datefrom: date, dateto: date, calls_per_day: float, seed: int, timezone: str
+) -> Iterator[CallScript]:
+    """Let all calls of a range happen, in the order of their starts."""
     rng = random.Random(seed)  # noqa: S311, repeatable, not secret
     clock = LocalClock(timezone)
-    pbx = PBX(rng, clock)
+    pbx = PBX(Exchanges(rng, clock))
     days = [datefrom + timedelta(days=n) for n in range((dateto - datefrom).days)]
-    legs = [
-        leg
-        for day, quota in zip(days, _quotas(days, calls_per_day), strict=True)
-        for start in _starts(rng, clock, day, quota)
-        for leg in pbx.call(start)
-    ]
-    # The sort is stable: legs that end in the same second stay in the order of their start.
+    for day, quota in zip(days, _quotas(days, calls_per_day), strict=True):
+        for start in _starts(rng, clock, day, quota):
+            yield pbx.call(start)
+
+
+def _rows(legs: list[Leg]) -> list[dict[str, str | None]]:
+    """Return the records of all calls in the order in which a PBX writes them."""
+    # The sort is stable: legs that end in the same second stay in the order of their calls.
     legs.sort(key=lambda leg: leg.ended_at)
     return [leg.row for leg in legs]
 

@@ -38,22 +38,18 @@ class LocalClock:
             offset = self._offsets[quarter] = int((ahead or timedelta()).total_seconds())
         return offset
 
-    def date_text(self, epoch: int) -> str:
-        """Return `yyyy-mm-dd`."""
-        number = (epoch + self.utc_offset(epoch)) // _DAY_SECONDS
-        text = self._dates.get(number)
-        if text is None:
-            text = self._dates[number] = (_EPOCH + timedelta(days=number)).isoformat()
-        return text
-
     def hour(self, epoch: int) -> int:
         """Return the hour of the local time, 0 to 23."""
         return (epoch + self.utc_offset(epoch)) % _DAY_SECONDS // 3600
 
     def text(self, epoch: int) -> str:
         """Return `yyyy-mm-dd hh:mm:ss`, which means two instants in the repeated hour of autumn."""
-        minutes, seconds = divmod((epoch + self.utc_offset(epoch)) % _DAY_SECONDS, 60)
-        return f"{self.date_text(epoch)} {minutes // 60:02}:{minutes % 60:02}:{seconds:02}"
+        number, seconds = divmod(epoch + self.utc_offset(epoch), _DAY_SECONDS)
+        day = self._dates.get(number)
+        if day is None:
+            day = self._dates[number] = (_EPOCH + timedelta(days=number)).isoformat()
+        minutes, seconds = divmod(seconds, 60)
+        return f"{day} {minutes // 60:02}:{minutes % 60:02}:{seconds:02}"
 
     def instants(self, text: str) -> list[int]:
         """Return the Unix seconds that a local time means, the earlier first.

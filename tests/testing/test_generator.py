@@ -13,12 +13,12 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import pytest
 from paths import ROOT
 
-from boxis_async.testing import Provider, generate_calls
+from boxis_async.testing import Provider, generate_calls, generate_history
 
 ZURICH = ZoneInfo("Europe/Zurich")
 NEVER = "0000-00-00 00:00:00"
 # A month with 21 working days.
-MONTH = generate_calls(date(2024, 10, 1), date(2024, 11, 1))
+MONTH, CALLS = generate_history(date(2024, 10, 1), date(2024, 11, 1))
 PAGE = tuple(
     """
     uniqueid start answer end clid src dst dcontext channel dstchannel lastapp lastdata duration
@@ -44,6 +44,10 @@ def by_call(rows: list[Row]) -> dict[str, list[Row]]:
     return grouped
 
 
+def name_of(row: Row) -> tuple[str, str]:
+    return text(row, "uniqueid"), text(row, "sequence")
+
+
 def epoch(uniqueid: str) -> int:
     found = re.fullmatch(r"sip\d{3}\.voice\.boxis\.net-(\d+)\.\d+", uniqueid)
     assert found is not None
@@ -58,11 +62,21 @@ def test_fields() -> None:
 
 def test_number_of_calls() -> None:
     """Calls are counted exactly, over any range."""
-    assert len(by_call(MONTH)) == 120 * 31
+    assert len(CALLS) == 120 * 31
     assert len(MONTH) > 120 * 31 * 1.4
-    odd = generate_calls(date(2024, 2, 28), date(2024, 3, 2), calls_per_day=7)
-    assert len(by_call(odd)) == 21
+    odd = generate_history(date(2024, 2, 28), date(2024, 3, 2), calls_per_day=7)
+    assert len(odd.calls) == 21
     assert generate_calls(date(2024, 2, 28), date(2024, 2, 28)) == []
+    assert generate_history(date(2024, 2, 28), date(2024, 2, 28)) == ([], [])
+
+
+def test_history() -> None:
+    """A history has the records that `generate_calls` returns, each as a leg of one call."""
+    assert generate_calls(date(2024, 10, 1), date(2024, 11, 1)) == MONTH
+    legs = [leg for call in CALLS for leg in call.legs]
+    assert sorted(map(name_of, legs)) == sorted(map(name_of, MONTH))
+    starts = [call.start.timestamp() for call in CALLS]
+    assert starts == sorted(starts)
 
 
 def test_identity() -> None:
@@ -73,7 +87,7 @@ def test_identity() -> None:
 
 
 def test_first_leg() -> None:
-    """A call's first leg gives it its `linkedid`, and the instant at which it started."""
+    """The first leg on an exchange gives the `linkedid` there, and when the call came to it."""
     for linkedid, legs in by_call(MONTH).items():
         began = datetime.fromtimestamp(epoch(linkedid), ZURICH)
         first = [leg for leg in legs if leg["uniqueid"] == linkedid]
@@ -91,15 +105,22 @@ def test_order_is_that_of_hang_up() -> None:
 
 
 def test_times_and_durations() -> None:
-    """Answered calls have an answer between start and end; the rest never; durations mostly fit."""
-    odd = 0
+    """Answered legs have an answer between start and end; durations mostly fit.
+
+    Legs that are not answered never have one, unless their channel was answered before: by a queue,
+    a menu, an announcement. Then it is their start, and all of their time is billed.
+    """
+    odd = answered_before = 0
     for row in MONTH:
         start, answer, end = (text(row, name) for name in ("start", "answer", "end"))
         assert row["cc_date"] == start[:10]
         if row["disposition"] == "ANSWERED":
             assert answer != NEVER
+        elif answer == NEVER:
+            assert row["billsec"] == "0"
         else:
-            assert (answer, row["billsec"]) == (NEVER, "0")
+            answered_before += 1
+            assert (answer, row["billsec"]) == (start, row["duration"])
         if start.startswith("2024-10-27"):
             continue
         assert start <= end
@@ -107,6 +128,7 @@ def test_times_and_durations() -> None:
         length = datetime.fromisoformat(end) - datetime.fromisoformat(start)
         odd += length != timedelta(seconds=int(text(row, "duration")))
     assert 0 < odd < len(MONTH) / 20
+    assert answered_before > len(MONTH) / 50
 
 
 def test_shape_of_a_day() -> None:
@@ -148,11 +170,15 @@ def test_bursts() -> None:
 
 
 def test_numbers_are_fictional() -> None:
-    """External numbers are from the block that is reserved for fiction."""
+    """External numbers are from the block that is reserved for fiction, in each spelling."""
+    spelled: Counter[str] = Counter()
     for row in MONTH:
         for name in ("src", "dst"):
-            if text(row, name).startswith("00"):
-                assert re.fullmatch(r"00\d{3,4}55501\d\d", text(row, name))
+            if found := re.match(r"\+|00?", text(row, name)):
+                spelled[found[0]] += 1
+                assert re.fullmatch(r"(\+|00|0(?!0))\d{2,4}55501\d\d", text(row, name))
+    assert spelled.keys() == {"+", "00", "0"}
+    assert min(spelled.values()) > len(MONTH) / 20
 
 
 def test_repeated_hour_of_autumn() -> None:
@@ -169,8 +195,8 @@ def test_repeated_hour_of_autumn() -> None:
 
 def test_missing_hour_of_spring() -> None:
     """No call begins, is answered or ends in the hour that spring leaves out."""
-    rows = generate_calls(date(2024, 3, 31), date(2024, 4, 1))
-    assert len(by_call(rows)) == 120
+    rows, calls = generate_history(date(2024, 3, 31), date(2024, 4, 1))
+    assert len(calls) == 120
     written = [text(row, name) for row in rows for name in ("start", "answer", "end")]
     assert not any(at.startswith("2024-03-31 02") for at in written)
     assert "2024-03-31 01:59:59" in written

@@ -12,6 +12,7 @@ import time_machine
 
 from boxis_async import BoxisClient
 from boxis_async.testing import LoopbackServer, Provider, generate_calls
+from boxis_async.testing.exchanges import Exchanges
 from boxis_async.testing.local_clock import LocalClock
 from boxis_async.testing.pbx import PBX
 
@@ -137,11 +138,11 @@ def test_changes_show_at_once() -> None:
 def test_no_record_appears_before_its_call_is_over(day: date) -> None:
     """Each made-up record appears in the second of its hang-up, where the clock changes too."""
     clock = LocalClock("Europe/Zurich")
-    pbx, draw = PBX(random.Random(3), clock), random.Random(4)
+    pbx, draw = PBX(Exchanges(random.Random(3), clock)), random.Random(4)
     midnight = clock.midnight(day)
     # Around the change, where one local time can mean two instants.
     starts = sorted(draw.randrange(midnight, midnight + 5 * 3600) for _ in range(2000))
-    legs = [leg for start in starts for leg in pbx.call(start)]
+    legs = [leg for start in starts for leg in pbx.call(start).legs]
     shown = Clock(0)
     provider = Provider(live=True, cost_delay=0, clock=shown)
     wrong: list[tuple[int, Row]] = []

@@ -23,10 +23,14 @@ WING = ROOT / "boxis_async" / "testing"
 PACKAGE = ("boxis_async", "testing")
 
 LAYERS = (
-    {"asgi", "local_clock", "phone_book", "received", "rows"},
-    {"answers", "date_filter", "faults", "inprocess", "live", "loopback", "pbx", "validation"},
-    {"generator", "row_store"},
-    {"provider"},
+    {"asgi", "local_clock", "phone_book", "received", "rows", "true_call"},
+    {"answers", "date_filter", "exchanges", "faults", "inprocess", "live", "loopback"},
+    {"call_script", "row_store", "validation"},
+    {"machines", "relays", "transfers"},
+    {"own_calls", "phones", "queues"},
+    {"menus"},
+    {"pbx"},
+    {"generator", "provider"},
     {"served_provider"},
     {"__init__"},
 )
