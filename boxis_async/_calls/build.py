@@ -52,7 +52,10 @@ def build(legs: list[CDR], reached: Callable[[CDR], Reached | None] | None) -> C
         end=end,
         direction=direction,
         caller_number=caller_number,
-        caller_name=_first(leg.caller_name for leg in ordered),
+        # An agent who transfers the call has a leg, and a name, of their own.
+        caller_name=_first(
+            leg.caller_name for leg in ordered if leg.caller_number == caller_number
+        ),
         dialled=dialled,
         outside=outside,
         outcome=_outcome(ordered, found),
@@ -110,7 +113,11 @@ def _outcome(legs: Sequence[CDR], found: Sequence[Reached]) -> Outcome:
 
 
 def _name_of(leg: CDR) -> str:
-    return leg.wherelanded.strip() if names_somebody(leg) else extension_in(leg.dstchannel)
+    if names_somebody(leg):
+        return leg.wherelanded.strip()
+    # The second channel of a leg that goes out is a trunk: the person is who was dialled.
+    is_outbound = leg.direction is Direction.OUTBOUND
+    return (is_outbound and leg.dst) or extension_in(leg.dstchannel)
 
 
 def _cost(legs: Iterable[CDR]) -> Decimal:

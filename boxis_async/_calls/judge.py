@@ -9,6 +9,7 @@ back to the hops that lead to it: the others count as persons only where `wherel
 from __future__ import annotations
 
 import re
+from collections import deque
 from typing import TYPE_CHECKING, Final
 
 from boxis_async.errors import UsageError
@@ -73,23 +74,27 @@ def _resolve_hops(legs: Sequence[CDR], found: list[Reached]) -> None:
     """Make a person of each hop that stands for one; any other hop says nothing about its call.
 
     From each leg that reached a person we mark the hops that lead to it, and those that lead to
-    them. Each place that is dialled is looked at once, so exchanges that dial each other do no
-    harm.
+    them. Each hop is marked once. Exchanges can dial each other: a leg is behind the hops to its
+    exchange that began no later than itself, as the others cannot have led to it.
     """
     hops = [number for number, what in enumerate(found) if what == "hop"]
-    dialling: dict[str, list[int]] = {}
+    dialling: dict[str, deque[int]] = {}
     for number in hops:
-        dialling.setdefault(_behind(legs[number].dstchannel), []).append(number)
+        dialling.setdefault(_behind(legs[number].dstchannel), deque()).append(number)
     leads_to_person: set[int] = set()
 
     def mark(number: int) -> None:
         waiting = [number]
         while waiting:
             leg = legs[waiting.pop()]
+            began = leg.start.timestamp()
             for place in (leg.channel, exchange_of(leg.uniqueid)):
-                hops_there = dialling.pop(place, ()) if place else ()
-                leads_to_person.update(hops_there)
-                waiting += hops_there
+                # The hops to a place are in order of their start.
+                hops_there = dialling.get(place) if place else None
+                while hops_there and legs[hops_there[0]].start.timestamp() <= began:
+                    hop = hops_there.popleft()
+                    leads_to_person.add(hop)
+                    waiting.append(hop)
 
     for number, what in enumerate(found):
         if what == "person":
