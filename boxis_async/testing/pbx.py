@@ -14,7 +14,7 @@ from .own_calls import call_colleague, call_outside
 from .phone_book import OutsideNumber, draw_caller_id, draw_outside_number, draw_own_number
 from .phones import ring_group, ring_phone
 from .queues import wait_in_queue
-from .relays import relay
+from .relays import relay, relay_without_a_trace
 from .transfers import forward
 
 _OPENS, _CLOSES = 7, 19
@@ -24,11 +24,12 @@ _DESTINATIONS = (
     wait_in_queue,
     choose_in_menu,
     forward,
+    relay_without_a_trace,
     leave_message,
     play_announcement,
 )
-_WEIGHTS_BY_DAY = tuple(accumulate((40, 8, 30, 14, 4, 2, 2)))
-_WEIGHTS_AT_NIGHT = tuple(accumulate((20, 4, 16, 10, 8, 18, 24)))
+_WEIGHTS_BY_DAY = tuple(accumulate((39, 8, 30, 14, 4, 1, 2, 2)))
+_WEIGHTS_AT_NIGHT = tuple(accumulate((20, 4, 16, 10, 7, 1, 18, 24)))
 _KINDS = ("inbound", "outbound", "local")
 _KIND_WEIGHTS = tuple(accumulate((55, 33, 12)))
 _RELAYED = 0.2

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .phone_book import draw_own_number
+from .phone_book import EXTENSIONS, draw_own_number
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from .call_script import CallScript, Channel
 
 _LONGEST_SETUP = 3  # seconds, as in the page's `linkedid`
+_ACTIONS = "U(destChannelActions^yes^wav^^^^)"
 
 
 def relay(
@@ -52,7 +53,36 @@ def relay(
         sequence=sequence,
         dst=dialled,
         dstchannel=exchanges.sip_channel(there),
-        lastdata=f"SIP/QUEUE-14@{there},,U(destChannelActions^yes^wav^^^^)",
+        lastdata=f"SIP/QUEUE-14@{there},,{_ACTIONS}",
         wherelanded=script.answered_by or "N/A",
     )
+    return end
+
+
+def relay_without_a_trace(script: CallScript, caller: Channel, at: int) -> int:
+    """Ring a telephone on another exchange whose legs are not in the records of the tenant.
+
+    Only `wherelanded` names who took the call, as in the page's first record.
+    """
+    script.parts.append("relay without a trace")
+    exchanges = script.exchanges
+    there = exchanges.other_host(caller.host)
+    extension = exchanges.rng.choice(EXTENSIONS)
+    attempt = exchanges.attempt(0.8)
+    picked_up = at + attempt.ring
+    end = picked_up + attempt.talk
+    recorded = script.leg(
+        caller,
+        at,
+        end,
+        attempt.disposition,
+        picked_up=picked_up,
+        dstchannel=exchanges.sip_channel(there),
+        lastdata=f"SIP/{extension}@{there},60,{_ACTIONS}",
+        wherelanded=extension if attempt.is_taken else "N/A",
+    )
+    if attempt.is_taken:
+        script.talked(extension, picked_up, end, recorded=recorded)
+    else:
+        script.failed(attempt.disposition)
     return end
