@@ -142,9 +142,9 @@ def test_demo() -> None:
     assert "\x1b" not in done.stdout
     assert max(map(len, done.stdout.splitlines())) <= 80
     for text in (
-        "833 made-up records",
+        "843 made-up records",
         "The first 8 of 460 calls",
-        "460 in 833 legs",
+        "460 in 843 legs",
         "windows, 100% of the range",
         "records a second",
     ):

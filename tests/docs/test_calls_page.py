@@ -39,6 +39,7 @@ PHONE, DESK = ViewportSize(width=390, height=844), ViewportSize(width=1280, heig
 NASTY = call(
     "2026-10-14 23:50:00",
     clid='"<b onclick=alert(1)>=SUM(A1)</b> and a name that goes on and on" <0041445550199>',
+    src="0041445550199",
     userfield="[inbound]",
     billsec="3723",
     linkedid="nasty",
@@ -144,11 +145,12 @@ def shown(page: Page) -> list[list[str]]:
 def expected(row: Mapping[str, str | None]) -> list[str]:
     """Tell what the page is to show of a provider's row."""
     direction = str(row["userfield"]).strip("[]")
-    clid = re.fullmatch(r'(?:"(.*)" )?<?([^<>]*)>?', str(row["clid"]))
-    assert clid is not None
-    number, name = str(row["dst"]), ""
-    if direction == "inbound":
-        number, name = clid[2], re.sub(r"\\(.)", r"\1", clid[1] or "")
+    # The generator writes the same number into `src`, and that is where some `clid` have none.
+    number, name = str(row["src"]), ""
+    if direction != "inbound":
+        number = str(row["dst"])
+    elif clid := re.match(r'"(.*)"(?: |$)|"(.*)', str(row["clid"])):
+        name = re.sub(r"\\(.)", r"\1", clid[1] or clid[2] or "").strip()
     seconds = int(row["billsec"] or 0)
     return [
         str(row["start"]),

@@ -427,7 +427,7 @@ def check_first_calls(done: subprocess.CompletedProcess[str]) -> None:
     assert re.fullmatch(r"[1-9]\d+ calls, of [1-9]\d+ legs", calls)
     assert re.fullmatch(r"[1-9]\d+ of them missed; the last three:", missed)
     assert len(last) == 3
-    assert all(re.match(r"  \d\d Sep \d\d:\d\d  \d", line) for line in last)
+    assert all(re.match(r"  \d\d Sep \d\d:\d\d  [+\d]", line) for line in last)
 
 
 @pytest.mark.subprocess
