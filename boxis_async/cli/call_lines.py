@@ -25,6 +25,7 @@ _FORMULA = re.compile(r"[=+\-@\t\r\n'＝＋－＠]")  # noqa: RUF001
 # `+41…` is a number, and would be read as one.
 _PLAIN_NUMBER = re.compile(r"\+?[0-9]+")
 _ARROWS: Final = {Direction.INBOUND: "in", Direction.OUTBOUND: "out", Direction.LOCAL: "local"}
+_LINE_WIDTH: Final = 80
 _NAME_WIDTH: Final = 16
 _COLUMNS: Final = (
     "start",
@@ -60,10 +61,10 @@ def text_lines(calls: Iterable[Call]) -> Iterator[str]:
                 ended += f" with {_shown(call.answered_by)}"
         elif call.wait:
             ended += f" after {_minutes(call.wait.total_seconds())}"
-        line = (
-            f"{call.start:%Y-%m-%d %H:%M} {way:5} {_shown(party):14} "
-            f"{_shown(name)[:_NAME_WIDTH]:{_NAME_WIDTH}} {ended}"
-        )
+        line = f"{call.start:%Y-%m-%d %H:%M} {way:5} {_shown(party):14} "
+        # A call that was forwarded is answered by a long number: the name makes room for it.
+        width = max(0, min(_NAME_WIDTH, _LINE_WIDTH - len(line) - len(f" {ended}")))
+        line += f"{_shown(name)[:width]:{width}} {ended}"
         yield line.rstrip()
 
 
