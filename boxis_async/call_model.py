@@ -77,8 +77,8 @@ class Call:
     outcome: Outcome
     """How the call ended: whether it reached a person, a voicemail box, a machine, or nobody."""
     answered_by: str
-    """Who answered: `wherelanded` where it names somebody, else what a leg that goes out dialled,
-    else the extension (or the line) of the second channel; `""` where no person answered."""
+    """Who answered: `wherelanded` where it names somebody, else the extension (or the line) of
+    the second channel; `""` where no person answered."""
     wait: timedelta
     """How long the caller waited: until the first person picked up, or until the end."""
     talk: timedelta

@@ -113,11 +113,7 @@ def _outcome(legs: Sequence[CDR], found: Sequence[Reached]) -> Outcome:
 
 
 def _name_of(leg: CDR) -> str:
-    if names_somebody(leg):
-        return leg.wherelanded.strip()
-    # The second channel of a leg that goes out is a trunk: the person is who was dialled.
-    is_outbound = leg.direction is Direction.OUTBOUND
-    return (is_outbound and leg.dst) or extension_in(leg.dstchannel)
+    return leg.wherelanded.strip() if names_somebody(leg) else extension_in(leg.dstchannel)
 
 
 def _cost(legs: Iterable[CDR]) -> Decimal:

@@ -69,7 +69,8 @@ def call_outside(exchanges: Exchanges, start: int) -> CallScript:
     if not attempt.is_taken:
         script.failed(attempt.disposition)
         return script
-    script.talked(number.written, picked_up, end, recorded=recorded)
+    # No record names the person outside: it is the line that the call went over.
+    script.talked("trunk", picked_up, end, recorded=recorded)
     if exchanges.chance(0.09):
         transfer_blindly(script, caller, end, extension)
     return script

@@ -43,7 +43,8 @@ class TrueCall:
     """`"ANSWERED"` by a person; else `"VOICEMAIL"`; else how the last attempt to reach somebody
     failed; else, where there was none, `"MACHINE"`."""
     answered_by: str
-    """The extension or number of the first person who picked up; `""` if nobody did."""
+    """The extension or number of the first person who picked up, of a call that went out its line;
+    `""` if nobody did."""
     wait: timedelta
     """From the start until the first person picked up, or else until the end."""
     talk: timedelta

@@ -56,11 +56,11 @@ def leg(seconds: int, *, until: int = 60, **fields: str) -> CDR:
 
 
 def test_who_answered_a_call_that_went_out() -> None:
-    """A trunk is nobody: of a call that goes out it is who was dialled."""
+    """No record names the person outside: of a call that goes out it is the line."""
     (call,) = group_calls(
         [leg(0, userfield="[outbound]", dst="0041445550123", dstchannel="SIP/trunk-0000a00e")]
     )
-    assert call.answered_by == "0041445550123"
+    assert call.answered_by == "trunk"
 
 
 def test_an_agents_name_is_not_the_callers() -> None:
