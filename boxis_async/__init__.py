@@ -4,6 +4,7 @@
 """
 
 from boxis_async._calls.numbers import e164
+from boxis_async._printable import printable
 from boxis_async._version import __version__ as __version__
 from boxis_async.call_model import Call, Outcome
 from boxis_async.call_stream import CallStream
@@ -101,6 +102,7 @@ __all__ = [
     "WrongLoopError",
     "e164",
     "group_calls",
+    "printable",
 ]
 
 # Where users import them from: reprs, tracebacks, pickles and the reference show that, and a module

@@ -26,13 +26,15 @@
     ├── WindowError                         a window that failed for good
     └── LateLegError                        a leg of a call that a stream had closed
 
-All of them pickle, and none holds the key or an authcode.
+All of them pickle, and none holds the key or an authcode. Their texts are printable, whatever the
+provider or a caller sent: a traceback or a log shows them. The attributes hold what was sent.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from boxis_async._printable import printable
 from boxis_async.models import describe_place, shown_value
 
 if TYPE_CHECKING:
@@ -70,6 +72,13 @@ __all__ = [
 class BoxisError(Exception):
     """The root of every error that this library raises on purpose."""
 
+    def __str__(self) -> str:
+        return printable(self._text())
+
+    def _text(self) -> str:
+        """Give the text, as it is before it is made printable."""
+        return super().__str__()
+
 
 class UsageError(BoxisError, ValueError):
     """Arguments that cannot work; no request was sent.
@@ -86,7 +95,7 @@ class UsageError(BoxisError, ValueError):
         """Everything that is wrong, a sentence each."""
         return self.args
 
-    def __str__(self) -> str:
+    def _text(self) -> str:
         return "; ".join(self.problems)
 
 
@@ -252,7 +261,7 @@ class RecordError(BadAnswerError):
         self.value = value
         self.window = window
 
-    def __str__(self) -> str:
+    def _text(self) -> str:
         where = describe_place(self.window, self.position, self.field)
         return f"{where}: {self.reason}, got {shown_value(self.value)}"
 
@@ -269,7 +278,7 @@ class RefusedError(BoxisError):
         super().__init__(text)
         self.text = text
 
-    def __str__(self) -> str:
+    def _text(self) -> str:
         return self.text or "refused without a text"
 
 
@@ -307,7 +316,7 @@ class ClockError(RefusedError):
         self.our_time = our_time
         self.sent = sent
 
-    def __str__(self) -> str:
+    def _text(self) -> str:
         if self.server_time is not None:
             clocks = f"it says {self.server_time}"
         elif not self.sent:

@@ -43,6 +43,7 @@ LAYERS = (
         "_run.proofs",
         "_run.dedupe",
         "_run.fingerprint_table",
+        "_run.key_rules",
         "_run.adaptive_windows",
         "_run.windows",
         "_run.fetched",
@@ -91,7 +92,7 @@ LAYERS = (
     ("errors",),
     ("types",),
     ("models",),
-    ("_version",),
+    ("_printable", "_version"),
 )
 """The core from top to bottom. A module imports only from layers below its own, or, within a layer,
 from modules that stand behind it."""
