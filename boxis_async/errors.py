@@ -228,7 +228,7 @@ class ContractError(BadAnswerError):
         self.window = window
         self.tenant = tenant
 
-    def __str__(self) -> str:
+    def _text(self) -> str:
         return (
             f"tenant {self.tenant}: {self.evidence} (await client.probe(), or boxis probe, finds "
             "out what the server does)"

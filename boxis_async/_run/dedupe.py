@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from boxis_async._run.fingerprint_table import FingerprintTable
+from boxis_async._run.key_rules import key_text
 from boxis_async._wire.records import FINGERPRINT_SIZE
 from boxis_async.errors import UsageError
 
@@ -114,7 +115,7 @@ class Deduplicator:
         """Give each record's key, as a fingerprint that runs which resume this one give too."""
         function, fingerprint = self._function, self._fingerprinter.of
         if function is not None:
-            return [fingerprint(repr(function(cdr))) for cdr in records.cdrs]
+            return [fingerprint(key_text(function(cdr))) for cdr in records.cdrs]
         return [entry[:FINGERPRINT_SIZE] for entry in self._entries(records)]
 
     def marks(self, records: Records) -> list[bytes]:
@@ -199,7 +200,8 @@ class Deduplicator:
     def _verdict_on_key(self, key: Hashable, verdict: Verdict) -> Verdict:
         try:
             is_known = key in self._keys or (
-                bool(self._carried_keys) and self._fingerprinter.of(repr(key)) in self._carried_keys
+                bool(self._carried_keys)
+                and self._fingerprinter.of(key_text(key)) in self._carried_keys
             )
             self._keys.add(key)
         except TypeError as error:

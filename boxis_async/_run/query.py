@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from datetime import date, datetime, timedelta
 from hashlib import blake2b
 from typing import TYPE_CHECKING
@@ -12,6 +11,7 @@ import attrs
 
 from boxis_async._http.server_clock import ServerClock
 from boxis_async._run.adaptive_windows import Traffic
+from boxis_async._run.key_rules import rule_text
 from boxis_async._run.known_server import KnownServer
 from boxis_async._run.windows import plan_of
 from boxis_async._wire.wallclock import WallClock
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Query"]
 
-_ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 _NEVER = datetime.min  # noqa: DTZ901 - a wall time before all others
 
 
@@ -139,7 +138,7 @@ class Query:
         # What is left out at the start of one range may belong to a range that starts earlier.
         is_cut = range_ is not None and (self.clip is not None or range_.not_before is not None)
         start = str(range_.clip_from) if range_ is not None and is_cut else ""
-        rule = _name_of(self.unique_by)
+        rule = rule_text(self.unique_by)
         parts = [self.tenant, str(self.wall_clock.zone), rule, str(self.clip), start]
         if self.overlap != OVERLAP:
             # Spans that were sealed by windows which overlap less may lack a call between them.
@@ -152,17 +151,6 @@ class Query:
         else:
             span = f"{self.datefrom} to {'now' if self.dateto is None else self.dateto}"
         return f"{span}, tenant={self.tenant!r}"
-
-
-def _name_of(rule: UniqueBy) -> str:
-    """Name a key rule; a function by where it is defined and what it does, without addresses."""
-    if isinstance(rule, str):
-        return rule
-    name = getattr(rule, "__qualname__", None) or repr(rule)
-    code = getattr(rule, "__code__", None)
-    # Two lambdas of one place have one name.
-    body = "" if code is None else f"{code.co_code.hex()} {code.co_names} {code.co_consts}"
-    return _ADDRESS.sub("", f"{rule.__module__}.{name} {body}")
 
 
 def _parted(span: Span, horizon: datetime, overlap: timedelta) -> list[Span]:

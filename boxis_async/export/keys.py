@@ -7,16 +7,19 @@ a record in the file. Only a resumed export loads them.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Set as AbstractSet
 from hashlib import blake2b
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
+from boxis_async import UsageError
 from boxis_async.export.files import GrowingFile, Position
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterator, Sequence
-    from pathlib import Path
 
     from boxis_async import CDR
+    from boxis_async.export.open_folder import OpenFolder
     from boxis_async.types import UniqueBy
 
 __all__ = ["KEY_FILE", "KeyFile", "key_function", "rule_name"]
@@ -25,6 +28,7 @@ KEY_FILE = "keys"
 """The name of the file."""
 
 _DIGEST_SIZE = 16
+_ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 
 
 class KeyFile:
@@ -33,21 +37,20 @@ class KeyFile:
     Args:
         folder: The folder of the file.
         position: How much of the file to keep; None makes a new one.
-        key: Gives the key of a record, or None for a record without one.
+        key: Gives the key of a record as a text, or None for a record without one.
 
     Raises:
         DamagedError: The file is shorter than the position says, or its content differs.
     """
 
     def __init__(
-        self, folder: Path, position: Position | None, key: Callable[[CDR], Hashable | None]
+        self, folder: OpenFolder, position: Position | None, key: Callable[[CDR], str | None]
     ) -> None:
         self._key = key
-        path = folder / KEY_FILE
-        self._file = GrowingFile(path, position)
+        self._file = GrowingFile(folder, KEY_FILE, position)
         try:
             # Those of earlier runs only: within a run the stream gives each key once.
-            self._known = set(_digests(path.read_bytes()))
+            self._known = set(_digests(self._file.content()))
         except BaseException:
             self._file.close()
             raise
@@ -81,16 +84,16 @@ class KeyFile:
         self._file.close()
 
 
-def key_function(unique_by: UniqueBy) -> Callable[[CDR], Hashable | None]:
-    """Give the function that gives a record's key, or None for a record without one."""
+def key_function(unique_by: UniqueBy) -> Callable[[CDR], str | None]:
+    """Give the function that gives a record's key as a text, or None for a record without one."""
     if callable(unique_by):
         # In a tuple, as None is a key like any other.
-        return lambda cdr: (unique_by(cdr),)
+        return lambda cdr: _text((unique_by(cdr),))
     # The stream compares records without a uniqueid by their whole content. They can come twice
     # only at an edge of the coverage, which recognises them.
     if unique_by == "leg":
-        return lambda cdr: cdr.leg if cdr.uniqueid else None
-    return lambda cdr: cdr.uniqueid or None
+        return lambda cdr: repr(cdr.leg) if cdr.uniqueid else None
+    return lambda cdr: repr(cdr.uniqueid) if cdr.uniqueid else None
 
 
 def rule_name(unique_by: UniqueBy) -> str:
@@ -100,9 +103,28 @@ def rule_name(unique_by: UniqueBy) -> str:
     return getattr(unique_by, "__qualname__", type(unique_by).__qualname__)
 
 
-def _digest(key: Hashable) -> bytes:
-    # Another process must come to the same digest, and hash() differs in each.
-    return blake2b(repr(key).encode("utf-8", "replace"), digest_size=_DIGEST_SIZE).digest()
+def _digest(text: str) -> bytes:
+    return blake2b(text.encode("utf-8", "replace"), digest_size=_DIGEST_SIZE).digest()
+
+
+def _text(key: Hashable) -> str:
+    """Write a key as every process does: hash() and the order of a set differ in each.
+
+    Raises:
+        UsageError: It is an object that another process could not recognise.
+    """
+    if isinstance(key, AbstractSet):
+        return f"{{{', '.join(sorted(map(_text, key)))}}}"
+    if type(key) is tuple:
+        items = cast("tuple[Hashable, ...]", key)
+        return f"({', '.join(map(_text, items))}{',' if len(items) == 1 else ''})"
+    text = repr(key)
+    if not isinstance(key, str) and _ADDRESS.search(text):
+        raise UsageError(
+            f"unique_by gave a {type(key).__name__}, which a run that resumes the export could not "
+            "recognise: give a text, a number, or a tuple of them"
+        )
+    return text
 
 
 def _digests(data: bytes) -> Iterator[bytes]:

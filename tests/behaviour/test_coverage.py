@@ -1013,3 +1013,15 @@ async def test_a_further_leg_is_not_known_without(make_client: MakeClient) -> No
     kept, stream = await legs_of_one_call(make_client, carry_keys=False)
     assert ids(kept) == ["one", "one", "two"]
     assert stream.stats.conflicts == 0
+
+
+async def test_keys_that_are_sets(client: BoxisClient) -> None:
+    """A key may be a set: a resumed run recognises it, in whatever order its items come."""
+
+    def ends(cdr: CDR) -> frozenset[str]:
+        return frozenset({cdr.src, cdr.dst, cdr.uniqueid})
+
+    stream = client.cdrs(DAY, DAY + 12 * HOUR, unique_by=ends, carry_keys=True)
+    first = await stream.to_list()
+    rest = client.cdrs(DAY, NEXT_DAY, unique_by=ends, resume=stream.coverage)
+    assert len(first) + len(await rest.to_list()) == 24

@@ -109,3 +109,9 @@ def test_attributes_of_errors_are_as_sent() -> None:
     assert RefusedError(EVIL).text == EVIL
     assert RecordError("no number", value=EVIL).value == EVIL
     assert UsageError(EVIL).problems == (EVIL,)
+
+
+def test_every_error_goes_one_way() -> None:
+    """No error writes its own text past the root, which makes all of them printable."""
+    errors = [getattr(boxis_async, name) for name in boxis_async.__all__ if name.endswith("Error")]
+    assert [error for error in errors if "__str__" in vars(error)] == [BoxisError]
