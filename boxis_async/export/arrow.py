@@ -20,8 +20,8 @@ from boxis_async.export.columns import COLUMNS, Kind, values_of
 from boxis_async.export.errors import UnfitValueError
 
 if TYPE_CHECKING:
+    import io
     from collections.abc import Iterable, Sequence
-    from pathlib import Path
 
     import pyarrow as pa
 
@@ -151,18 +151,18 @@ class _Sink:
         """Do nothing: whoever opened the file closes it."""
 
 
-def merge(parts: Iterable[tuple[Path, int]], file: Output, *, timezone: tzinfo) -> None:
+def merge(parts: Iterable[tuple[io.FileIO, int]], file: Output, *, timezone: tzinfo) -> None:
     """Merge Parquet files into one, row group by row group.
 
     Args:
-        parts: The files, each with how many of its row groups to take.
+        parts: The files, open, each with how many of its row groups to take.
         file: The output, open for bytes.
         timezone: The zone of the datetimes, for a file without a record.
     """
     parquet = _parquet()
     with _open(_Sink(file), schema(timezone)) as writer:
-        for path, groups in parts:
-            with parquet.ParquetFile(path) as part:
+        for source, groups in parts:
+            with parquet.ParquetFile(source) as part:
                 for group in range(groups):
                     table = part.read_row_group(group)
                     writer.write_table(table, row_group_size=table.num_rows)

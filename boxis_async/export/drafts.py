@@ -10,6 +10,7 @@ between two checkpoints, which are merged in the end.
 
 from __future__ import annotations
 
+from fnmatch import fnmatch
 from typing import TYPE_CHECKING, Protocol
 
 from boxis_async.export.arrow import merge
@@ -17,16 +18,18 @@ from boxis_async.export.files import GrowingFile, Position, verify
 from boxis_async.export.formats import make_writer
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    import io
+    from collections.abc import Iterable, Iterator, Sequence
     from datetime import tzinfo
-    from pathlib import Path
 
     from boxis_async import CDR
     from boxis_async.export.formats import Format, Writer
+    from boxis_async.export.open_folder import OpenFolder
 
 __all__ = ["DRAFT_FILES", "Draft", "finished_file", "open_draft"]
 
-DRAFT_FILES = ("lines", "part-*.parquet", "whole.parquet")
+_PARTS = "part-*.parquet"
+DRAFT_FILES = ("lines", _PARTS, "whole.parquet")
 """The names that the files of a draft have in its folder."""
 
 
@@ -59,7 +62,7 @@ class Draft(Protocol):
 
 def open_draft(
     format: Format,  # noqa: A002 - the field's own term
-    folder: Path,
+    folder: OpenFolder,
     position: Position | None,
     *,
     timezone: tzinfo,
@@ -72,13 +75,12 @@ def open_draft(
     """
     if format == "parquet":
         return _ParquetDraft(folder, position, timezone=timezone)
-    path = finished_file(format, folder)
-    return _TextDraft(path, format, position, timezone=timezone, formula_safe=formula_safe)
+    return _TextDraft(folder, format, position, timezone=timezone, formula_safe=formula_safe)
 
 
-def finished_file(format: Format, folder: Path) -> Path:  # noqa: A002 - the field's own term
-    """Give the path of a draft's finished file, before it is moved to its place."""
-    return folder / ("whole.parquet" if format == "parquet" else "lines")
+def finished_file(format: Format) -> str:  # noqa: A002 - the field's own term
+    """Give the name of a draft's finished file, before it is moved to its place."""
+    return "whole.parquet" if format == "parquet" else "lines"
 
 
 class _TextDraft:
@@ -86,14 +88,14 @@ class _TextDraft:
 
     def __init__(
         self,
-        path: Path,
+        folder: OpenFolder,
         format: Format,  # noqa: A002 - the field's own term
         position: Position | None,
         *,
         timezone: tzinfo,
         formula_safe: bool,
     ) -> None:
-        self._file = GrowingFile(path, position)
+        self._file = GrowingFile(folder, finished_file(format), position)
         self._writer = make_writer(format, self._file, timezone=timezone, formula_safe=formula_safe)
         if position is None:
             self._writer.begin()
@@ -127,23 +129,23 @@ class _ParquetDraft:
     A part has a length and a checksum only once it is ended. Until then both are 0 in a position.
     """
 
-    def __init__(self, folder: Path, position: Position | None, *, timezone: tzinfo) -> None:
+    def __init__(self, folder: OpenFolder, position: Position | None, *, timezone: tzinfo) -> None:
         self._folder = folder
         self._timezone = timezone
         self._parts = _by_part(position)
         self._file: GrowingFile | None = None
         self._writer: Writer | None = None
-        kept = [self._path(number) for number in range(len(self._parts))]
-        for path in folder.glob("part-*.parquet"):
-            if path not in kept:
-                path.unlink()
-        for path, (_, *of_file) in zip(kept, self._parts, strict=True):
-            verify(path, tuple(of_file))
+        kept = [_part(number) for number in range(len(self._parts))]
+        for name in folder.names():
+            if fnmatch(name, _PARTS) and name not in kept:
+                folder.remove(name)
+        for name, (_, *of_file) in zip(kept, self._parts, strict=True):
+            verify(folder, name, tuple(of_file))
 
     def write(self, cdrs: Sequence[CDR]) -> Position:
         if cdrs:
             if self._writer is None:
-                self._file = GrowingFile(self._path(len(self._parts)))
+                self._file = GrowingFile(self._folder, _part(len(self._parts)))
                 self._writer = make_writer("parquet", self._file, timezone=self._timezone)
                 self._writer.begin()
                 self._parts.append((0, 0, 0))
@@ -170,10 +172,9 @@ class _ParquetDraft:
 
     def finish(self, position: Position | None) -> Position:
         self.save(position)
-        parts = [(self._path(number), part[0]) for number, part in enumerate(_by_part(position))]
-        file = GrowingFile(finished_file("parquet", self._folder))
+        file = GrowingFile(self._folder, finished_file("parquet"))
         try:
-            merge(parts, file, timezone=self._timezone)
+            merge(self._open_parts(_by_part(position)), file, timezone=self._timezone)
             file.sync()
         finally:
             file.close()
@@ -187,8 +188,15 @@ class _ParquetDraft:
                 self._file.close()
                 self._writer = self._file = None
 
-    def _path(self, number: int) -> Path:
-        return self._folder / f"part-{number:06}.parquet"
+    def _open_parts(self, parts: Iterable[Position]) -> Iterator[tuple[io.FileIO, int]]:
+        """Open each part in turn, with how many of its row groups count."""
+        for number, (groups, *_) in enumerate(parts):
+            with self._folder.open(_part(number)) as file:
+                yield file, groups
+
+
+def _part(number: int) -> str:
+    return f"part-{number:06}.parquet"
 
 
 def _by_part(position: Position | None) -> list[Position]:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from boxis_async import CDRStream, Reject, WindowError
 
 __all__ = [
+    "DamagedError",
     "ExportBusyError",
     "ExportExistsError",
     "IncompleteExportError",
@@ -27,6 +28,10 @@ class ExportExistsError(UsageError):
 
 class ExportBusyError(UsageError):
     """Another export to the same file is running, in this process or in another one."""
+
+
+class DamagedError(Exception):
+    """A file of an unfinished export is not what was written; users get a `UsageError` of it."""
 
 
 class UnfitValueError(BoxisError):

@@ -3,34 +3,35 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import os
 import zlib
 from typing import TYPE_CHECKING, BinaryIO, Protocol, TypeAlias
 
+from boxis_async.export.errors import DamagedError
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from boxis_async.export.open_folder import OpenFolder
+
 __all__ = [
     "CallersFile",
-    "DamagedError",
     "GrowingFile",
     "Output",
     "Position",
-    "sync_file",
-    "sync_folder",
     "verify",
+    "write_anew",
 ]
 
 Position: TypeAlias = tuple[int, ...]
 """How much was written, and a checksum of that. Of one file: its length and the CRC-32."""
 
 _CHUNK_SIZE = 1 << 20
-
-
-class DamagedError(Exception):
-    """A file does not contain what was written to it."""
+# What file systems answer that cannot wait for the disk. There is nothing else to be done there.
+_CANNOT_SYNC = frozenset({errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP})
 
 
 class Output(Protocol):
@@ -64,29 +65,36 @@ class GrowingFile:
     """A file that grows, and can be truncated to an earlier position; it has no buffer.
 
     Args:
-        path: The file.
-        position: How much of the file to keep; None makes a new one.
+        folder: Its folder.
+        name: Its name.
+        position: How much of the file to keep; None makes it anew.
 
     Raises:
         DamagedError: The file is shorter than the position says, or its content differs.
     """
 
-    def __init__(self, path: Path, position: Position | None = None) -> None:
-        if position is not None:
-            verify(path, position, is_growing=True)
+    def __init__(self, folder: OpenFolder, name: str, position: Position | None = None) -> None:
+        self._path = folder.path / name
         # A full disk would leave bytes in a buffer that can neither be dropped nor written, so that
         # the file could not even be closed.
-        self._file = path.open("wb" if position is None else "r+b", buffering=0)
+        self._file = folder.create(name) if position is None else _reopened(folder, name)
         self.position: Position = (0, 0) if position is None else position
         """How much was written."""
-        self._file.seek(0, os.SEEK_END)
-        self.truncate(self.position)
+        try:
+            if position is not None:
+                _compare(self._file, name, position, is_growing=True)
+            self._file.seek(0, os.SEEK_END)
+            self.truncate(self.position)
+        except BaseException:
+            self._file.close()
+            raise
 
     def write(self, data: bytes, /) -> int:
         """Write all bytes, or none."""
         try:
             _write_all(self._file, data)
-        except BaseException:
+        except BaseException as error:
+            _name_file(error, self._path)
             # A part may have been written. Without it, the file is again what its position says.
             with contextlib.suppress(OSError):
                 self.truncate(self.position)
@@ -104,39 +112,74 @@ class GrowingFile:
 
     def sync(self) -> None:
         """Wait until the disk has all that was written."""
-        sync_file(self._file)
+        _sync(self._file, self._path)
+
+    def content(self) -> bytes:
+        """Read what was written, up to the position."""
+        self._file.seek(0)
+        return b"".join(_chunks(self._file, self.position[0], self._path.name))
 
     def close(self) -> None:
         """Close the file."""
         self._file.close()
 
 
-def verify(path: Path, position: Position, *, is_growing: bool = False) -> None:
+def verify(folder: OpenFolder, name: str, position: Position) -> None:
     """Compare a file with the position that it should have.
 
     Args:
-        path: The file.
+        folder: Its folder.
+        name: Its name.
         position: How much was written to it.
-        is_growing: Whether the file may be longer than that.
 
     Raises:
         DamagedError: The file is missing, shorter or longer, or its content differs.
     """
+    try:
+        with folder.open(name) as file:
+            _compare(file, name, position)
+    except FileNotFoundError:
+        raise DamagedError(f"{name} is missing") from None
+
+
+def write_anew(folder: OpenFolder, name: str, data: bytes, *, mode: int = 0o600) -> None:
+    """Write a file in place of what has its name, and wait until the disk has it."""
+    path = folder.path / name
+    with folder.create(name, mode=mode) as file:
+        try:
+            _write_all(file, data)
+        except OSError as error:
+            _name_file(error, path)
+            raise
+        _sync(file, path)
+
+
+def _reopened(folder: OpenFolder, name: str) -> io.FileIO:
+    try:
+        return folder.open(name, writable=True)
+    except FileNotFoundError:
+        raise DamagedError(f"{name} is missing") from None
+
+
+def _compare(file: io.FileIO, name: str, position: Position, *, is_growing: bool = False) -> None:
+    """Compare an open file with a position; with `is_growing` it may be longer than that.
+
+    Raises:
+        DamagedError: It is shorter, or longer, or its content differs.
+    """
+    if len(position) != len(("length", "checksum")):
+        raise DamagedError(f"the position in {name} is none")
     length, checksum = position
     found = 0
-    try:
-        with path.open("rb") as file:
-            for chunk in _chunks(file, length, path.name):
-                found = zlib.crc32(chunk, found)
-            if not is_growing and file.read(1):
-                raise DamagedError(f"{path.name} is longer than it was")
-    except FileNotFoundError:
-        raise DamagedError(f"{path.name} is missing") from None
+    for chunk in _chunks(file, length, name):
+        found = zlib.crc32(chunk, found)
+    if not is_growing and file.read(1):
+        raise DamagedError(f"{name} is longer than it was")
     if found != checksum:
-        raise DamagedError(f"the content of {path.name} has changed")
+        raise DamagedError(f"the content of {name} has changed")
 
 
-def _chunks(file: BinaryIO, length: int, name: str) -> Iterator[bytes]:
+def _chunks(file: io.FileIO, length: int, name: str) -> Iterator[bytes]:
     while length > 0:
         chunk = file.read(min(length, _CHUNK_SIZE))
         if not chunk:
@@ -155,17 +198,17 @@ def _write_all(file: io.RawIOBase, data: bytes) -> None:
         rest = rest[written:]
 
 
-def sync_file(file: BinaryIO | io.FileIO) -> None:
-    """Wait until the disk has all that was written to a file."""
-    file.flush()
-    os.fsync(file.fileno())
+def _sync(file: io.FileIO, path: Path) -> None:
+    """Wait until the disk has all that was written to a file, on file systems that can."""
+    try:
+        os.fsync(file.fileno())
+    except OSError as error:
+        if error.errno not in _CANNOT_SYNC:
+            _name_file(error, path)
+            raise
 
 
-def sync_folder(folder: Path) -> None:
-    """Wait until the disk has the names in a folder, on systems that can."""
-    if os.name == "posix":
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+def _name_file(error: BaseException, path: Path) -> None:
+    """Let an error say where it happened: of an open file the system does not."""
+    if isinstance(error, OSError) and error.filename is None:
+        error.filename = str(path)

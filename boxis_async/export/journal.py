@@ -6,7 +6,10 @@ replaced in one step, so that a reader finds this checkpoint or the one before, 
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import stat
 from datetime import UTC, date, datetime, time
 from hashlib import blake2b
 from pathlib import Path
@@ -15,15 +18,16 @@ from typing import TYPE_CHECKING, Any, cast
 import attrs
 
 from boxis_async import Coverage, UsageError
-from boxis_async.export.files import Position, sync_file, sync_folder
+from boxis_async.export.errors import DamagedError
+from boxis_async.export.files import Position, write_anew
 from boxis_async.export.formats import FORMATS
+from boxis_async.export.open_folder import OpenFolder
 from boxis_async.export.values import Unfinished
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Sequence
 
-__all__ = ["JOURNAL_FILES", "Journal", "differences", "folder_of", "resolve_path", "unfinished"]
+__all__ = ["JOURNAL_FILES", "Journal", "differences", "folder_name", "resolve_path", "unfinished"]
 
 JOURNAL_FILES = "journal.json*"
 """The names that the journal, and a draft of it, have in its folder."""
@@ -39,6 +43,8 @@ _STORED_NAMES = {
     "may_overwrite": "replaces",
 }
 _ATTRIBUTES = {stored: attribute for attribute, stored in _STORED_NAMES.items()}
+# As many as Linux follows.
+_MOST_LINKS = 40
 _PROGRESS = frozenset({"records", "covered"})
 
 
@@ -75,11 +81,30 @@ class Journal:
         """Whether nothing is kept that could be lost."""
         return not (self.request.records or self.request.covered or self.is_fetched)
 
+    def check(self) -> None:
+        """Check that a checkpoint can be what it says, whoever wrote it.
+
+        Raises:
+            ValueError: It cannot be.
+        """
+        request = self.request
+        positions = (self.draft or (), self.keys or (), self.finished or ())
+        counts = (request.records, self.conflicts, *(n for position in positions for n in position))
+        if any(type(count) is not int or count < 0 for count in counts):
+            raise ValueError("a number in it is not a count")
+        if not 0 <= request.covered <= 1:
+            raise ValueError("it covers no share of the range")
+        if request.records and None in (self.draft, self.keys):
+            raise ValueError("it has records, and does not say where")
+        if self.coverage is None and not (self.is_fetched or self.is_empty):
+            raise ValueError("it has records, and does not say of which windows")
+        self.parsed_coverage()  # which raises an error if it cannot be read
+
     def parsed_coverage(self) -> Coverage | None:
         """Give the coverage: what need not be fetched again."""
         return None if self.coverage is None else Coverage.from_json(self.coverage)
 
-    def save(self, folder: Path) -> None:
+    def save(self, folder: OpenFolder) -> None:
         """Write the journal to a folder, in one step."""
         values = {
             _STORED_NAMES.get(name, name): value for name, value in attrs.asdict(self).items()
@@ -87,29 +112,34 @@ class Journal:
         request = values["asked"]
         request |= {name: _written(request[name]) for name in ("datefrom", "dateto")}
         text = json.dumps({"version": _VERSION, "sum": _checksum(values)} | values, indent=1)
-        draft = folder / f"{_NAME}.new"
-        with draft.open("wb") as file:
-            file.write(text.encode())
-            sync_file(file)
-        draft.replace(folder / _NAME)
-        sync_folder(folder)
+        draft = f"{_NAME}.new"
+        write_anew(folder, draft, text.encode())
+        folder.move(draft, folder, _NAME)
+        folder.sync()
 
     @classmethod
-    def load(cls, folder: Path) -> Journal | None:
+    def load(cls, folder: OpenFolder) -> Journal | None:
         """Read what `save` wrote, or None if the folder has no journal.
 
         Raises:
             UsageError: The file is something else, or of a version that this one cannot read.
         """
-        path = folder / _NAME
         try:
-            return cls._parse(path.read_bytes())
-        except (FileNotFoundError, NotADirectoryError):
+            with folder.open(_NAME) as file:
+                return cls._parse(file.readall())
+        except FileNotFoundError:
             return None
-        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        except (
+            DamagedError,
+            ValueError,
+            TypeError,
+            KeyError,
+            AttributeError,
+            RecursionError,
+        ) as error:
             raise UsageError(
-                f"{path} is not a journal that this version can resume ({error!r}): start over "
-                "(overwrite=True, without resume), or remove its folder"
+                f"{folder.path / _NAME} is not a journal that this version can resume "
+                f"({error!r}): start over (overwrite=True, without resume), or remove its folder"
             ) from error
 
     @classmethod
@@ -126,7 +156,7 @@ class Journal:
             raise ValueError("it has an unknown format")
         values |= {name: _position(values[name]) for name in ("draft", "keys", "finished")}
         journal = cls(request=Unfinished(**request), **values)
-        journal.parsed_coverage()  # which raises an error if it cannot be read
+        journal.check()
         return journal
 
 
@@ -149,29 +179,75 @@ def resolve_path(path: str | os.PathLike[str]) -> Path:
     """Give the absolute path of a file, with links followed.
 
     Raises:
-        UsageError: The path cannot be that of a file, or a link leads in a circle.
+        UsageError: The path cannot be that of a file, a link leads in a circle, or somebody else
+            put it into a folder that all may write to.
     """
+    given = Path(path)
+    _check_links(given)
     try:
-        resolved = Path(path).resolve()
+        resolved = given.resolve()
     except RuntimeError as error:
-        raise UsageError(f"{Path(path)} cannot be found: {error}") from error
+        raise UsageError(f"{given} cannot be found: {error}") from error
     if not resolved.name:
         raise UsageError(f"{resolved} is not a file: name one that can be made or replaced")
     return resolved
 
 
-def folder_of(target: Path) -> Path:
-    """Give the folder for the work on a file, beside it."""
-    return target.with_name(f"{target.name}.unfinished")
+def _check_links(path: Path) -> None:
+    """Refuse what Linux refuses to follow where `fs.protected_symlinks` is set.
+
+    Raises:
+        UsageError: The path is a pipe or a device, or a link that somebody else put into a folder
+            that all may write to.
+    """
+    if os.name != "posix":
+        return
+    with contextlib.suppress(OSError):
+        mode = path.stat().st_mode
+        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+            raise UsageError(
+                f"{path} is not a file, but a pipe or a device: name a file, or write to it as to "
+                "an open file (write(), or -o - for standard output)"
+            )
+    for _ in range(_MOST_LINKS):
+        try:
+            found, folder = path.lstat(), path.parent.stat()
+            if not stat.S_ISLNK(found.st_mode):
+                return
+            target = path.readlink()
+        except OSError:
+            return
+        is_open_to_all = bool(folder.st_mode & stat.S_IWOTH)
+        if is_open_to_all and found.st_uid not in (os.geteuid(), folder.st_uid):
+            raise UsageError(
+                f"{path} is a link that somebody else put into a folder that all may write to: "
+                "name another file, or remove the link"
+            )
+        path = path.parent / target
+
+
+def folder_name(target: Path) -> str:
+    """Name the folder for the work on a file; it is beside it."""
+    return f"{target.name}.unfinished"
 
 
 def unfinished(target: str | os.PathLike[str]) -> Unfinished | None:
     """Give the unfinished export of a file, or None if there is none.
 
     Raises:
-        UsageError: Its journal cannot be read.
+        UsageError: Its journal cannot be read, or somebody else made it.
     """
-    journal = Journal.load(folder_of(resolve_path(target)))
+    path = resolve_path(target)
+    try:
+        place = OpenFolder.of(path.parent)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    with place:
+        folder = place.find_ours(folder_name(path))
+        if folder is None:
+            return None
+        with folder:
+            journal = Journal.load(folder)
     return None if journal is None else journal.request
 
 

@@ -10,22 +10,25 @@ Everything here blocks, and is called from one thread at a time.
 
 from __future__ import annotations
 
-import contextlib
+import stat
+from fnmatch import fnmatch
 from typing import TYPE_CHECKING
 
 import attrs
 
 from boxis_async import Coverage, UsageError
+from boxis_async.export.access import set_access
 from boxis_async.export.drafts import DRAFT_FILES, Draft, finished_file, open_draft
-from boxis_async.export.errors import ExportExistsError
-from boxis_async.export.files import DamagedError, Position, sync_folder, verify
+from boxis_async.export.errors import DamagedError, ExportExistsError
+from boxis_async.export.files import Position, verify, write_anew
 from boxis_async.export.folder_lock import FolderLock
-from boxis_async.export.journal import JOURNAL_FILES, Journal, differences, folder_of
+from boxis_async.export.journal import JOURNAL_FILES, Journal, differences, folder_name
 from boxis_async.export.keys import KEY_FILE, KeyFile
-from boxis_async.export.rejects_file import REJECTS_FILE, rejects_path, write_rejects
+from boxis_async.export.open_folder import OpenFolder
+from boxis_async.export.rejects_file import REJECTS_FILE, rejects_name, rejects_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Sequence
+    from collections.abc import Callable, Sequence
     from datetime import tzinfo
     from pathlib import Path
 
@@ -83,7 +86,7 @@ class WorkFolder:
         target: The file.
         request: What it is to contain.
         fingerprint: The coverage's, which an unfinished export must share.
-        key: Gives the key of a record, or None for a record without one.
+        key: Gives the key of a record as a text, or None for a record without one.
         timezone: The zone of the datetimes.
         ends_now: Whether the range has no end; a resumed export then keeps the end that it had.
         resume: Whether to continue an unfinished export.
@@ -96,16 +99,15 @@ class WorkFolder:
         request: Unfinished,
         *,
         fingerprint: str,
-        key: Callable[[CDR], Hashable | None],
+        key: Callable[[CDR], str | None],
         timezone: tzinfo,
         ends_now: bool,
         resume: bool,
         overwrite: bool,
     ) -> None:
         self._target = target
-        self._folder = folder_of(target)
-        self._rejects_target = rejects_path(target)
-        self._lock = FolderLock(self._folder)
+        self._place: OpenFolder | None = None
+        self._lock: FolderLock | None = None
         self._key = key
         self._timezone = timezone
         self._ends_now = ends_now
@@ -128,21 +130,29 @@ class WorkFolder:
             ExportBusyError: Another export to the file is running.
             UsageError: The unfinished export has another query, or is damaged.
         """
-        if not self._target.parent.is_dir():
-            raise UsageError(f"the folder {self._target.parent} does not exist: make it first")
-        if self._target.exists() and not self._target.is_file():
+        try:
+            self._place = place = OpenFolder.of(self._target.parent)
+        except (FileNotFoundError, NotADirectoryError):
+            raise UsageError(
+                f"the folder {self._target.parent} does not exist: make it first"
+            ) from None
+        there = place.stat(self._target.name)
+        if there is not None and not stat.S_ISREG(there.st_mode):
             raise UsageError(f"{self._target} is not a file: name one that can be made or replaced")
-        self._lock.acquire()
+        lock = FolderLock(place, folder_name(self._target))
+        lock.acquire()
+        self._lock = lock
         found = self._find_unfinished()
         if found is None:
-            if self._target.exists() and not self._overwrite:
+            if self._is_there() and not self._overwrite:
                 raise ExportExistsError(
                     f"{self._target} exists, and there is no unfinished export of it: name another "
                     "file, or allow to replace this one (overwrite)"
                 )
-            if self._rejects_target.exists() and not self._overwrite:
+            rejects = rejects_name(self._target)
+            if place.stat(rejects) is not None and not self._overwrite:
                 raise ExportExistsError(
-                    f"{self._rejects_target} exists, of an earlier export: name another file, or "
+                    f"{place.path / rejects} exists, of an earlier export: name another file, or "
                     "allow to replace it (overwrite)"
                 )
             self._clear()
@@ -188,7 +198,7 @@ class WorkFolder:
     def save_rejects(self, rejects: Sequence[Reject]) -> None:
         """Save the records that could not be read; the last checkpoint says that they are there."""
         if rejects:
-            write_rejects(rejects, self._folder / REJECTS_FILE)
+            write_anew(self._folder, REJECTS_FILE, rejects_text(rejects))
 
     def finish(self) -> None:
         """Put the finished file in its place, and remove the rest.
@@ -201,12 +211,10 @@ class WorkFolder:
             self._close_files()
             self.journal = attrs.evolve(self.journal, finished=finished)
             self.journal.save(self._folder)
-        path = finished_file(self.request.format, self._folder)
-        if path.exists():
+        if self._folder.stat(finished_file(self.request.format)) is not None:
             self._check_target()
             self._place_rejects()
-            path.replace(self._target)
-            sync_folder(self._target.parent)
+            self._move_to_target()
         # If it does not exist, an earlier run was killed between that step and the next.
         self._clear()
 
@@ -214,15 +222,46 @@ class WorkFolder:
         """Close the files and unlock the folder; an unfinished export stays for the next run."""
         try:
             self._close_files()
+            if self._is_open and self.journal.is_empty:
+                # There is nothing to resume.
+                self._clear()
         finally:
-            if self._lock.is_acquired:
-                if self._is_open and self.journal.is_empty:
-                    # There is nothing to resume.
-                    self._clear()
-                self._lock.release()
-                # Which fails if a journal, or a file of somebody else's, is still in it.
-                with contextlib.suppress(OSError):
-                    self._folder.rmdir()
+            lock, self._lock = self._lock, None
+            place, self._place = self._place, None
+            if lock is not None:
+                lock.release()
+            if place is not None:
+                place.close()
+
+    @property
+    def _folder(self) -> OpenFolder:
+        assert self._lock is not None  # noqa: S101 - only a locked folder is worked in
+        return self._lock.folder
+
+    def _opened_place(self) -> OpenFolder:
+        assert self._place is not None  # noqa: S101 - only an open folder is worked in
+        return self._place
+
+    def _is_there(self) -> bool:
+        """Whether something has the name of the file, be it a link that leads nowhere."""
+        return self._opened_place().stat(self._target.name) is not None
+
+    def _move_to_target(self) -> None:
+        folder, place = self._folder, self._opened_place()
+        name = finished_file(self.request.format)
+        with folder.open(name) as file:
+            set_access(file, folder, self._target.name, place)
+        try:
+            folder.move(name, place, self._target.name)
+        except OSError as error:
+            # It may be mounted by itself, as files of containers are, or not be ours to replace.
+            raise OSError(
+                error.errno,
+                f"{error.strerror}: the file cannot be replaced. What is to have its name is "
+                f"complete, and kept as {folder.path / name}: resume the export once it can be",
+                str(self._target),
+            ) from error
+        place.sync()
 
     def _find_unfinished(self) -> Journal | None:
         """Give the journal of the export to resume, or None to begin a new one."""
@@ -245,9 +284,17 @@ class WorkFolder:
         )
 
     def _is_done(self, journal: Journal) -> bool:
-        """Whether the file was put in its place, and somebody has taken it away since."""
-        finished = finished_file(journal.request.format, self._folder)
-        return journal.is_finished and not finished.exists() and not self._target.exists()
+        """Whether the file was put in its place, and is not there any more.
+
+        Somebody has taken it away, or has put another one in its place.
+        """
+        if journal.finished is None or self._folder.stat(finished_file(journal.request.format)):
+            return False
+        try:
+            verify(self._opened_place(), self._target.name, journal.finished)
+        except DamagedError:
+            return True
+        return False
 
     def _continue(self, journal: Journal) -> None:
         if self._ends_now and journal.request.dateto is not None:
@@ -271,17 +318,21 @@ class WorkFolder:
 
     def _place_rejects(self) -> None:
         """Put the records that could not be read beside the file, before it is there itself."""
-        rejects = self._folder / REJECTS_FILE
+        folder, place, name = self._folder, self._opened_place(), rejects_name(self._target)
         if self.journal.rejects:
             # If it does not exist, an earlier run was killed after this step.
-            if rejects.exists():
-                rejects.replace(self._rejects_target)
+            if folder.stat(REJECTS_FILE) is not None:
+                # They are of the same calls, so a new file of them is for the same readers.
+                like = self._target.name if place.stat(name) is None else name
+                with folder.open(REJECTS_FILE) as file:
+                    set_access(file, folder, like, place)
+                folder.move(REJECTS_FILE, place, name)
         elif self.journal.may_overwrite:
             # Those of the file that is being replaced.
-            self._rejects_target.unlink(missing_ok=True)
+            place.remove(name)
 
     def _check_target(self) -> None:
-        if self._target.exists() and not self.journal.may_overwrite:
+        if self._is_there() and not self.journal.may_overwrite:
             raise ExportExistsError(
                 f"{self._target} has appeared while it was being exported: move it away, or allow "
                 "to replace it (overwrite), and resume"
@@ -310,10 +361,10 @@ class WorkFolder:
         return self._files
 
     def _verify_finished(self, position: Position) -> None:
-        path = finished_file(self.request.format, self._folder)
-        if path.exists():
+        name = finished_file(self.request.format)
+        if self._folder.stat(name) is not None:
             try:
-                verify(path, position)
+                verify(self._folder, name, position)
             except DamagedError as error:
                 raise self._damaged(error) from error
 
@@ -334,8 +385,9 @@ class WorkFolder:
         which completes the export, and first before that: without a journal there is nothing to
         resume.
         """
-        drafts = [path for name in DRAFT_FILES for path in self._folder.glob(name)]
-        journals = list(self._folder.glob(JOURNAL_FILES))
-        others = [*drafts, self._folder / KEY_FILE, self._folder / REJECTS_FILE]
-        for path in (*others, *journals) if self.journal.is_finished else (*journals, *others):
-            path.unlink(missing_ok=True)
+        folder, names = self._folder, self._folder.names()
+        journals = [name for name in names if fnmatch(name, JOURNAL_FILES)]
+        kinds = (*DRAFT_FILES, KEY_FILE, REJECTS_FILE)
+        others = [name for name in names if any(fnmatch(name, kind) for kind in kinds)]
+        for name in (*others, *journals) if self.journal.is_finished else (*journals, *others):
+            folder.remove(name)

@@ -34,6 +34,8 @@ FOLDER = Path(boxis_async.export.__file__).parent
 
 LAYERS = (
     "errors",
+    "open_folder",
+    "access",
     "files",
     "columns",
     "text_writers",

@@ -189,7 +189,7 @@ async def test_a_folder_that_takes_no_file(server: LoopbackServer, tmp_path: Pat
     assert names(folder) == set()
     assert provider.requests == []
     # The work in progress may grow, but the whole file cannot go to its place.
-    work_folder_there(folder, target)
+    work_folder_there(folder, target, user)
     (kept_whole,) = results(start(url, target, user=user))
     assert kept_whole["error"] == "PermissionError"
     assert kept_whole["kept"] > 100
@@ -202,14 +202,32 @@ async def test_a_folder_that_takes_no_file(server: LoopbackServer, tmp_path: Pat
     server.unmount(provider)
 
 
+@pytest.mark.subprocess
+async def test_a_folder_that_cannot_be_listed(server: LoopbackServer, tmp_path: Path) -> None:
+    """In a folder that takes files, but shows no names, an export is made like anywhere else."""
+    provider = Provider(generate_calls(BEGIN, END, calls_per_day=2))
+    url = server.mount(provider)
+    folder = tmp_path / "there"
+    folder.mkdir()
+    permit(folder, 0o333)
+    target = folder / "calls.csv"
+    (done,) = results(start(url, target, user=65534 if os.geteuid() == 0 else 0))
+    permit(folder, 0o755)
+    assert done["records"] == len(read(target)) > 0
+    assert names(folder) == {target.name}
+    server.unmount(provider)
+
+
 def permit(folder: Path, mode: int) -> None:
     folder.parent.chmod(0o755)
     folder.chmod(mode)
 
 
-def work_folder_there(folder: Path, target: Path) -> None:
-    """Make the folder of the work in progress, open to all, in one that is not."""
+def work_folder_there(folder: Path, target: Path, user: int) -> None:
+    """Make the user's folder of the work in progress, open to all, in one that is not."""
     folder.chmod(0o755)
     work_folder(target).mkdir()
     work_folder(target).chmod(0o777)
+    if user:
+        os.chown(work_folder(target), user, -1)
     folder.chmod(0o555)

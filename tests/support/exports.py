@@ -293,8 +293,10 @@ def _hook(event: str, arguments: tuple[Any, ...]) -> None:
     if steps is None or event not in _STEPS or not arguments:
         return
     first = arguments[0]
+    # Within an open folder a step has the bare name of a file.
     if event == "fcntl.flock" or (
-        isinstance(first, (str, os.PathLike)) and str(first).startswith(f"{steps.folder}{os.sep}")
+        isinstance(first, (str, os.PathLike))
+        and (os.sep not in str(first) or str(first).startswith(f"{steps.folder}{os.sep}"))
     ):
         steps.take(event)
 
