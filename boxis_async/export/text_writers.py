@@ -8,6 +8,7 @@ import json
 import re
 from typing import TYPE_CHECKING, Any, cast
 
+from boxis_async import printable
 from boxis_async.export.columns import COLUMNS, values_of
 
 if TYPE_CHECKING:
@@ -27,7 +28,8 @@ class CSVWriter:
     """Writes records as CSV by RFC 4180: a header, commas, CRLF, quotes where they are needed.
 
     Datetimes are ISO 8601 with their offset, costs are plain digits, and `extra` is a JSON
-    object. Unset values and an empty `extra` are empty fields. The encoding is UTF-8.
+    object. Unset values and an empty `extra` are empty fields. The encoding is UTF-8. Texts are as
+    they are, whatever characters they have.
 
     Args:
         file: The output, open for bytes.
@@ -78,7 +80,8 @@ class JSONLinesWriter:
     """Writes each record as a JSON object on a line of its own.
 
     Datetimes and dates are ISO 8601. Costs are texts, so that no digit is lost. Unset values
-    are null, and `extra` is an object. The encoding is UTF-8.
+    are null, and `extra` is an object. The encoding is UTF-8. Characters that control, separate or
+    cannot be seen are escaped, as `printable` does it, so a line is one for every reader.
 
     Args:
         file: The output, open for bytes.
@@ -102,7 +105,8 @@ class JSONLinesWriter:
             row: dict[str, object] = dict(zip(names, values_of(cdr), strict=True))
             for name, formatted in formatters:
                 row[name] = formatted(row[name])
-            lines.append(encode(row))
+            # The same values: what acts on a terminal, or ends a line for some readers, is escaped.
+            lines.append(printable(encode(row)))
         lines.append("")
         self._file.write("\n".join(lines).encode("utf-8"))
 
@@ -126,7 +130,7 @@ def _plain_digits(value: Any) -> str | None:  # noqa: ANN401 - Decimal | None
 
 
 def _json_object(value: Any) -> str:  # noqa: ANN401 - Extra
-    return _ENCODER.encode(value) if value else ""
+    return printable(_ENCODER.encode(value)) if value else ""
 
 
 def _escaped(value: Any) -> str | None:  # noqa: ANN401 - str | None

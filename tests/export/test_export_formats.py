@@ -35,7 +35,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from strategies import FIELDS, ZURICH, rows, texts
 
-from boxis_async import CDR, Disposition, UsageError
+from boxis_async import CDR, Disposition, UsageError, printable
 from boxis_async.export import FORMATS, Format, UnfitValueError, export, format_of, to_arrow, write
 from boxis_async.models import Extra
 from boxis_async.testing import Provider, generate_calls
@@ -305,15 +305,48 @@ async def test_formula_safe_is_a_choice(make_client: MakeClient, tmp_path: Path)
 
 
 async def test_json_lines_to_the_letter(make_client: MakeClient, pd: ModuleType) -> None:
-    """An object a line; what is unset is null, a cost is a text, nothing is escaped for ASCII."""
+    """An object a line; unset is null, a cost is a text; no letters, but separators are escaped."""
     row = call("2024-03-05 08:00:00", uniqueid="u-1.1", clid="Zoë\u2028", cc_cost="1E-7", end=None)
     data = await written(make_client(Provider([row])), "jsonl")
     assert data.startswith(b'{"uniqueid":"u-1.1","start":"2024-03-05T08:00:00+01:00",')
-    assert '"end":null,"clid":"Zoë\u2028"'.encode() in data
+    assert '"end":null,"clid":"Zoë\\u2028"'.encode() in data
     assert data.endswith(b'"cc_cost":"0.0000001","extra":{}}\n')
     assert data.count(b"\n") == 1
     frame = pd.read_json(io.BytesIO(data), lines=True, dtype=False)
     assert list(frame.columns) == COLUMNS
+
+
+HOSTILE = (
+    "\x1b[2J\x1b]52;c;ZXZpbA==\x07",
+    "a\x85b\u2028c\u2029d\x0be\x0cf\x1cg",
+    "\x7f\x80\x9b31m\x9f",
+    "\u202elive\u202c\u2066\u2069\u200f",
+    "\u200b\u200d\ufeff\xad\u3164",
+    "\U000e0041\U000e0001",
+    "\r",
+    "\\u001b \\x1b \\n",
+)
+
+
+@pytest.mark.parametrize("form", FORMATS)
+async def test_hostile_texts(make_client: MakeClient, form: Format) -> None:
+    """What acts on a terminal is in each format as it was sent, and comes back so."""
+    sent = [
+        call(f"{DAY + number * SECOND}", uniqueid=f"{number}", clid=text, userfield=text, x=text)
+        for number, text in enumerate(HOSTILE)
+    ]
+    client = make_client(Provider(sent))
+    data = await written(client, form)
+    cdrs = await client.cdrs(DAY, NEXT_DAY).to_list()
+    assert [cdr.clid for cdr in cdrs] == list(HOSTILE)
+    assert READERS[form](data) == comparable(cdrs)
+    if form == "csv":
+        assert [line[4] for line in cells(data)[1:]] == list(HOSTILE)
+    if form == "jsonl":
+        text = data.decode("utf-8")
+        # A line for every reader, those included that end one at U+0085 or U+2028.
+        assert text.splitlines() == text.removesuffix("\n").split("\n")
+        assert all(printable(line) == line for line in text.splitlines())
 
 
 async def test_json_lines_without_a_record(make_client: MakeClient) -> None:
