@@ -15,4 +15,5 @@ A module imports only from the layers below its own, for types too:
     signals logs program dates secret      what needs nothing else of the command line
       call_stats call_lines zone_check
       option_groups
+    output                                 the one way to the screen
 """

@@ -1,7 +1,7 @@
 """Calls as lines: for people, as CSV for spreadsheets, and as JSON Lines for programs.
 
-Names and numbers are what strangers sent. On a screen they lose what is not printable, and in CSV
-what a spreadsheet would take for a formula gets a `'` before it.
+Names and numbers are what strangers sent. On a screen they are made printable, and in CSV what a
+spreadsheet would take for a formula gets a `'` before it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import json
 import re
 from typing import TYPE_CHECKING, Final
 
-from boxis_async import Direction
+from boxis_async import Direction, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -71,7 +71,7 @@ def text_lines(calls: Iterable[Call]) -> Iterator[str]:
 def json_lines(calls: Iterable[Call]) -> Iterator[str]:
     """Write each call as a JSON object on a line of its own."""
     for call in calls:
-        yield json.dumps(call.to_dict(), ensure_ascii=False)
+        yield printable(json.dumps(call.to_dict(), ensure_ascii=False))
 
 
 def csv_lines(calls: Iterable[Call]) -> Iterator[str]:
@@ -92,7 +92,7 @@ def _guarded(value: object) -> object:
 
 def _shown(text: str) -> str:
     """Make one short line of a stranger's text."""
-    return " ".join("".join(char if char.isprintable() else " " for char in text).split())
+    return printable(text.strip())
 
 
 def _minutes(seconds: float) -> str:

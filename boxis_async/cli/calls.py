@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, Unpack
 
@@ -26,6 +25,7 @@ from .options import (
     verbose_option,
     window_option,
 )
+from .output import show, show_lines
 from .progress import ProgressBar
 from .settings import ConnectionValues, read_settings
 from .signals import run_until_signal
@@ -143,12 +143,13 @@ def calls(  # noqa: PLR0913 - each is one option
     if answerers:
         kept = [call for call in kept if call.answered_by in answerers]
     if as_json:
-        _print(json_lines(kept))
+        show_lines(json_lines(kept))
     elif as_csv:
-        _print(csv_lines(kept), end="\r\n")
+        show_lines(csv_lines(kept), end="\r\n")
     else:
-        click.echo(f"{plural(len(kept), 'call')} {range_in_words(dates, settings.zone)}")
-        _print(text_lines(kept))
+        title = f"{plural(len(kept), 'call')} {range_in_words(dates, settings.zone)}"
+        show(title, on_stdout=True, wraps=False)
+        show_lines(text_lines(kept))
 
 
 async def _fetch(client: BoxisClient, stream: CallStream, *, draw_bar: bool) -> list[Call]:
@@ -180,9 +181,3 @@ def _has_talked_since(call: Call, talks: dict[str, float], country: str) -> bool
     if call.direction is not Direction.INBOUND or not call.outside:
         return False
     return talks.get(e164(call.outside, country), 0.0) > call.start.timestamp()
-
-
-def _print(lines: Iterable[str], *, end: str = "\n") -> None:
-    for line in lines:
-        sys.stdout.write(line + end)
-    sys.stdout.flush()

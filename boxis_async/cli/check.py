@@ -26,9 +26,9 @@ from boxis_async import (
 
 from .errors import CredentialsError, ProfileError, advice_for
 from .exit_codes import ExitCode, exit_code_of
-from .messages import wrap
 from .option_groups import GroupedCommand
 from .options import connection_options, verbose_option
+from .output import show
 from .profiles import DEFAULT_PROFILE, profile_path
 from .settings import ConnectionValues, read_settings
 from .signals import run_until_signal
@@ -66,7 +66,7 @@ class _Report:
         _print_step(_symbol("✗", "!!"), step, text)
         if advice:
             arrow = f"  {_symbol('→', '->')} "
-            click.echo(wrap(f"{arrow}{advice}", stream=sys.stdout, indent=len(arrow)))
+            show(f"{arrow}{advice}", on_stdout=True, indent=len(arrow))
         self.exit_code = self.exit_code or exit_code
 
 
@@ -110,7 +110,7 @@ def check(ctx: click.Context, *, verbose: bool, **connection: Unpack[ConnectionV
         run_until_signal(_send_request(report, client, settings))
     if report.exit_code == ExitCode.DONE and settings.contract is None and sys.stdout.isatty():
         hint = "What the provider's two dates mean is not in the profile: boxis probe finds it out"
-        click.echo(wrap(hint), err=True)
+        show(hint)
     ctx.exit(report.exit_code)
 
 
@@ -232,7 +232,7 @@ def _report_zone(report: _Report, cdrs: list[CDR], settings: Settings) -> None:
 
 def _print_step(symbol: str, step: str, text: str) -> None:
     start = f"{symbol} {step:<11} "
-    click.echo(wrap(f"{start}{text}", stream=sys.stdout, indent=len(start)))
+    show(f"{start}{text}", on_stdout=True, indent=len(start))
 
 
 def _symbol(symbol: str, letters: str) -> str:

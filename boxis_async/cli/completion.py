@@ -5,6 +5,8 @@ from __future__ import annotations
 import click
 from click.shell_completion import get_completion_class
 
+from .output import show_data
+
 __all__ = ["completion"]
 
 
@@ -27,4 +29,4 @@ def completion(ctx: click.Context, shell: str) -> None:
     kind = get_completion_class(shell)
     if kind is None:
         raise click.UsageError(f"click knows no completion for {shell}")
-    click.echo(kind(ctx.find_root().command, {}, "boxis", "_BOXIS_COMPLETE").source())
+    show_data(kind(ctx.find_root().command, {}, "boxis", "_BOXIS_COMPLETE").source())

@@ -22,7 +22,8 @@ from boxis_async import (
 )
 
 from .exit_codes import ExitCode, exit_code_of, root_cause
-from .messages import plural, them, wrap
+from .messages import plural, them
+from .output import show
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -85,14 +86,19 @@ class CommandError(click.ClickException):
 
     def suggest(self, lead: str, command: str) -> Self:
         """Let a command follow, on a line of its own, to be pasted."""
-        self.on_show = lambda: click.echo(f"{lead}:\n  {command}", err=True)
+
+        def show_command() -> None:
+            show(f"{lead}:", wraps=False)
+            show(f"  {command}", wraps=False)
+
+        self.on_show = show_command
         return self
 
     def show(self, file: IO[Any] | None = None) -> None:
         """Write the message and the advice to standard error."""
-        click.echo(wrap(f"Error: {self.message}"), file=file, err=True)
+        show(f"Error: {self.message}", file=file)
         if self.advice:
-            click.echo(wrap(f"What to do: {self.advice}"), file=file, err=True)
+            show(f"What to do: {self.advice}", file=file)
         if self.on_show:
             self.on_show()
 

@@ -17,6 +17,7 @@ from .errors import CommandError, is_of_a_record
 from .exit_codes import ExitCode
 from .export_options import ExportJob
 from .messages import percent, plural, show_exported, show_range, them
+from .output import show
 from .program import command_line
 from .progress import ProgressBar
 from .settings import Settings
@@ -140,7 +141,7 @@ async def _fetch(  # noqa: PLR0913 - what the options say
         if not quiet:
             show_range(job.datefrom, dateto, zone)
             if previous is not None:
-                click.echo(f"Resuming: {_kept(previous)}", err=True)
+                show(f"Resuming: {_kept(previous)}", wraps=False)
         calls = client.cdrs(job.datefrom, dateto, **job.stream_arguments())
         covered = previous.covered if previous else 0.0
         with ProgressBar(calls.plan(), covered=covered, enabled=draw_bar) as bar:
@@ -209,10 +210,10 @@ class _EarlyEnd:
         """Write it to standard error."""
         kept = _find_unfinished(self.output)
         if kept is None:
-            click.echo("Stopped: nothing is kept yet. Run the same command again.", err=True)
+            show("Stopped: nothing is kept yet. Run the same command again.", wraps=False)
         else:
-            command = self.commands.resume()
-            click.echo(f"Stopped: {_kept(kept)}. Resume it with:\n  {command}", err=True)
+            show(f"Stopped: {_kept(kept)}. Resume it with:", wraps=False)
+            show(f"  {self.commands.resume()}", wraps=False)
 
     def command_error(self, error: BoxisError | OSError) -> CommandError:
         """Return how the command ends; as partial, where this run kept more than there was."""

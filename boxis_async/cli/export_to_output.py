@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import attrs
 import click
@@ -14,6 +14,7 @@ from boxis_async.export import Exported, write, write_rejects
 from .errors import CommandError, is_of_a_record, lacks_rejects
 from .exit_codes import ExitCode
 from .messages import show_exported, show_range, them
+from .output import PrintableOutput, show
 from .program import command_line
 from .progress import ProgressBar
 from .signals import run_until_signal
@@ -51,7 +52,11 @@ def export_to_output(
     if not quiet:
         show_range(job.datefrom, job.dateto, settings.zone)
     latest = _Latest()
-    work = _write(client, job, sys.stdout.buffer, latest, draw_bar=draw_bar)
+    file = sys.stdout.buffer
+    if sys.stdout.isatty():
+        # It has all that `write` needs of a file.
+        file = cast("BinaryIO", PrintableOutput(file))
+    work = _write(client, job, file, latest, draw_bar=draw_bar)
     try:
         exported = run_until_signal(work, on_signal=_show_partial)
     except BoxisError as error:
@@ -83,7 +88,7 @@ def _command(settings: Settings, job: ExportJob, rejects: str | None, *, quiet: 
 
 
 def _show_partial() -> None:
-    click.echo("Stopped: what was written to standard output is a part of the range", err=True)
+    show("Stopped: what was written to standard output is a part of the range", wraps=False)
 
 
 @attrs.define

@@ -6,7 +6,9 @@ import logging
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-import click
+from boxis_async import printable
+
+from .output import show
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -39,7 +41,7 @@ def logs_on_stderr() -> Generator[None]:
     """Write what the library logs to standard error, each request included."""
     logger = logging.getLogger("boxis_async")
     handler, level = _StderrHandler(), logger.level
-    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
+    handler.setFormatter(_PrintableFormatter("%(asctime)s %(message)s", "%H:%M:%S"))
     logger.addHandler(handler)
     logger.setLevel(logging.DEBUG)
     try:
@@ -49,8 +51,15 @@ def logs_on_stderr() -> Generator[None]:
         logger.removeHandler(handler)
 
 
+class _PrintableFormatter(logging.Formatter):
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - as logging has it
+        record.message = printable(record.message)
+        return super().formatMessage(record)
+
+
 class _StderrHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         # Not `StreamHandler(sys.stderr)`: click finds the standard error of this moment, also
-        # under a test runner.
-        click.echo(self.format(record), err=True)
+        # under a test runner. A traceback has several lines, a message has one.
+        for line in self.format(record).split("\n"):
+            show(line, wraps=False)

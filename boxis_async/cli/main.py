@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from boxis_async import BoxisError, __version__
+from boxis_async import BoxisError, __version__, printable
 
 from .calls import calls
 from .check import check
@@ -19,7 +19,7 @@ from .errors import CommandError
 from .exit_codes import SUMMARY, ExitCode
 from .export import export
 from .logs import without_logs
-from .messages import wrap
+from .output import wrap
 from .plan import plan
 from .probe import probe
 from .serve import serve
@@ -40,6 +40,15 @@ class BoxisGroup(click.Group):
             _close_stdout()
             sys.exit(ExitCode.DONE)
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the options before the command."""
+        try:
+            return super().parse_args(ctx, args)
+        except click.UsageError as error:
+            if printable(error.format_message()) == error.format_message():
+                raise
+            raise _printable(error) from None
+
     def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 - as click has it
         """Run a command, and end the process with its exit code."""
         try:
@@ -49,8 +58,7 @@ class BoxisGroup(click.Group):
         except CommandError as error:
             _fail(ctx, error)
         except click.UsageError as error:
-            text = wrap(f"Error: {error.format_message()}").removeprefix("Error: ")
-            raise click.UsageError(text, ctx=error.ctx) from None
+            raise _printable(error) from None
         except SignalError as error:
             ctx.exit(error.exit_code)
         except (KeyboardInterrupt, click.Abort):
@@ -66,6 +74,12 @@ class BoxisGroup(click.Group):
         """List the commands in the order in which a user meets them, not by the alphabet."""
         del ctx
         return list(self.commands)
+
+
+def _printable(error: click.UsageError) -> click.UsageError:
+    """Give an error whose text, which may hold anybody's, does no more than be shown."""
+    text = wrap(f"Error: {error.format_message()}").removeprefix("Error: ")
+    return click.UsageError(text, ctx=error.ctx)
 
 
 def _fail(ctx: click.Context, error: CommandError) -> None:

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
-import sys
 from datetime import datetime
-from textwrap import fill
-from typing import TYPE_CHECKING, TextIO
-
-import click
+from typing import TYPE_CHECKING
 
 from boxis_async import Stats
 
 from .dates import write_moment
+from .output import show
 
 if TYPE_CHECKING:
     from datetime import date
@@ -28,29 +24,7 @@ __all__ = [
     "them",
     "warn",
     "warn_of_dropped",
-    "wrap",
 ]
-
-
-def wrap(text: str, *, stream: TextIO | None = None, indent: int = 0) -> str:
-    """Break a text between words to the width of a terminal; in a pipe it stays one line.
-
-    Args:
-        text: The text.
-        stream: Where it will be written; standard error unless given.
-        indent: How many spaces begin each further line.
-    """
-    if not (stream or sys.stderr).isatty():
-        return text
-    width = max(2 * indent, shutil.get_terminal_size().columns - 1)
-    # Do not break what one may want to copy, such as a path.
-    return fill(
-        text,
-        width,
-        subsequent_indent=" " * indent,
-        break_on_hyphens=False,
-        break_long_words=False,
-    )
 
 
 def percent(share: float) -> str:
@@ -70,7 +44,7 @@ def them(number: int) -> str:
 
 def warn(text: str) -> None:
     """Write a warning to standard error, with `--quiet` too."""
-    click.echo(wrap(f"Warning: {text}"), err=True)
+    show(f"Warning: {text}")
 
 
 def show_range(datefrom: date | None, dateto: date | None, zone: ZoneInfo) -> None:
@@ -78,7 +52,7 @@ def show_range(datefrom: date | None, dateto: date | None, zone: ZoneInfo) -> No
     first, last = (
         "?" if moment is None else write_moment(moment, zone) for moment in (datefrom, dateto)
     )
-    click.echo(f"{first} to {last} ({zone.key})", err=True)
+    show(f"{first} to {last} ({zone.key})", wraps=False)
     now = write_moment(datetime.now(zone), zone)
     if dateto is not None and last > now:
         warn(f"the range ends in the future: calls after {now} are not in it")
@@ -93,7 +67,7 @@ def show_exported(exported: Exported, *, target: str = "standard output", quiet:
             f"{plural(exported.records, 'record')} to {target}{earlier}; "
             f"{plural(stats.requests, 'request')}, {stats.retries:,} sent again"
         )
-        click.echo(wrap(text), err=True)
+        show(text)
     if exported.conflicts:
         warn(
             f"{exported.conflicts:,} records were left out that are not duplicates: further legs "

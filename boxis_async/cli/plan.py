@@ -20,6 +20,7 @@ from .options import (
     verbose_option,
     window_option,
 )
+from .output import show_data
 from .settings import ConnectionValues, read_settings
 
 if TYPE_CHECKING:
@@ -73,12 +74,12 @@ def plan(  # noqa: PLR0913 - each is one option
         show_range(dates.datefrom, dates.dateto, settings.zone)
     windows = settings.planning_client().cdrs(dates.datefrom, dates.dateto, window=window).plan()
     if as_json:
-        click.echo(_json(windows, settings.timezone))
+        show_data(_json(windows, settings.timezone))
     elif sys.stdout.isatty():
         _print_table(windows, show_all=show_all)
     else:
         for one in windows:
-            click.echo(f"{one.start}\t{one.end}")
+            show_data(f"{one.start}\t{one.end}")
 
 
 def _json(windows: Plan, timezone: str) -> str:

@@ -11,9 +11,10 @@ import click
 
 from .dates import parse_moment
 from .exit_codes import ExitCode
-from .messages import plural, warn, wrap
+from .messages import plural, warn
 from .option_groups import GroupedCommand, option
 from .options import DATES, OUTPUT, REQUESTS, connection_options, verbose_option
+from .output import show, show_data
 from .profiles import DEFAULT_PROFILE
 from .settings import ConnectionValues, read_settings
 from .signals import run_until_signal
@@ -70,7 +71,7 @@ def probe(
     contradictions = settings.contract.contradictions(contract) if settings.contract else ()
     if as_json:
         shown = json.loads(contract.to_json()) | {"contradictions": list(contradictions)}
-        click.echo(json.dumps(shown, indent=2, ensure_ascii=False))
+        show_data(json.dumps(shown, indent=2, ensure_ascii=False))
     else:
         _print_findings(contract)
         _print_table(contract, settings.profile or DEFAULT_PROFILE)
@@ -97,18 +98,19 @@ async def _probe(client: BoxisClient, around: date | None, max_requests: int) ->
 
 
 def _print_findings(contract: Contract) -> None:
-    click.echo(f"{contract.describe()}\n")
+    show(contract.describe(), on_stdout=True, wraps=False)
+    show(on_stdout=True)
     for finding in contract.findings:
         start = f"{_symbol(finding.certainty)} {finding.name:<{_INDENT - 2}}"
         text = f"{_shown(finding)}: {finding.evidence}"
-        click.echo(wrap(start + text, stream=sys.stdout, indent=_INDENT))
-    click.echo(f"\n{plural(contract.requests, 'request')}")
+        show(start + text, on_stdout=True, indent=_INDENT)
+    show(on_stdout=True)
+    show(plural(contract.requests, "request"), on_stdout=True)
 
 
 def _print_table(contract: Contract, profile: str) -> None:
-    click.echo(
-        f"\nFor the profile:\n\n[{_quoted(profile)}.contract]\n{contract.to_toml()}", nl=False
-    )
+    table = f"[{_quoted(profile)}.contract]\n{contract.to_toml()}"
+    show_data(f"\nFor the profile:\n\n{table}", ends_line=False)
 
 
 def _quoted(name: str) -> str:

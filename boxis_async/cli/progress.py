@@ -6,6 +6,8 @@ import logging
 import sys
 from typing import TYPE_CHECKING, Self
 
+from boxis_async import printable
+
 from .messages import percent
 
 if TYPE_CHECKING:
@@ -95,7 +97,7 @@ class _RetryHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         self._count += 1
-        cause = str(getattr(record, "stamina.caused_by", ""))[:_CAUSE_WIDTH]
+        cause = printable(str(getattr(record, "stamina.caused_by", "")))[:_CAUSE_WIDTH]
         self._progress.update(self._task, records=f"{self._count:,} sent again: {cause}")
 
 
@@ -115,7 +117,8 @@ def _progress() -> Progress | None:
         BarColumn(bar_width=20),
         TextColumn("{task.fields[percent]:>4}"),
         TextColumn("{task.fields[windows]} windows"),
-        TextColumn("{task.fields[records]}"),
+        # A cause is the provider's text: not rich's markup.
+        TextColumn("{task.fields[records]}", markup=False),
         TimeRemainingColumn(compact=True),
         console=console,
         transient=True,

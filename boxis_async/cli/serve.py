@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 import click
 
 from .dates import parse_length, parse_moment
+from .output import show, show_data
 from .settings import DEFAULT_TIMEZONE
 from .signals import SignalError, run_until_signal
 from .stand_in import API_KEY, TENANT, USERNAME, require_server
@@ -83,7 +84,8 @@ def serve(  # noqa: PLR0913 - each is one option
         except SignalError as error:
             if error.signal is not signal.SIGINT:
                 raise
-    click.echo(f"\n{len(provider.requests):,} requests were answered", err=True)
+    show()
+    show(f"{len(provider.requests):,} requests were answered", wraps=False)
 
 
 def _print_environment(url: str) -> None:
@@ -93,7 +95,7 @@ def _print_environment(url: str) -> None:
         ("TENANT", TENANT),
         ("BASE_URL", url),
     ):
-        click.echo(f"export BOXIS_{name}={shlex.quote(value)}")
+        show_data(f"export BOXIS_{name}={shlex.quote(value)}")
 
 
 def _days(datefrom: str | None, dateto: str | None, *, live: bool) -> tuple[date, date]:
@@ -132,5 +134,5 @@ def _faults(provider: Provider, rate: float) -> Callable[[Received], Fault | Non
 async def _serve(url: str, text: str) -> None:
     # Printed in here, where Ctrl-C is handled already: whoever reads it may press it at once.
     _print_environment(url)
-    click.echo(text, err=True)
+    show(text, wraps=False)
     await asyncio.Event().wait()

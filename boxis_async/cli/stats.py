@@ -30,6 +30,7 @@ from .options import (
     require_range,
     verbose_option,
 )
+from .output import show_data
 from .program import command_line
 from .progress import ProgressBar
 from .settings import DEFAULT_COUNTRY, ConnectionValues, read_settings
@@ -149,7 +150,7 @@ def stats(  # noqa: PLR0913 - each is one option
     warn_of_dropped(calls.stats)
     if as_json:
         found = _to_json(call_stats, settings, dates, dimensions, run=calls.stats, top=top)
-        click.echo(json.dumps(found, indent=2))
+        show_data(json.dumps(found, indent=2))
     else:
         # Here, as it loads rich.
         from .tables import print_stats, stdout_console  # noqa: PLC0415

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Final
 from rich.console import Console
 from rich.table import Table
 
+from boxis_async import printable
+
 from .call_stats import SOON, Totals
 from .messages import percent
 
@@ -53,8 +55,8 @@ def print_stats(  # noqa: PLR0913 - each is a part of what is printed
     top: int,
 ) -> None:
     """Print which calls they are, the totals, then a table for each dimension that has any."""
-    console.print(title, style="bold")
-    console.print(place, style="dim")
+    console.print(printable(title), style="bold")
+    console.print(printable(place), style="dim")
     console.print()
     _print_total(console, stats)
     for dimension in dimensions:
@@ -135,7 +137,7 @@ def _print_groups(console: Console, title: str, groups: Mapping[str, Totals]) ->
     most = max(group.calls for group in groups.values())
     for name, group in groups.items():
         table.add_row(
-            name,
+            printable(name),
             *[_bar(console, group.calls, most)] * has_bar,
             f"{group.calls:,}",
             f"{group.answered:,}",
@@ -154,7 +156,7 @@ def _print_dispositions(console: Console, legs: Mapping[str, int]) -> None:
     table = _table("disposition", has_bar, "legs")
     most = max(legs.values())
     for name, number in sorted(legs.items(), key=lambda item: (-item[1], item[0])):
-        table.add_row(name, *[_bar(console, number, most)] * has_bar, f"{number:,}")
+        table.add_row(printable(name), *[_bar(console, number, most)] * has_bar, f"{number:,}")
     console.print(table)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import select
 import subprocess
@@ -10,6 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
+from calls import call
 from commands import WITHIN, environment
 
 from boxis_async.testing import Fault
@@ -81,6 +83,37 @@ def test_the_progress_bar_shows_retries(served: Provider) -> None:
     code, shown = at_terminal("export", *WEEK, "-o", "calls.csv")
     assert code == 0
     assert "1 sent again" in shown
+
+
+@pytest.mark.subprocess
+def test_the_progress_bar_obeys_nobody(served: Provider) -> None:
+    """The provider's text is shown in the bar, and is neither markup nor a command."""
+    body = json.dumps({"result": "0", "resulttxt": "[/b]\x1b]52;c;\x07\u202e"}).encode()
+    served.faults = [Fault("status", code=503, headers=(("retry-after", "1"),), body=body)]
+    code, shown = at_terminal("export", *WEEK, "-o", "calls.csv", COLUMNS="160")
+    assert code == 0
+    assert "1 sent again: " in shown
+    assert "HTTP status 503: [/b]" in shown
+    assert "\x1b]" not in shown
+    assert "\u202e" not in shown
+
+
+@pytest.mark.subprocess
+def test_data_at_a_terminal_obeys_nobody(served: Provider) -> None:
+    """CSV on a terminal, and a name in a table, are shown as harmless text."""
+    evil = "\x1b]52;c;ZXZpbA==\x07\x9b31m\u202e"
+    served.add(
+        call("2025-10-02 08:00:00", clid=evil, src=evil, disposition=evil, userfield="[inbound]")
+    )
+    for arguments in (
+        ("export", *WEEK, "-o", "-", "--quiet", "--unique-by", "leg"),
+        ("export", *WEEK, "-o", "-", "--quiet", "--unique-by", "leg", "--format", "jsonl"),
+        ("stats", *WEEK, "--by", "disposition", "--by", "number", "--top", "1000"),
+    ):
+        code, shown = at_terminal(*arguments)
+        assert code == 0
+        assert "\\u001b]52;c;ZXZpbA" in shown
+        assert not any(one in shown for one in ("\x1b]52", "\x07", "\x9b", "\u202e"))
 
 
 @pytest.mark.subprocess
