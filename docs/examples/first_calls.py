@@ -3,7 +3,7 @@
 import asyncio
 from datetime import date
 
-from boxis_async import BoxisClient
+from boxis_async import BoxisClient, printable
 from boxis_async.testing import Provider, generate_calls
 
 START, END = date(2026, 9, 1), date(2026, 10, 1)
@@ -26,7 +26,9 @@ async def main() -> None:
         print(f"{len(calls)} calls, of {sum(len(call.legs) for call in calls)} legs")
         print(f"{len(missed)} of them missed; the last three:")
         for call in missed[-3:]:
-            print(f"  {call.start:%d %b %H:%M}  {call.caller_number}  {call.caller_name}")
+            # A caller chooses his name, and a terminal obeys some characters.
+            caller = printable(f"{call.caller_number}  {call.caller_name}")
+            print(f"  {call.start:%d %b %H:%M}  {caller}")
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
 import os
 import subprocess
@@ -231,3 +232,30 @@ def test_a_full_disk(served: Provider) -> None:
     assert done.returncode == 1
     assert done.stderr == "Error: No space left on device\n"
     assert not served.in_flight
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows has locks of its own")
+def test_a_file_system_without_locks(served: Provider, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The message says what could not be done, where, and what to do."""
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    result = invoke("export", *WEEK, "-o", "calls.csv")
+    assert result.exit_code == 1
+    for text in ("calls.csv.unfinished/lock: ", "cannot lock a file (Function not", "local disk"):
+        assert text in result.stderr
+    assert served.requests == []
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows has no modes")
+def test_a_file_that_only_its_owner_may_read(served: Provider, tmp_path: Path) -> None:
+    """A file that is replaced keeps its mode."""
+    target = tmp_path / "calls.csv"
+    target.touch(0o600)
+    result = invoke("export", *WEEK, "-o", "calls.csv", "--overwrite")
+    assert result.exit_code == 0
+    assert target.stat().st_mode & 0o777 == 0o600
+    assert target.stat().st_size
+    assert served.requests

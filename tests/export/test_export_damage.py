@@ -264,6 +264,75 @@ async def test_a_coverage_of_another_version_is_refused() -> None:
                 await export_range(client, target, DAY, NEXT_DAY, resume=True, **ASKED)
 
 
+@pytest.mark.slow
+async def test_any_digit_of_a_journal(tmp_path: Path) -> None:
+    """A journal with one digit changed, whichever, is refused."""
+    provider = Provider(hourly())
+    target = tmp_path / "calls.csv"
+    async with connected(provider, retry=ONCE_MORE) as client:
+        await leave(client, provider, target, 8)
+        path = work_folder(target) / "journal.json"
+        text = path.read_text()
+        digits = [at for at, character in enumerate(text) if character.isdigit()]
+        for at in digits:
+            path.write_text(f"{text[:at]}{(int(text[at]) + 1) % 10}{text[at + 1 :]}")
+            with pytest.raises(UsageError, match=r"journal.*start over"):
+                unfinished(target)
+        assert len(digits) > 100
+        path.write_text(text)
+        exported = await export_range(client, target, DAY, NEXT_DAY, resume=True, **ASKED)
+    assert exported.records == 24
+
+
+@pytest.mark.parametrize("form", ["csv", "parquet"])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("mark", [-1, 5]),
+        ("mark", [1.0, 5]),
+        ("mark", [5]),
+        ("mark", [1, 2, 3, 4]),
+        ("mark", "12"),
+        ("mark", None),
+        ("keys", None),
+        ("keys", [16, 1, 1]),
+        ("keys", [True, 1]),
+        ("whole", [1, 2, 3]),
+        ("conflicts", -1),
+        ("conflicts", "5"),
+        ("coverage", None),
+        ("coverage", "{}"),
+        ("records", -8),
+        ("records", 8.5),
+        ("covered", 1.5),
+        ("covered", -0.5),
+        ("covered", "1"),
+    ],
+    ids=str,
+)
+async def test_a_journal_that_cannot_be(
+    tmp_path: Path, form: Format, name: str, value: object
+) -> None:
+    """Values that no export writes are refused, though the checksum is theirs."""
+    provider = Provider(hourly())
+    target = tmp_path / f"calls.{form}"
+    async with connected(provider, retry=ONCE_MORE) as client:
+        await leave(client, provider, target, 8)
+
+        def edit(values: dict[str, Any]) -> None:
+            (values if name in values else values["asked"])[name] = value
+            if name == "whole":
+                values["is_fetched"] = True
+                (work_folder(target) / "whole.parquet").write_text("no")
+
+        edit_journal(target, edit)
+        with pytest.raises(UsageError, match="start over"):
+            await export_range(client, target, DAY, NEXT_DAY, resume=True, **ASKED)
+        assert not target.exists()
+        await export_range(client, target, DAY, NEXT_DAY, overwrite=True, **ASKED)
+    assert len(read(target)) == 24
+
+
 async def test_the_stored_names_stay() -> None:
     """The names in a journal are those that every version has written."""
     provider = Provider(hourly())

@@ -65,6 +65,7 @@ def attempt():
         print(json.dumps({"records": asyncio.run(run()).records}))
     except OSError as error:
         end = {"error": type(error).__name__, "errno": error.errno, "kept": kept()}
+        end["where"] = os.path.basename(error.filename)
         print(json.dumps(end))
 
 attempt()
@@ -166,6 +167,7 @@ async def test_a_full_disk(server: LoopbackServer, tmp_path: Path, form: Format)
     first, second = results(start(url, target, limit=150_000 if form != "parquet" else 90_000))
     assert first["error"] == "OSError"
     assert first["kept"] > 100
+    assert first["where"] in (("whole.parquet",) if form == "parquet" else ("lines", "keys"))
     async with connected(provider, retry=ONCE_MORE) as client:
         rows = await expected(client)
     assert second == {"records": len(rows)}
@@ -185,6 +187,7 @@ async def test_a_folder_that_takes_no_file(server: LoopbackServer, tmp_path: Pat
     target = folder / "calls.csv"
     permit(folder, 0o555)
     (refused,) = results(start(url, target, user=user))
+    assert refused.pop("where") == work_folder(target).name
     assert refused == {"error": "PermissionError", "errno": 13, "kept": None}
     assert names(folder) == set()
     assert provider.requests == []

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import shutil
+import subprocess
+import sys
 from collections import Counter
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -27,6 +30,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from keys import by_minute
 from ledgers import NIGHTS, SPAN, ledgers
+from paths import ROOT
 from strategies import ZURICH
 
 from boxis_async import UsageError, WindowError
@@ -49,7 +53,7 @@ if TYPE_CHECKING:
     from exports import Comparable
 
     from boxis_async import CDR, BoxisClient, Stats
-    from boxis_async.testing import FilterMode, Received
+    from boxis_async.testing import FilterMode, LoopbackServer, Received
 
 
 def by_nothing(cdr: CDR) -> str | None:
@@ -340,6 +344,78 @@ async def test_a_progress_that_raises_each_time(tmp_path: Path) -> None:
     whole = await finish(provider, tmp_path / "whole.csv", DAY, NEXT_DAY, window=HOUR / 2)
     assert (exported.records, exported.conflicts) == (whole.records, whole.conflicts) == (5, 91)
     assert read(target) == read(tmp_path / "whole.csv")
+
+
+PROGRAM = """
+import asyncio, sys
+from datetime import datetime, timedelta
+from boxis_async import BoxisClient, WindowError
+from boxis_async.export import export
+
+def ends(cdr):
+    known = cdr.src in {"1", "2", "3", "4", "5", "6", "7"}
+    return frozenset({cdr.uniqueid, cdr.src, cdr.dst, known})
+
+async def main():
+    async with BoxisClient(retry=None) as client:
+        calls = client.cdrs(
+            datetime(2024, 3, 5), datetime(2024, 3, 6), window=timedelta(hours=1), unique_by=ends
+        )
+        try:
+            done = await export(calls, sys.argv[1], resume=True)
+            print(done.records, done.resumed, done.conflicts)
+        except WindowError:
+            print("failed")
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.subprocess
+def test_keys_that_are_sets(server: LoopbackServer, tmp_path: Path) -> None:
+    """Processes that order sets otherwise have the same function, and know each other's keys."""
+    # A further leg of each call comes twelve hours later.
+    provider = Provider(
+        call(f"{DAY + hour * HOUR}", uniqueid=f"call-{hour % 12}", sequence=f"{hour}")
+        for hour in range(24)
+    )
+    url = server.mount(provider)
+    printed: list[str] = []
+    for seed, hour in enumerate((6, 14, 20, 24)):
+        provider.faults = refusing_from(DAY + hour * HOUR)
+        done = subprocess.run(
+            [sys.executable, "-W", "error", "-c", PROGRAM, str(tmp_path / "calls.csv")],
+            env=os.environ
+            | {
+                "BOXIS_USERNAME": provider.username,
+                "BOXIS_API_KEY": provider.api_key,
+                "BOXIS_TENANT": provider.tenant,
+                "BOXIS_BASE_URL": url,
+                "PYTHONPATH": str(ROOT),
+                "PYTHONHASHSEED": f"{seed}",
+            },
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        printed.append(done.stdout.strip())
+    server.unmount(provider)
+    assert printed == ["failed", "failed", "failed", "12 True 12"]
+    assert len(read(tmp_path / "calls.csv")) == 12
+
+
+async def test_keys_that_no_other_process_knows(client: BoxisClient, tmp_path: Path) -> None:
+    """A key that is written with its place in memory is refused: it would never be known again."""
+
+    class Key:
+        pass
+
+    def key(_: CDR) -> Hashable:
+        return ("a", Key())
+
+    with pytest.raises(UsageError, match=r"unique_by gave a Key.*a text, a number"):
+        await export(client.cdrs(DAY, NEXT_DAY, unique_by=key), tmp_path / "calls.csv")
+    assert names(tmp_path) == set()
 
 
 # Halves
