@@ -12,6 +12,7 @@ import re
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
+from dataclasses import is_dataclass
 from datetime import date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from enum import Enum
@@ -21,6 +22,8 @@ from types import CodeType, FunctionType, MethodType
 from typing import TYPE_CHECKING, Any, cast
 from uuid import UUID
 from zoneinfo import ZoneInfo
+
+import attrs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable
@@ -34,6 +37,7 @@ _PLAIN = frozenset({
     str, bytes, bool, int, float, complex, Decimal, date, datetime, time, timedelta, timezone,
     ZoneInfo, UUID, range, type(None), type(...),
 })  # fmt: skip
+_ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 _CACHED = type(cache(len))
 
 
@@ -51,9 +55,9 @@ def rule_text(rule: UniqueBy) -> str:
     """Write a key rule: a function by its name, and by what it does.
 
     That is its code with its constants, its defaults, and the values that it has from an enclosing
-    function; of a method or a callable object, also the object's attributes. What it calls, and
-    what it finds in its module, is written by name alone. So is an object of any other class, as
-    nobody knows what of it matters.
+    function; of a method or a callable object, also what the object's repr is made of. What it
+    calls, and what it finds in its module, is written by name alone. So is an object of any other
+    class, as nobody knows what of it matters.
     """
     if isinstance(rule, str):
         return rule
@@ -96,9 +100,17 @@ def _body(code: CodeType) -> Iterable[object]:
 
 
 def _parts_of_method(method: MethodType) -> Iterable[object]:
-    yield from (method.__func__, _name(type(method.__self__)))
-    with suppress(TypeError):  # it refuses to be pickled
-        yield method.__self__.__getstate__()
+    owner: Any = method.__self__
+    kind: Any = type(owner)
+    yield from (method.__func__, _name(kind))
+    if kind.__repr__ is object.__repr__:
+        # It may count, or hold what was opened: nobody said what makes it the same.
+        return
+    if attrs.has(kind) or is_dataclass(kind):
+        with suppress(TypeError):  # it refuses to be pickled
+            yield owner.__getstate__()
+    else:
+        yield _ADDRESS.sub("", repr(owner))
 
 
 _PARTS: dict[Any, Callable[[Any], Iterable[object]]] = {

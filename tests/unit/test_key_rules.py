@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 SOURCE = '''
 import re
+from dataclasses import dataclass
 from functools import partial
 from boxis_async import Direction
 from boxis_async._run.key_rules import key_text, rule_text
@@ -36,9 +37,9 @@ def rule(cdr, known={"a", "b", "c"}, *, more=frozenset({"x", "y", "z"})):
 def enclosing(numbers, kinds):
     return lambda cdr: (cdr.src in numbers, kinds.get(cdr.direction))
 
+@dataclass
 class Keyed:
-    def __init__(self, names):
-        self.names = names
+    names: set
     def __call__(self, cdr):
         return tuple(getattr(cdr, name) for name in self.names)
 
@@ -174,6 +175,37 @@ def test_a_rule_that_contains_itself() -> None:
     assert "itself" in rule_text(rule)
     assert "Lock" in rule_text(rule)
     assert "Lock" in rule_text(lock)
+
+
+class Counting:
+    """Gives a key, and counts how often it did."""
+
+    def __init__(self, name: str, shown: str = "") -> None:
+        self.name = name
+        self.shown = shown
+        self.count = 0
+
+    def __call__(self, cdr: CDR) -> str:
+        """Give it."""
+        self.count += 1
+        return cdr.src
+
+
+class Shown(Counting):
+    """The same, with a repr."""
+
+    def __repr__(self) -> str:
+        return f"{self.shown} at 0x{id(self):x}"
+
+
+def test_an_object_is_what_its_repr_says() -> None:
+    """What an object does not show may change while it is used, and it stays the same rule."""
+    for one in (Counting("a"), Shown("a")):
+        before = rule_text(one)
+        one.count += 1
+        assert rule_text(one) == before
+    assert rule_text(Counting("a")) == rule_text(Counting("b")) != rule_text(Shown("a"))
+    assert rule_text(Shown("a", "x")) == rule_text(Shown("b", "x")) != rule_text(Shown("a", "y"))
 
 
 @pytest.mark.parametrize("key", ["a", 5, None, (), ("a",), ("a", ("b", 5)), b"x", date(2026, 1, 1)])
