@@ -101,7 +101,7 @@ def _body(code: CodeType) -> Iterable[object]:
 
 def _parts_of_method(method: MethodType) -> Iterable[object]:
     owner: Any = method.__self__
-    kind: Any = type(owner)
+    kind = cast("Any", type(owner))
     yield from (method.__func__, _name(kind))
     if kind.__repr__ is object.__repr__:
         # It may count, or hold what was opened: nobody said what makes it the same.

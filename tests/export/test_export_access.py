@@ -9,12 +9,14 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from calls import DAY, HOUR, NEXT_DAY
-from exports import each_step, export_range, work_folder
+from calls import DAY, HOUR, NEXT_DAY, call, hourly
+from clients import connected
+from exports import each_step, export_range, names, work_folder
 
-from boxis_async.export import FORMATS, Format
+from boxis_async.export import FORMATS, Format, export, rejects_path, write_rejects
 from boxis_async.export.access import set_access
 from boxis_async.export.open_folder import OpenFolder
+from boxis_async.testing import Provider
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -122,6 +124,39 @@ async def test_a_file_system_without_modes(
         monkeypatch.setattr(os, name, refuse, raising=False)
     exported = await export_range(client, target, DAY, NEXT_DAY, overwrite=True)
     assert exported.records == 24
+
+
+@pytest.mark.parametrize(
+    ("of_file", "of_rejects", "expected"),
+    [(None, None, 0o644), (0o600, None, 0o600), (0o644, 0o600, 0o600), (0o600, 0o640, 0o640)],
+    ids=str,
+)
+async def test_records_that_cannot_be_read_are_for_the_same_readers(
+    tmp_path: Path, of_file: int | None, of_rejects: int | None, expected: int
+) -> None:
+    """The file of them keeps its mode; a new one has that of the file that is replaced."""
+    provider = Provider([*hourly(), call(f"{DAY + 3 * HOUR}", duration="long")])
+    target = tmp_path / "calls.csv"
+    for path, mode in ((target, of_file), (rejects_path(target), of_rejects)):
+        if mode is not None:
+            path.touch(mode)
+    async with connected(provider) as client:
+        stream = client.cdrs(DAY, NEXT_DAY, bad_records="collect")
+        await export(stream, target, overwrite=True)
+        stream = client.cdrs(DAY, NEXT_DAY, bad_records="collect")
+        await stream.to_list()
+    assert names(tmp_path) == {"calls.csv", "calls.csv.rejects.jsonl"}
+    assert mode_of(rejects_path(target)) == expected
+    # To a file of one's own.
+    mine = tmp_path / "mine.jsonl"
+    write_rejects(stream.rejects, mine)
+    assert mode_of(mine) == 0o644
+    mine.chmod(0o600)
+    mine.write_text("old")
+    write_rejects(stream.rejects, mine)
+    assert mode_of(mine) == 0o600
+    assert mine.read_bytes() == rejects_path(target).read_bytes()
+    assert names(tmp_path) == {*("calls.csv", "calls.csv.rejects.jsonl", "mine.jsonl")}
 
 
 # Owners and groups

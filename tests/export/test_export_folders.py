@@ -130,7 +130,7 @@ def pipe(path: Path, _: Path) -> None:
 
 PLANTS = (link, dangling_link, hard_link, pipe)
 FILES = ("lines", "keys", "journal.json", "journal.json.new", "lock", "whole.parquet", "mode",
-         "part-000000.parquet", "part-000001.parquet")  # fmt: skip
+         "part-000000.parquet", "part-000001.parquet", "rejects.jsonl")  # fmt: skip
 
 
 @pytest.mark.parametrize("name", FILES)
