@@ -53,7 +53,7 @@ def text_lines(calls: Iterable[Call]) -> Iterator[str]:
         way = _ARROWS.get(call.direction, "-") if call.direction is not None else "-"
         party = call.outside or call.caller_number
         name = call.caller_name if call.direction is not Direction.OUTBOUND else ""
-        ended = str(call.outcome)
+        ended = _shown(str(call.outcome))
         if call.answered:
             ended = f"talked {_minutes(call.talk.total_seconds())}"
             # Of a call that went out, whoever answered is the outside party.

@@ -111,6 +111,8 @@ COMMANDS = {
     "export": ("export", *WEEK, "-o", "calls.csv", "--unique-by", "leg"),
     "output": ("export", *WEEK, "-o", "-", "--format", "jsonl", "--unique-by", "leg"),
     "keep-going": ("export", *WEEK, "-o", "calls.jsonl", "--keep-going", "--window", "1d"),
+    "calls": ("calls", *WEEK),
+    "calls-json": ("calls", *WEEK, "--json"),
     "stats": ("stats", *WEEK, *(f"--by={name}" for name in
               ("day", "hour", "direction", "disposition", "number"))),
     "json": ("stats", *WEEK, "--json"),
@@ -171,7 +173,9 @@ ANSWERS: dict[str, Callable[[], Fault]] = {
 
 
 @pytest.mark.parametrize("answer", ANSWERS)
-@pytest.mark.parametrize("name", ["export", "output", "keep-going", "stats", "check", "probe"])
+@pytest.mark.parametrize(
+    "name", ["export", "output", "keep-going", "calls", "stats", "check", "probe"]
+)
 def test_hostile_answers(hostile: Provider, name: str, answer: str) -> None:
     """So is whatever the provider says of an error, in the log too."""
     hostile.faults = lambda _: ANSWERS[answer]()
@@ -225,6 +229,7 @@ NAME = EVIL.replace("\x00", "").replace("/", "").replace("\ud800", "\udcff")
         ("export", *WEEK, "-o", "calls.csv", "--window", NAME),
         ("export", *WEEK, "-o", "calls.csv", "--format", NAME),
         ("export", "-o", f"{NAME}.csv", "--resume"),
+        ("calls", *WEEK, "--country", NAME),
         ("stats", *WEEK, "--by", NAME),
         ("stats", *WEEK, "--timezone", NAME),
         ("stats", *WEEK, "--tenant", NAME),
