@@ -116,7 +116,7 @@ class Fetcher:
         def on(error: Exception) -> bool | float:
             return self._should_retry(error, request)
 
-        async for attempt in attempts_on(options.retry, on):
+        async for attempt in attempts_on(options.retry, on, what=f"{section}/{action}"):
             with attempt:
                 request = attrs.evolve(request, attempt=attempt.num)
                 return await self.requester.request(request, reader)
@@ -225,7 +225,7 @@ class Fetcher:
             return deadline.left() > 0 and self._should_retry(error, request)
 
         try:
-            async for attempt in attempts_on(retry, on):
+            async for attempt in attempts_on(retry, on, what=f"window {window}"):
                 with attempt:
                     if deadline.left() <= 0:
                         raise last
