@@ -77,8 +77,9 @@ def _whole(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
 class RetryPolicy:
     """How often, and after how long, a request that failed is sent again.
 
-    A failure is retried if it may pass by itself: a failed or broken connection, a time-out, HTTP
-    5xx, 408, 425 and 429, and a body that is no complete answer (unless it says so itself). The
+    A failure is retried if it may pass by itself: a failed or broken connection (but not a host
+    that does not exist, or a certificate that is not trusted), a time-out, HTTP 5xx, 408, 425 and
+    429, and a body that is no complete answer (unless it says so itself). The
     wait before the n-th retry is `min(wait_max, wait_initial * 2**(n-1) + random(0, wait_jitter))`
     seconds, or what the provider asks for in `Retry-After`, at most `wait_max`.
     """
@@ -205,7 +206,9 @@ def is_transient(error: Exception) -> bool:
     if isinstance(error, MalformedAnswerError) and error.is_partial:
         # A limit of the server's: the same request ends at the same record. Halves may be whole.
         return False
-    return isinstance(error, (ConnectionFailedError, AttemptTimeoutError, MalformedAnswerError))
+    if isinstance(error, ConnectionFailedError):
+        return not error.is_permanent
+    return isinstance(error, (AttemptTimeoutError, MalformedAnswerError))
 
 
 def is_too_much(error: Exception | None) -> bool:
