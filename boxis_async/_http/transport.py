@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import inspect
 import ipaddress
 import logging
@@ -208,7 +209,7 @@ class Transport:
             raise
         finally:
             del form
-        if isinstance(outcome, Reply):
+        if not isinstance(outcome, BoxisError):
             return outcome
         try:
             raise outcome
@@ -331,13 +332,14 @@ class _Attempt:
     """One form on its way over one client, and how far it came."""
 
     __slots__ = (
+        "_bare_reply",
         "_client",
         "_form",
-        "_head",
         "_is_new",
         "_own",
         "_queue",
         "_request",
+        "_url",
         "has_begun",
         "limits",
         "proxy",
@@ -355,14 +357,15 @@ class _Attempt:
     ) -> None:
         self._client = client
         self._own = client if isinstance(client, _OneConnection) and queue is None else None
+        self._url = url
         self._form = form
         self._queue = queue
         self._request = _Request(url, form.body, self._hand_over)
         self._request.extensions = {"timeout": _NO_LIMITS.as_dict(), "trace": self._note}
         # Whether the connection was made for this attempt.
         self._is_new = self._own is None or not self._own.was_used
-        # What came of an answer that is none of the API's, its status being an error.
-        self._head: Reply | None = None
+        # Makes a reply of an answer whose status is an error, without its body.
+        self._bare_reply: Callable[[], Reply] | None = None
         self.limits = limits
         self.has_begun = False
         self.was_read = False
@@ -394,8 +397,8 @@ class _Attempt:
 
     def late(self) -> _Outcome:
         """Give what there is after the time-out."""
-        if self._head is not None:
-            return self._head
+        if self._bare_reply is not None:
+            return self._bare_reply()
         what = "no complete answer" if self.was_read else "no connection"
         message = f"{what} within {self.limits.timeout:.3g} s"
         if not self.was_read and self.proxy:
@@ -408,7 +411,7 @@ class _Attempt:
         own = self._own
         if own is not None and event.endswith("connect_tcp.started"):
             self._is_new = True
-            self.proxy = own.proxy = in_words(str(self._request.url), info["host"], info["port"])
+            self.proxy = own.proxy = in_words(str(self._url), info["host"], info["port"])
         elif own is not None and event.endswith(("connect_tcp.complete", "start_tls.complete")):
             own.network = info["return_value"]
         elif event.endswith("send_request_headers.started") and self._client.is_closed:
@@ -447,7 +450,7 @@ class _Attempt:
         most = most_bytes
         if response.status_code not in _OK:
             # The status decides first: a body that cannot be read must not hide it.
-            self._head = self._reply(response)
+            self._bare_reply = functools.partial(self._reply, response)
             most = min(most_bytes, _MOST_OF_AN_ERROR)
         try:
             try:
@@ -455,12 +458,12 @@ class _Attempt:
             finally:
                 await response.aclose()
         except Exception as error:
-            if self._head is None:
+            if self._bare_reply is None:
                 raise
             logger.debug("the body of status %d: %s", response.status_code, type(error).__name__)
             if self._own is not None:
                 await self._own.aclose()
-            return self._head
+            return self._bare_reply()
         if self._own is not None:
             self._own.was_used = True
         return self._reply(response, body, coding)
@@ -474,7 +477,7 @@ class _Attempt:
             coding,
             response.headers.get("date"),
             # Over TLS a proxy passes on what it cannot read.
-            self.proxy if self._request.url.scheme == "http" else "",
+            self.proxy if self._url.scheme == "http" else "",
         )
 
     def _reply_of_hook(self, error: Exception) -> Reply | None:
@@ -527,7 +530,7 @@ class _Attempt:
 
     def _lasting_problem(self, error: Exception) -> str | None:
         """Say what is wrong that cannot pass by itself, and what to do about it."""
-        host = self._request.url.host
+        host = self._url.host
         where = "the proxy" if self.proxy else repr(host)
         if no_such_host(error):
             what = (

@@ -25,6 +25,7 @@ from boxis_async import (
     ResponseEvent,
     RetryEvent,
     StatusError,
+    UsageError,
     WindowError,
 )
 from boxis_async._wire.messages import Form
@@ -247,22 +248,11 @@ async def test_no_request_behind_a_cancellation(
     assert lead_to_no_request([error], sent, end, ending, task)
 
 
-class UnprintableError(Exception):
-    """What a parameter of the user's own raises."""
-
-
-class Number(int):
-    """A whole number that cannot be written."""
-
-    def __str__(self) -> str:
-        raise UnprintableError
-
-
 async def test_no_signature_behind_an_error_in_a_parameter(make_client: MakeClient) -> None:
-    """A parameter that fails while it is written does so before anything is signed."""
+    """A parameter that cannot be sent is refused before anything is signed."""
     client = make_client(Provider(api_key=KEY))
-    with pytest.raises(UnprintableError) as caught:
-        await client.call("voip", "getLineList", line=Number(7))
+    with pytest.raises(UsageError) as caught:
+        await client.call("voip", "getLineList", line=object())
     for found in reachable(caught.value, without=(Provider, httpx.AsyncBaseTransport)):
         assert not (isinstance(found, dict) and "authcode" in found)
 
