@@ -131,7 +131,8 @@ class BoxisClient:
                 loopback, though whoever listens can replay the authcode.
             http_client: An `httpx.AsyncClient` that lends its connections, proxies and
                 certificates; it stays yours and stays open. Its headers, time-outs and
-                redirects do not apply.
+                redirects do not apply. Its pool should have as many connections as `concurrency`:
+                with fewer, requests wait for a place.
             hooks: Functions to call on each request, response, retry and window.
             contract: What the provider's two dates mean, as `probe()` found it. Without one the
                 client finds out what it must know, by some requests more. Where the dates follow
@@ -174,7 +175,10 @@ class BoxisClient:
         self._wall_clock = wall_clock
         self._options = Options(plain_number(timeout), retry or RetryPolicy(), RateLimiter(None))
         self._transport = Transport(
-            base_url, most_bytes=max_response_bytes, http_client=http_client
+            base_url,
+            most_bytes=max_response_bytes,
+            concurrency=concurrency,
+            http_client=http_client,
         )
         self._requester = Requester(
             self._transport,

@@ -132,11 +132,14 @@ class ConnectionFailedError(NoAnswerError):
 
     Attributes:
         was_sent: Whether the request was under way, so that the failure may be due to it.
+        is_permanent: Whether it cannot pass by itself: the host does not exist, or its certificate
+            is not trusted. The request is not sent again then.
     """
 
-    def __init__(self, message: str, *, was_sent: bool = False) -> None:
+    def __init__(self, message: str, *, was_sent: bool = False, is_permanent: bool = False) -> None:
         super().__init__(message)
         self.was_sent = was_sent
+        self.is_permanent = is_permanent
 
 
 class AttemptTimeoutError(NoAnswerError, TimeoutError):

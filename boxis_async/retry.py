@@ -1,14 +1,22 @@
-"""What is sent again after a failure, and after how long."""
+"""What is sent again after a failure, and after how long.
+
+stamina counts the attempts and waits in between, so that its test mode and its switches apply. What
+it would log by itself we log instead: with structlog installed and not set up, its default hook
+prints to standard output, where the data of a program may go.
+"""
 
 from __future__ import annotations
 
+import logging
 import math
+from contextlib import AbstractContextManager, ExitStack
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import attrs
 import stamina
+from stamina.instrumentation import RetryDetails, get_on_retry_hooks
 
 from boxis_async._wire.answers import PASSING_STATUSES
 from boxis_async.errors import (
@@ -24,7 +32,10 @@ from boxis_async.errors import (
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
+    from stamina.typing import RetryHook
+
 __all__ = [
+    "RETRY_CAUSE",
     "RetryPolicy",
     "attempts_on",
     "is_cured_by_less",
@@ -35,7 +46,14 @@ __all__ = [
     "should_retry",
 ]
 
+logger = logging.getLogger("boxis_async")
+
 _SERVER_ERROR = 500
+# stamina's own hooks write to a log or to standard output, but for the one that counts.
+_STAMINAS_HOOKS = "stamina."
+_STAMINAS_COUNTER = "stamina.instrumentation._prometheus"
+RETRY_CAUSE: Final = "boxis_async.retry_cause"
+"""The attribute of a log record that says of a retry why the attempt before it failed."""
 # Above that the wait is at its maximum whatever it is, and a float overflows at 1,024.
 _DOUBLINGS = 62
 
@@ -59,8 +77,9 @@ def _whole(_: object, attribute: attrs.Attribute[Any], value: object) -> None:
 class RetryPolicy:
     """How often, and after how long, a request that failed is sent again.
 
-    A failure is retried if it may pass by itself: a failed or broken connection, a time-out, HTTP
-    5xx, 408, 425 and 429, and a body that is no complete answer (unless it says so itself). The
+    A failure is retried if it may pass by itself: a failed or broken connection (but not a host
+    that does not exist, or a certificate that is not trusted), a time-out, HTTP 5xx, 408, 425 and
+    429, and a body that is no complete answer (unless it says so itself). The
     wait before the n-th retry is `min(wait_max, wait_initial * 2**(n-1) + random(0, wait_jitter))`
     seconds, or what the provider asks for in `Retry-After`, at most `wait_max`.
     """
@@ -78,18 +97,86 @@ class RetryPolicy:
 
 
 def attempts_on(
-    policy: RetryPolicy, on: Callable[[Exception], bool | float]
+    policy: RetryPolicy, on: Callable[[Exception], bool | float], *, what: str = "a request"
 ) -> AsyncIterator[stamina.Attempt]:
-    """Iterate over the attempts, with the waits in between; see `stamina.retry_context`."""
-    return stamina.retry_context(
-        on,
-        attempts=policy.attempts,
-        timeout=None,
-        wait_initial=policy.wait_initial,
-        wait_max=policy.wait_max,
-        wait_jitter=policy.wait_jitter,
-        wait_exp_base=2,
+    """Iterate over the attempts, with the waits in between; see `stamina.retry_context`.
+
+    Args:
+        policy: How often, and after how long.
+        on: Whether an error is retried, or after how many seconds.
+        what: What is attempted, for the log.
+    """
+    return _Attempts(
+        stamina.retry_context(
+            on,
+            attempts=policy.attempts,
+            timeout=None,
+            wait_initial=policy.wait_initial,
+            wait_max=policy.wait_max,
+            wait_jitter=policy.wait_jitter,
+            wait_exp_base=2,
+        ),
+        what,
     )
+
+
+class _Attempts:
+    """The attempts as stamina counts them, whose retries are logged by us."""
+
+    def __init__(self, context: Any, what: str) -> None:  # noqa: ANN401 - stamina exports no type
+        self._context = context
+        self._what = what
+        self._during_the_wait = ExitStack()
+
+    def __aiter__(self) -> Self:
+        self._context.__aiter__()
+        # stamina has no public way to leave out its hooks for one iteration, and those of the
+        # host's program are not ours to change. A test sees that this way is still there.
+        self._context._t_a_retrying.before_sleep = self._before_wait  # noqa: SLF001
+        return self
+
+    async def __anext__(self) -> stamina.Attempt:
+        # Here the wait is waited.
+        with self._during_the_wait:
+            attempt: stamina.Attempt = await self._context.__anext__()
+        return attempt
+
+    def _before_wait(self, state: Any) -> None:  # noqa: ANN401 - tenacity's, which types it so
+        """Log a retry, and call the hooks that the program gave stamina."""
+        error: Exception = state.outcome.exception()
+        wait: float = state.upcoming_sleep
+        # No more than the kind: a text of the provider's can hold a telephone number.
+        kind = type(error).__name__
+        if isinstance(error, StatusError):
+            kind = f"HTTP status {error.status_code}"
+        logger.warning(
+            "%s, attempt %d failed, again in %.3g s: %s",
+            self._what,
+            state.attempt_number,
+            wait,
+            kind,
+            extra={RETRY_CAUSE: kind},
+        )
+        details = RetryDetails(
+            name="<context block>",  # as stamina names it
+            args=(),
+            kwargs={},
+            retry_num=state.attempt_number,
+            wait_for=wait,
+            waited_so_far=state.idle_for - wait,
+            caused_by=error,
+        )
+        for hook in get_on_retry_hooks():
+            if _writes(hook):
+                continue
+            entered = hook(details)
+            if isinstance(entered, AbstractContextManager):
+                self._during_the_wait.enter_context(entered)
+
+
+def _writes(hook: RetryHook) -> bool:
+    module = str(getattr(hook, "__module__", ""))
+    return module.startswith(_STAMINAS_HOOKS) and module != _STAMINAS_COUNTER
 
 
 def should_retry(policy: RetryPolicy, error: Exception) -> bool | float:
@@ -119,7 +206,9 @@ def is_transient(error: Exception) -> bool:
     if isinstance(error, MalformedAnswerError) and error.is_partial:
         # A limit of the server's: the same request ends at the same record. Halves may be whole.
         return False
-    return isinstance(error, (ConnectionFailedError, AttemptTimeoutError, MalformedAnswerError))
+    if isinstance(error, ConnectionFailedError):
+        return not error.is_permanent
+    return isinstance(error, (AttemptTimeoutError, MalformedAnswerError))
 
 
 def is_too_much(error: Exception | None) -> bool:

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import deque
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from boxis_async.types import HTTPClient
 
@@ -34,14 +34,17 @@ class Connection(HTTPClient, Protocol):
         ...
 
 
-class Connections:
+C = TypeVar("C", bound=Connection)
+
+
+class Connections(Generic[C]):
     """As many connections as were ever in use at once, less those that were idle for long."""
 
     __slots__ = ("_clock", "_idle", "_longest_idle", "_make", "_open")
 
     def __init__(
         self,
-        make: Callable[[], Connection],
+        make: Callable[[], C],
         *,
         longest_idle: float,
         clock: Callable[[], float],
@@ -50,38 +53,61 @@ class Connections:
 
         Args:
             make: Makes a client for one connection, which it opens with its first request.
-            longest_idle: The seconds without use after which a connection is closed, as soon as
-                any of them is used.
+            longest_idle: The seconds without use after which a connection is not used again, and
+                closed as soon as any of them is used.
             clock: Returns the time, in seconds.
         """
         self._make = make
         self._longest_idle = longest_idle
         self._clock = clock
-        self._open: set[Connection] = set()
-        self._idle: deque[tuple[float, Connection]] = deque()
+        self._open: set[C] = set()
+        self._idle: deque[tuple[float, C]] = deque()
 
     @contextlib.asynccontextmanager
-    async def one(self) -> AsyncGenerator[Connection, None]:
-        """Lend a connection for one request, and keep it for the next unless that fails."""
-        connection = self._idle.pop()[1] if self._idle else self._make()
+    async def one(self, *, is_new: bool = False) -> AsyncGenerator[C, None]:
+        """Lend a connection for one request, and keep it for the next unless that fails.
+
+        Whoever closes it keeps it from being used again.
+
+        Args:
+            is_new: Whether it must be one that was not used before.
+        """
+        latest = self._clock() - self._longest_idle
+        # The one that was used last: if even that was idle for too long, all of them were.
+        is_one_left = bool(self._idle) and self._idle[-1][0] > latest
+        connection = self._idle.pop()[1] if is_one_left and not is_new else self._make()
         self._open.add(connection)
         try:
             # Nothing else would close those at the bottom, since only those on top are used.
-            while self._idle and self._idle[0][0] < self._clock() - self._longest_idle:
+            while self._idle and self._idle[0][0] <= latest:
                 await self._close(self._idle.popleft()[1])
             yield connection
         except BaseException:
             # The rest of an answer may still come over it, so nobody may use it again.
             await self._close(connection)
             raise
-        self._idle.append((self._clock(), connection))
+        if connection.is_closed:
+            self._open.discard(connection)
+        else:
+            self._idle.append((self._clock(), connection))
 
     async def aclose(self) -> None:
-        """Close all connections; requests in progress fail."""
-        while self._open:
-            await self._close(next(iter(self._open)))
+        """Close all connections; requests in progress fail.
 
-    async def _close(self, connection: Connection) -> None:
-        # We forget it first, so that a second close, or a cancelled one, leaves nothing behind.
+        A cancellation, or an error, is raised once all are closed: each is closed before the first
+        wait of its closing, so none takes longer than a turn of the loop.
+        """
+        interruption: BaseException | None = None
+        while self._open:
+            try:
+                await self._close(next(iter(self._open)))
+            except BaseException as error:  # noqa: BLE001 - raised below
+                interruption = interruption or error
+        self._idle.clear()
+        if interruption is not None:
+            raise interruption
+
+    async def _close(self, connection: C) -> None:
+        # We forget it first, so that a second close is a no-op.
         self._open.discard(connection)
         await connection.aclose()

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 import time
+import traceback
 from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -195,6 +197,7 @@ class Requester:
             BoxisError: No answer came, or not the one that was requested.
         """
         self.bind()
+        before = sys.exception()
         clock_was_refused = False
         while True:
             corrections, reply, began = await self._send(request)
@@ -211,6 +214,8 @@ class Requester:
                     or error.server_time is None
                     or not self.clock.is_clock(error.server_time)
                 ):
+                    del reply
+                    _let_go_of_the_answer(error, before)
                     raise
                 clock_was_refused = True
                 self.clock.correct(error.server_time, seen=corrections)
@@ -221,6 +226,8 @@ class Requester:
                 seconds_to_wait = pause_after(request.options.retry, error, request.attempt)
                 self._rate_limiter.pause(seconds_to_wait)
                 self._report(request, seconds, reply, error)
+                del reply
+                _let_go_of_the_answer(error, before)
                 raise
             else:
                 observe(reader.server_time)
@@ -254,8 +261,11 @@ class Requester:
             if self._hooks.on_request is not None:
                 notify(self._hooks.on_request, _event(RequestEvent, request))
             began = time.perf_counter()
+            sending = self._transport.post(form, timeout=options.timeout, within=left)
+            # This frame is in the traceback of each error from here on, and errors are kept.
+            del form
             try:
-                reply = await self._transport.post(form, timeout=min(options.timeout, left))
+                reply = await sending
             except BoxisError as error:
                 self._report(request, time.perf_counter() - began, None, error)
                 raise
@@ -298,6 +308,18 @@ def _running_loop() -> asyncio.AbstractEventLoop:
             "no event loop of asyncio is running here: boxis_async needs asyncio (or uvloop), as "
             'in asyncio.run(main()) or anyio.run(main, backend="asyncio"); it does not run on trio'
         ) from None
+
+
+def _let_go_of_the_answer(error: BoxisError, before: BaseException | None) -> None:
+    """Clear the frames that read an answer: the error is kept, and the answer is not.
+
+    Those are ours alone, and have come to their end: nothing is awaited while an answer is read. We
+    stop before the errors of whoever called, as frames of theirs may still be at work.
+    """
+    found: BaseException | None = error
+    while found is not None and found is not before:
+        traceback.clear_frames(found.__traceback__)
+        found = found.__cause__ or found.__context__
 
 
 def _event(kind: type[E], request: Request, **more: Any) -> E:  # noqa: ANN401 - by kind

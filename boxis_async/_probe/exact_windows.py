@@ -155,7 +155,7 @@ class ExactWindows:
             return self.allowance.left > 0 and should_retry(retry, error)
 
         try:
-            async for attempt in attempts_on(retry, on):
+            async for attempt in attempts_on(retry, on, what=f"window {window}"):
                 with attempt:
                     request = attrs.evolve(request, attempt=attempt.num)
                     records = await self._requester.request(request, reader)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-import traceback
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -116,7 +115,7 @@ class Fetcher:
         def on(error: Exception) -> bool | float:
             return self._should_retry(error, request)
 
-        async for attempt in attempts_on(options.retry, on):
+        async for attempt in attempts_on(options.retry, on, what=f"{section}/{action}"):
             with attempt:
                 request = attrs.evolve(request, attempt=attempt.num)
                 return await self.requester.request(request, reader)
@@ -127,7 +126,6 @@ class Fetcher:
             fetched = await self._checked(await self._whole(window, job, deadline), job)
         except WindowError as error:
             failed = error
-            _clear_frames(error)
         else:
             self._notify(window, job.tenant, records=len(fetched))
             return [fetched]
@@ -182,14 +180,20 @@ class Fetcher:
         """
         if job.guard is None:
             return fetched
+        window = fetched.window
         try:
             return await job.guard.check(fetched, partial(self._exactly, job=job))
         except TooLargeError as error:
-            raise _failure(error, fetched.window, job.tenant) from error
+            # The error is kept while the halves are fetched, and frames refer to the records.
+            error.__traceback__ = None
+            del fetched
+            raise _failure(error, window, job.tenant) from error
         except WindowError as error:
             # A request of a proof, for another window.
+            error.__traceback__ = None
+            del fetched
             cause = error.cause or error
-            raise _failure(cause, fetched.window, job.tenant, error.attempts) from error
+            raise _failure(cause, window, job.tenant, error.attempts) from error
 
     async def _exactly(self, window: Window, job: Job) -> Fetched:
         """Fetch a window that a proof needs.
@@ -225,7 +229,7 @@ class Fetcher:
             return deadline.left() > 0 and self._should_retry(error, request)
 
         try:
-            async for attempt in attempts_on(retry, on):
+            async for attempt in attempts_on(retry, on, what=f"window {window}"):
                 with attempt:
                     if deadline.left() <= 0:
                         raise last
@@ -238,8 +242,6 @@ class Fetcher:
 
     def _should_retry(self, error: Exception, request: Request) -> bool | float:
         """Report whether a request is sent again, and call the hook if it is."""
-        # Now, as the error is kept for as long as the next attempt is waited for.
-        _clear_frames(error)
         policy = request.options.retry
         wait = should_retry(policy, error)
         if wait is not False and request.attempt < policy.attempts:
@@ -276,13 +278,6 @@ def is_cancelled() -> bool:
     """Report whether this task is being cancelled, so that a CancelledError is meant for it."""
     task = asyncio.current_task()
     return task is None or task.cancelling() > 0
-
-
-def _clear_frames(error: BaseException | None) -> None:
-    """Let go of what the frames of tracebacks refer to: errors are kept, answers are not."""
-    while error is not None:
-        traceback.clear_frames(error.__traceback__)
-        error = error.__cause__ or error.__context__
 
 
 def _failure(cause: Exception, window: Window, tenant: str, attempts: int = 1) -> WindowError:

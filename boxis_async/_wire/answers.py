@@ -22,6 +22,7 @@ from boxis_async._wire.members import (
 from boxis_async._wire.messages import Answer
 from boxis_async.errors import (
     AuthenticationError,
+    BadAnswerError,
     ClockError,
     MalformedAnswerError,
     RateLimitError,
@@ -75,13 +76,15 @@ def read_reply(
     else:
         try:
             yield from read_answer(reply.body, returntype)
-        except MalformedAnswerError:
+        except BadAnswerError:
             logger.debug("status %d came without an answer of the API", status_code)
         except RefusedError as refusal:
             if status_code in _REFUSED and status_code not in PASSING_STATUSES:
                 raise
             # It may pass, so the status decides; the API's own text is not lost.
             advice = f": {refusal}"
+    if reply.proxy:
+        advice += f", {reply.proxy}"
     kind = RateLimitError if status_code == _TOO_MANY_REQUESTS else StatusError
     raise kind(
         f"HTTP status {status_code}{advice}",

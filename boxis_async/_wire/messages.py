@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+import re
+from typing import Any, Final
 
 import attrs
 
 __all__ = ["Answer", "Form", "Reply"]
+
+_AUTHCODE: Final = re.compile(rb"(?:^|&)authcode=([^&]+)")
 
 
 @attrs.frozen(eq=False)
@@ -14,6 +17,11 @@ class Form:
     """A signed request body, form-encoded. Its repr is empty, as the body holds an authcode."""
 
     body: bytes = attrs.field(repr=False)
+
+    def conceal(self, text: str) -> str:
+        """Replace the authcode in a text of others, which may show the request that it is about."""
+        found = _AUTHCODE.search(self.body)
+        return text if found is None else text.replace(found[1].decode("ascii"), "…")
 
 
 @attrs.frozen(eq=False)
@@ -27,9 +35,11 @@ class Reply:
     location: str | None = None
     """The `Location` header as sent."""
     compression: str = ""
-    """The `Content-Encoding` header as sent; empty if there is none."""
+    """How the body was compressed, as `Content-Encoding` names it; empty if it was not."""
     date: str | None = None
     """The `Date` header as sent: when the server answered, by its clock."""
+    proxy: str = ""
+    """The proxy that may have answered in the server's place, in words; empty if there is none."""
 
 
 @attrs.frozen(eq=False)

@@ -86,33 +86,38 @@ def sign(  # noqa: PLR0913 - one argument for each part of the form
     Raises:
         UsageError: A parameter has a name that the signature uses, or a value of another type.
     """
-    fields = {
-        "version": _API_VERSION,
-        "returntype": returntype,
-        "timestamp": str(timestamp),
-        "username": credentials.username,
-        "authcode": credentials.key.authcode(str(timestamp)),
-        "section": section,
-        "action": action,
-    }
+    named = {"username": credentials.username, "section": section, "action": action}
     problems = [
         f"{name} is not valid Unicode"
-        for name in ("username", "section", "action")
-        if LONE_SURROGATE.search(fields[name])
+        for name, text in named.items()
+        if LONE_SURROGATE.search(text)
     ]
+    further: dict[str, str] = {}
     for name, value in parameters.items():
         if name in _SET_BY_US:
             problems.append(f"parameter {name!r} is set by the client itself: leave it out")
             continue
         try:
-            fields[_as_text(name)] = _as_text(value)
+            further[_as_text(name)] = _as_text(value)
         except (TypeError, ValueError) as error:
             problems.append(f"parameter {name!r}: {error}")
     if problems:
-        # A traceback that shows locals must not show the authcode.
-        fields.clear()
         raise UsageError(*problems)
-    return Form(urlencode(fields).encode("ascii"))
+    # Signed only now: the locals of whatever failed above would show the authcode.
+    return Form(
+        urlencode(
+            {
+                "version": _API_VERSION,
+                "returntype": returntype,
+                "timestamp": str(timestamp),
+                "username": credentials.username,
+                "authcode": credentials.key.authcode(str(timestamp)),
+                "section": section,
+                "action": action,
+                **further,
+            }
+        ).encode("ascii")
+    )
 
 
 def _as_text(value: object) -> str:

@@ -15,25 +15,19 @@ if TYPE_CHECKING:
 
 __all__ = ["logs_on_stderr", "without_logs"]
 
-# The commands report in their own words what these loggers warn about.
-_LOGGERS = ("boxis_async", "stamina")
-
 
 @contextmanager
 def without_logs() -> Generator[None]:
-    """Keep the warnings of the library, and of stamina, off the screen."""
-    loggers = [logging.getLogger(name) for name in _LOGGERS]
-    before = [(logger, logger.propagate) for logger in loggers]
-    handler = logging.NullHandler()
-    for logger in loggers:
-        logger.propagate = False
-        logger.addHandler(handler)
+    """Keep the warnings of the library off the screen: the commands report them in their words."""
+    logger = logging.getLogger("boxis_async")
+    handler, propagate = logging.NullHandler(), logger.propagate
+    logger.propagate = False
+    logger.addHandler(handler)
     try:
         yield
     finally:
-        for logger, propagate in before:
-            logger.propagate = propagate
-            logger.removeHandler(handler)
+        logger.propagate = propagate
+        logger.removeHandler(handler)
 
 
 @contextmanager

@@ -22,8 +22,9 @@ __all__ = ["ProgressBar"]
 # The bar counts in ten-thousandths of the range.
 _WHOLE = 10_000
 _CAUSE_WIDTH = 36
-# The library that waits between attempts logs each retry here.
-_RETRY_LOGGER = "stamina"
+# The library logs each retry here, and names its cause in an attribute of the record.
+_RETRY_LOGGER = "boxis_async"
+_RETRY_CAUSE = "boxis_async.retry_cause"
 
 
 class ProgressBar:
@@ -96,8 +97,11 @@ class _RetryHandler(logging.Handler):
         self._count = 0
 
     def emit(self, record: logging.LogRecord) -> None:
+        cause = getattr(record, _RETRY_CAUSE, None)
+        if cause is None:
+            return
         self._count += 1
-        cause = printable(str(getattr(record, "stamina.caused_by", "")))[:_CAUSE_WIDTH]
+        cause = printable(str(cause))[:_CAUSE_WIDTH]
         self._progress.update(self._task, records=f"{self._count:,} sent again: {cause}")
 
 

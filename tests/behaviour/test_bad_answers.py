@@ -532,7 +532,45 @@ async def test_compression(make_client: MakeClient, kind: str) -> None:
     assert outcome is (TooLargeError if kind == "large" else MalformedAnswerError)
 
 
-@pytest.mark.parametrize("encoding", ["br", "deflate", "zstd", "gzip, gzip", "utf-8", "\x80"])
+@pytest.mark.parametrize("encoding", ["none", "utf-8", "identity", "x", "\x80", ""])
+async def test_what_is_no_compression(make_client: MakeClient, encoding: str) -> None:
+    """A header that names no compression changes nothing: the answer is read as it is."""
+
+    async def answer(writer: asyncio.StreamWriter) -> None:
+        writer.write(HEAD + b"content-encoding: " + encoding.encode("latin-1"))
+        writer.write(b"\r\ncontent-length: %d\r\n\r\n" % len(JSON) + JSON)
+        await writer.drain()
+
+    async with serving(answer) as url:
+        assert await outcome_of(raw_client(make_client, url), JSON) is None
+
+
+@pytest.mark.parametrize(
+    ("encoding", "packed"),
+    [
+        ("gzip", gzip.compress(JSON[:50]) + gzip.compress(JSON[50:])),
+        ("gzip", gzip.compress(JSON) + b"\0" * 300),
+        ("x-gzip", gzip.compress(JSON[:9]) + b"\0\0" + gzip.compress(JSON[9:]) + b"\0"),
+        ("deflate", zlib.compress(JSON)),
+        ("deflate", zlib.compress(JSON)[2:-4]),
+    ],
+    ids=["members", "zeros", "both", "deflate", "raw deflate"],
+)
+async def test_compression_of_other_kinds(
+    make_client: MakeClient, encoding: str, packed: bytes
+) -> None:
+    """Members of gzip are read on, zeros behind them passed over, and deflate is known."""
+
+    async def answer(writer: asyncio.StreamWriter) -> None:
+        writer.write(HEAD + b"content-encoding: " + encoding.encode())
+        writer.write(b"\r\ncontent-length: %d\r\n\r\n" % len(packed) + packed)
+        await writer.drain()
+
+    async with serving(answer) as url:
+        assert await outcome_of(raw_client(make_client, url), JSON) is None
+
+
+@pytest.mark.parametrize("encoding", ["br", "deflate", "zstd", "gzip, gzip"])
 async def test_compression_unasked_for(make_client: MakeClient, encoding: str) -> None:
     """A compression that was not asked for is named, and not guessed at."""
 

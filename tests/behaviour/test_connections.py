@@ -12,6 +12,7 @@ import anyio
 import attrs
 import httpx
 import pytest
+from calls import DAY, HOUR, NEXT_DAY
 from waiting import settled
 
 import boxis_async
@@ -20,6 +21,8 @@ from boxis_async import (
     BoxisClient,
     ClientClosedError,
     ConnectionFailedError,
+    Hooks,
+    RetryPolicy,
     TooLargeError,
     UsageError,
 )
@@ -27,7 +30,7 @@ from boxis_async._http.transport import Transport
 from boxis_async._wire.messages import Form, Reply
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
 pytestmark = pytest.mark.both_loops
 
@@ -201,23 +204,38 @@ async def test_the_last_used_is_used_next(transport: Transport, served: Server) 
 async def test_what_is_idle_for_long_is_closed(
     transport: Transport, served: Server, clock: Clock
 ) -> None:
-    """After a burst, those that were idle for longer than five seconds close at the next use."""
+    """After a burst, those that were idle for four seconds close at the next use of any."""
     await burst(transport, served, 4)
-    clock.now += 4
+    clock.now += 3
     await burst(transport, served, 2)
-    clock.now += 1
+    clock.now += 0.9
     await transport.post(FORM, timeout=20)
     assert served.left == 4
-    clock.now += 0.5
+    clock.now += 0.1
     await transport.post(FORM, timeout=20)
     await settled(lambda: served.left == 2)
     for _ in range(10):
-        clock.now += 4
+        clock.now += 3.9
         await transport.post(FORM, timeout=20)
     await settled(lambda: served.left == 1)
     assert served.opened == 4
     await burst(transport, served, 4)
     assert (served.opened, served.left, served.most) == (7, 4, 4)
+
+
+@pytest.mark.parametrize(("idle", "opened"), [(3.99, 3), (4, 4), (4.01, 4), (60, 4)])
+async def test_what_was_idle_for_long_is_not_used_again(
+    transport: Transport, served: Server, clock: Clock, idle: float, opened: int
+) -> None:
+    """Nothing goes over a connection that was idle for four seconds: it may be closed just now."""
+    await burst(transport, served, 3)
+    clock.now += idle
+    served.over.clear()
+    await transport.post(FORM, timeout=20)
+    assert served.opened == opened
+    assert (served.over[0] > 3) is (opened > 3)
+    if opened > 3:
+        await settled(lambda: served.left == 1)
 
 
 async def test_the_server_closes_what_is_idle(transport: Transport, served: Server) -> None:
@@ -228,6 +246,142 @@ async def test_the_server_closes_what_is_idle(transport: Transport, served: Serv
     await settled(lambda: served.left == 0)
     await burst(transport, served, 3)
     assert (served.opened, served.left) == (6, 3)
+
+
+# Connections that the server closes just as they are used
+
+
+@attrs.define(eq=False)
+class Held:
+    """Holds what is sent over a connection before one of its writes, until a test lets it go on."""
+
+    at: int
+    writes: int = 0
+    reached: asyncio.Event = attrs.Factory(asyncio.Event)
+    may_go_on: asyncio.Event = attrs.Factory(asyncio.Event)
+
+
+@pytest.fixture
+def hold_write(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], Held]:
+    """Hold the connections to be made from here on before one of their writes, counted over all."""
+    connect = anyio.connect_tcp
+
+    def hold(at: int) -> Held:
+        held = Held(at)
+
+        async def connected(*args: Any, **more: Any) -> object:  # noqa: ANN401 - whatever it takes
+            stream = await connect(*args, **more)
+            send = stream.send
+
+            async def sent(item: bytes) -> None:
+                held.writes += 1
+                if held.writes == held.at:
+                    held.reached.set()
+                    await held.may_go_on.wait()
+                await send(item)
+
+            monkeypatch.setattr(stream, "send", sent)
+            return stream
+
+        monkeypatch.setattr(anyio, "connect_tcp", connected)
+        return held
+
+    return hold
+
+
+async def closed_before(
+    served: Server, held: Held, sending: Awaitable[object]
+) -> asyncio.Future[object]:
+    """Send something, and let the server close all its connections before that write."""
+    task = asyncio.ensure_future(sending)
+    await held.reached.wait()
+    for writer in served.writers:
+        writer.close()
+    await settled(lambda: served.left == 0)
+    held.may_go_on.set()
+    await asyncio.wait([task])
+    return task
+
+
+@pytest.mark.parametrize("how", ["call", "stream"])
+async def test_a_form_that_was_never_read_is_sent_once_more(
+    served: Server, hold_write: Callable[[int], Held], how: str
+) -> None:
+    """A connection that closes after the head of a request and before its form costs nothing.
+
+    It is certain that the server did not act on it: nobody has the form.
+    """
+    # The head and the form of the first request, and then the head of the second.
+    held = hold_write(3)
+    hooked: list[object] = []
+    hooks = Hooks(on_request=hooked.append, on_retry=hooked.append)
+    once = RetryPolicy(attempts=1)
+    async with BoxisClient(
+        "u", "k", tenant="t", base_url=served.url, hooks=hooks, retry=once
+    ) as client:
+        await client.call("voip", "getLineList")
+        stream = client.cdrs()
+        sending = stream.to_list() if how == "stream" else client.call("sms", "sendSMS", to="1")
+        task = await closed_before(served, held, sending)
+        assert task.result() == ([] if how == "stream" else {})
+        # Over a connection of its own, and as one request.
+        assert (served.opened, len(served.over)) == (2, 2)
+        assert len(hooked) == 2
+        assert served.over == [1, 2]
+
+
+async def test_a_form_that_may_have_been_read_is_not_sent_again(
+    served: Server, hold_write: Callable[[int], Held]
+) -> None:
+    """A connection that closes once the form is on its way is a failure: it may have been read."""
+    del hold_write
+    async with BoxisClient("u", "k", tenant="t", base_url=served.url) as client:
+        await client.call("voip", "getLineList")
+        served.hold()
+        task = asyncio.ensure_future(client.call("sms", "sendSMS", to="1"))
+        await settled(lambda: served.held == 1)
+        for writer in served.writers:
+            writer.close()
+        served.answer()
+        with pytest.raises(ConnectionFailedError) as caught:
+            await task
+        assert caught.value.was_sent
+        assert (served.opened, len(served.over)) == (1, 2)
+
+
+async def test_a_new_connection_that_closes_is_not_stale(
+    served: Server, hold_write: Callable[[int], Held]
+) -> None:
+    """A connection that closes before it was ever used is a failure like any other."""
+    held = hold_write(1)
+    async with BoxisClient("u", "k", tenant="t", base_url=served.url) as client:
+        task = await closed_before(served, held, client.call("voip", "getLineList"))
+        assert isinstance(task.exception(), ConnectionFailedError)
+        assert (served.opened, len(served.over)) == (1, 0)
+
+
+async def test_it_is_sent_once_more_and_not_twice(
+    served: Server, hold_write: Callable[[int], Held]
+) -> None:
+    """Where the new connection closes as well, that is a failure."""
+    held = hold_write(3)
+    async with BoxisClient("u", "k", tenant="t", base_url=served.url) as client:
+        await client.call("voip", "getLineList")
+        task = asyncio.ensure_future(client.call("voip", "getLineList"))
+        await held.reached.wait()
+        for writer in served.writers:
+            writer.close()
+        await settled(lambda: served.left == 0)
+        again = hold_write(1)
+        held.may_go_on.set()
+        await again.reached.wait()
+        for writer in served.writers:
+            writer.close()
+        await settled(lambda: served.left == 0)
+        again.may_go_on.set()
+        with pytest.raises(ConnectionFailedError):
+            await task
+        assert (served.opened, len(served.over)) == (2, 1)
 
 
 # What ends in another way
@@ -363,6 +517,73 @@ async def test_closed_while_connecting(
     assert served.heads == []
 
 
+@pytest.mark.parametrize("cancellations", [1, 2, 3])
+@pytest.mark.parametrize("turns", [*range(8), 12, 20])
+async def test_closed_and_cancelled(served: Server, turns: int, cancellations: int) -> None:
+    """However often the end of `async with` is cancelled, all connections are closed."""
+    opened = asyncio.Event()
+
+    async def use() -> None:
+        async with BoxisClient(
+            "u", "k", tenant="t", base_url=served.url, concurrency=6, retry=RetryPolicy(attempts=1)
+        ) as client:
+            await asyncio.gather(*(client.call("voip", "getLineList") for _ in range(6)))
+            served.hold()
+            stream = client.cdrs(DAY, NEXT_DAY, window=HOUR)
+            waiting = asyncio.ensure_future(anext(stream))
+            await settled(lambda: served.held == 6)
+            opened.set()
+            try:
+                await asyncio.sleep(3600)
+            finally:
+                waiting.cancel()
+
+    task = asyncio.create_task(use())
+    await opened.wait()
+    for _ in range(cancellations):
+        task.cancel()
+        for _ in range(turns):
+            await asyncio.sleep(0)
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    served.answer()
+    await settled(lambda: served.left == 0)
+
+
+@pytest.mark.parametrize("turns", range(10))
+async def test_idle_ones_closed_and_cancelled(
+    transport: Transport, served: Server, turns: int
+) -> None:
+    """A cancellation while idle connections are closed one by one leaves none of them open."""
+    await burst(transport, served, 8)
+    task = asyncio.create_task(transport.aclose())
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.wait([task])
+    await settled(lambda: served.left == 0 or turns == 0)
+    await transport.aclose()
+
+
+async def test_one_that_does_not_close(transport: Transport, served: Server) -> None:
+    """An error while one connection is closed leaves the others no less closed."""
+    await burst(transport, served, 4)
+    close = httpx.AsyncClient.aclose
+    failed: list[object] = []
+
+    async def fail_once(self: httpx.AsyncClient) -> None:
+        await close(self)
+        if not failed:
+            failed.append(self)
+            raise OSError("it does not close")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(httpx.AsyncClient, "aclose", fail_once)
+        with pytest.raises(OSError, match="does not close"):
+            await transport.aclose()
+    await settled(lambda: served.left == 0)
+
+
 # What is built
 
 
@@ -459,7 +680,7 @@ async def test_an_environment_that_cannot_be_obeyed(
 ) -> None:
     """What httpx cannot do with the environment is told as such, and what to do about it."""
     monkeypatch.setenv(name, value)
-    transport = Transport("https://127.0.0.1:9/", most_bytes=100)
+    transport = Transport("https://api.example/", most_bytes=100)
     with pytest.raises(UsageError, match="SSL_CERT_FILE, SSL_CERT_DIR, HTTPS_PROXY"):
         await transport.post(FORM, timeout=20)
     await transport.aclose()

@@ -154,10 +154,19 @@ async def test_each_request_is_told(
 @pytest.mark.parametrize(
     ("fault", "expected"),
     [
-        (Fault.status(503), r"status 503, \d+ bytes, \d+ ms: HTTP status 503"),
-        (Fault.html(), r"status 200, \d+ bytes, \d+ ms: the answer is not JSON"),
-        (Fault.empty(), r"status 200, 0 bytes, \d+ ms: the answer is empty"),
-        (Fault.cut(), r"the connection failed: .*, \d+ ms"),
+        (
+            Fault.status(503),
+            (r"status 503, \d+ bytes, \d+ ms: HTTP status 503", "HTTP status 503"),
+        ),
+        (
+            Fault.html(),
+            (r"status 200, \d+ bytes, \d+ ms: the answer is not JSON", "MalformedAnswerError"),
+        ),
+        (
+            Fault.empty(),
+            (r"status 200, 0 bytes, \d+ ms: the answer is empty", "MalformedAnswerError"),
+        ),
+        (Fault.cut(), (r"the connection failed: .*, \d+ ms", "ConnectionFailedError")),
     ],
     ids=lambda value: getattr(value, "kind", ""),
 )
@@ -166,15 +175,16 @@ async def test_each_attempt_is_told(
     provider: Provider,
     caplog: pytest.LogCaptureFixture,
     fault: Fault,
-    expected: str,
+    expected: tuple[str, str],
 ) -> None:
-    """An attempt that failed is told with its reason, and the next one by its number."""
+    """An attempt that failed is logged with its reason, that it is retried, and the next one."""
     caplog.set_level(logging.DEBUG, "boxis_async")
     provider.faults = lambda received: fault if received.number == 1 else None
     await make_client(provider).cdrs(DAY, NEXT_DAY).to_list()
-    first, second = [message for message in messages(caplog) if message.startswith("window")]
+    first, retry, second = [m for m in messages(caplog) if m.startswith("window")]
     window = "window 2024-03-05 00:00:00 to 2024-03-06 00:00:00"
-    assert re.match(f"{window}, attempt 1: {expected}", first)
+    assert re.match(f"{window}, attempt 1: {expected[0]}", first)
+    assert retry == f"{window}, attempt 1 failed, again in 0 s: {expected[1]}"
     assert second.startswith(f"{window}, attempt 2: status 200, ")
 
 
@@ -215,9 +225,9 @@ async def test_no_telephone_number_above_debug(
     provider.faults = lambda _: Fault.refuse(f"no such number: {CALLER}")
     with pytest.raises(WindowError):
         await stream.again().to_list()
-    # By whichever library: stamina tells of each retry, with its cause.
+    # By whichever library; each retry is among it, with its cause.
     above = "\n".join(f"{vars(r)}" for r in caplog.records if r.levelno > logging.DEBUG)
-    assert "retry_scheduled" in above
+    assert "attempt 1 failed, again in" in above
     assert "the clock is set" in above
     assert "share a uniqueid" in above
     assert CALLER not in above

@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import gzip
 import pickle
 from typing import TYPE_CHECKING
 
 import pytest
 from calls import DAY, NEXT_DAY
+from clients import PROMPTLY
 
-from boxis_async import BadAnswerError, BoxisError, RateLimitError, StatusError, WindowError
+from boxis_async import (
+    AuthenticationError,
+    BadAnswerError,
+    BoxisClient,
+    BoxisError,
+    RateLimitError,
+    RetryPolicy,
+    StatusError,
+    WindowError,
+)
 from boxis_async.testing import Fault, Provider
 
 if TYPE_CHECKING:
-    from conftest import MakeClient
+    from collections.abc import AsyncIterator
 
-    from boxis_async import BoxisClient
+    from conftest import MakeClient
 
 OTHERS = [*(301, 302, 307, 308), *(400, 401, 403, 404, 408, 410, 425, 451), *(500, 502, 503, 504)]
 over_both = pytest.mark.parametrize("over_http", [False, True], ids=["in process", "over HTTP"])
@@ -80,3 +93,108 @@ async def test_what_the_api_says_with_a_429(make_client: MakeClient, how: str) -
     error = await status_error_of(make_client(provider), how)
     assert type(error) is RateLimitError
     assert "100 requests an hour" in str(error)
+
+
+# A body must not hide the status
+
+
+REFUSAL = b'{"result":"0","resulttxt":"Error: wrong authcode"}'
+LARGE = 2_000_000
+AS_ASKED = RetryPolicy(attempts=3, wait_initial=0, wait_jitter=0)
+BODIES = {
+    "falsely gzip": b"content-encoding: gzip\r\ncontent-length: 4\r\n\r\nbusy",
+    "gzip and empty": b"content-encoding: gzip\r\ncontent-length: 0\r\n\r\n",
+    "gzip and cut": b"content-encoding: gzip\r\ncontent-length: 20\r\n\r\n"
+    + gzip.compress(b"busy")[:20],
+    "unasked for": b"content-encoding: br\r\ncontent-length: 4\r\n\r\nbusy",
+    "twice": b"content-encoding: gzip, gzip\r\ncontent-length: 4\r\n\r\nbusy",
+    "too large": b"content-length: %d\r\n\r\n%b" % (LARGE, b"x" * LARGE),
+    "large when decompressed": b"content-encoding: gzip\r\nconnection: close\r\n\r\n"
+    + gzip.compress(b" " * LARGE),
+    "cut": b"content-length: 100\r\n\r\nbusy",
+    "cut chunk": b"transfer-encoding: chunked\r\n\r\n4\r\nbusy\r\n",
+    "no chunk": b"transfer-encoding: chunked\r\n\r\nbusy\r\n",
+    "nested": b"connection: close\r\n\r\n" + b"[" * 100_000,
+    "garbage": b"connection: close\r\n\r\n" + bytes(range(256)),
+    "another result": b'connection: close\r\n\r\n{"result":"2"}',
+}
+
+
+@contextlib.asynccontextmanager
+async def answering_with(status: int, rest: bytes) -> AsyncIterator[tuple[str, list[float]]]:
+    """Answer each request with a status and what stands behind it, and close."""
+    received: list[float] = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        received.append(asyncio.get_running_loop().time())
+        writer.write(b"HTTP/1.1 %d X\r\nretry-after: 0.02\r\n%b" % (status, rest))
+        with contextlib.suppress(ConnectionError):
+            await writer.drain()
+            writer.close()
+            await writer.wait_closed()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/", received
+
+
+@pytest.mark.both_loops
+@pytest.mark.parametrize("status", [404, 429, 503])
+@pytest.mark.parametrize("body", BODIES)
+async def test_a_body_does_not_hide_the_status(status: int, body: str) -> None:
+    """Whatever the body of an error is, the status decides, and its `Retry-After` is followed."""
+    async with (
+        answering_with(status, BODIES[body]) as (url, received),
+        BoxisClient(
+            "u", "k", tenant="t", base_url=url, retry=AS_ASKED, max_response_bytes=1_000_000
+        ) as client,
+    ):
+        error = await status_error_of(client, "call")
+        assert (error.status_code, error.retry_after) == (status, "0.02")
+        assert type(error) is (RateLimitError if status == 429 else StatusError)
+        assert len(received) == (1 if status == 404 else 3)
+        if status != 404:
+            assert received[1] - received[0] >= 0.015  # uvloop's clock ticks in ms
+        received.clear()
+        stream = client.cdrs(DAY, NEXT_DAY)
+        with pytest.raises(WindowError) as caught:
+            await stream.to_list()
+        assert isinstance(caught.value.cause, StatusError)
+        # A 503 is asked for its smallest part as well, and that fails alike; nothing is split.
+        assert len(received) == {404: 1, 429: 3, 503: 6}[status]
+        assert stream.stats.splits == 0
+
+
+@pytest.mark.both_loops
+@pytest.mark.parametrize("status", [404, 429, 503])
+async def test_a_body_that_never_ends_does_not_hide_the_status(status: int) -> None:
+    """Where the body of an error does not come within the time-out, there is the status."""
+    over = asyncio.Event()
+
+    async def hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 %d X\r\nretry-after: 7\r\ncontent-length: 9\r\n\r\nbusy" % status)
+        await over.wait()
+        writer.close()
+
+    async with await asyncio.start_server(hang, "127.0.0.1", 0) as server:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+        async with BoxisClient("u", "k", base_url=url, timeout=0.1, retry=PROMPTLY) as client:
+            with pytest.raises(StatusError) as caught:
+                await client.call("voip", "getLineList")
+        assert (caught.value.status_code, caught.value.retry_after) == (status, "7")
+        over.set()
+
+
+@pytest.mark.parametrize("packed", [False, True], ids=["plain", "gzip"])
+async def test_what_the_api_says_with_a_status_is_read(*, packed: bool) -> None:
+    """A body that can be read still decides which error a refusal is."""
+    body = gzip.compress(REFUSAL) if packed else REFUSAL
+    coding = b"content-encoding: gzip\r\n" if packed else b""
+    rest = coding + b"content-length: %d\r\n\r\n%b" % (len(body), body)
+    async with (
+        answering_with(403, rest) as (url, _),
+        BoxisClient("u", "k", base_url=url, retry=PROMPTLY) as client,
+    ):
+        with pytest.raises(AuthenticationError, match="wrong authcode"):
+            await client.call("voip", "getLineList")

@@ -146,5 +146,5 @@ if __name__ == "__main__":
     parser.add_argument("seeds", type=int, nargs="?", default=20)
     parser.add_argument("--calls-per-day", type=float, default=167)
     arguments = parser.parse_args()
-    logging.getLogger("stamina").setLevel(logging.ERROR)
+    logging.getLogger("boxis_async").setLevel(logging.ERROR)
     sys.exit(not asyncio.run(main(arguments.seeds, arguments.calls_per_day)))

@@ -51,6 +51,36 @@ def test_every_leg_in_each_format(served: Provider, tmp_path: Path, name: str) -
     assert {path.name for path in tmp_path.iterdir()} == {name, "home"}
 
 
+STRUCTLOG = """
+class _Logger:
+    def warning(self, event, **more):
+        print(event, more)
+
+def get_logger(*_, **__):
+    return _Logger()
+"""
+"""What structlog does where nobody set it up: it prints to standard output."""
+
+
+@pytest.mark.slow
+@pytest.mark.subprocess
+@pytest.mark.parametrize("form", ["csv", "jsonl", "parquet"])
+def test_standard_output_holds_the_data_alone(served: Provider, tmp_path: Path, form: str) -> None:
+    """Whatever logger is installed, a retry adds nothing to the data on standard output."""
+    (tmp_path / "installed").mkdir()
+    (tmp_path / "installed" / "structlog.py").write_text(STRUCTLOG)
+    path = os.pathsep.join([str(tmp_path / "installed"), environment()["PYTHONPATH"]])
+    served.faults = [Fault.status(503, retry_after=0), Fault.cut()]
+    settings = {"env": environment(PYTHONPATH=path), "text": False}
+    done = boxis("export", *LEGS, "-o", "-", "--format", form, **settings)
+    assert done.returncode == 0
+    assert b"2 sent again" in done.stderr
+    assert b"scheduled" not in done.stdout + done.stderr
+    (tmp_path / f"calls.{form}").write_bytes(done.stdout)
+    rows = read(tmp_path / f"calls.{form}")
+    assert keys(rows) == keys(served.select("2025-10-01 00:00:00", "2025-10-08 00:00:00"))
+
+
 @pytest.mark.subprocess
 @pytest.mark.parametrize("form", ["csv", "jsonl"])
 def test_standard_output(served: Provider, tmp_path: Path, form: str) -> None:

@@ -151,6 +151,15 @@ def test_demo() -> None:
         assert text in done.stdout
 
 
+def test_the_demo_behind_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A proxy of the environment does not keep the demo from its own server."""
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    done = invoke("demo", "--calls-per-day", "5")
+    assert done.exit_code == 0
+    assert "records" in done.output
+
+
 @pytest.mark.subprocess
 @pytest.mark.parametrize("command", ["demo", "serve"])
 def test_without_the_server(command: str) -> None:

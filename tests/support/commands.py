@@ -36,13 +36,12 @@ def environment(**more: str) -> dict[str, str]:
     return os.environ | {"PYTHONPATH": str(ROOT), "COLUMNS": "80"} | more
 
 
-def boxis(*arguments: str, **settings: Any) -> subprocess.CompletedProcess[str]:  # noqa: ANN401
+def boxis(*arguments: str, **settings: Any) -> subprocess.CompletedProcess[Any]:  # noqa: ANN401
     """Run a command as a process of its own, to its end."""
-    settings = {"env": environment(), "stdin": subprocess.DEVNULL} | settings
+    settings = {"env": environment(), "stdin": subprocess.DEVNULL, "text": True} | settings
     return subprocess.run(
         [sys.executable, "-W", "error", "-m", "boxis_async", *arguments],
         capture_output=True,
-        text=True,
         timeout=WITHIN,
         check=False,
         **settings,
