@@ -35,6 +35,7 @@ __all__ = ["calls_of_range"]
 # Six times are three weeks, if the margin is four hours. A leg that ends later is no leg of a call,
 # but a record with a wrong end, and would otherwise be followed to the end of time.
 _TIMES_FURTHER = 6
+_END_OF_TIME = datetime.max  # noqa: DTZ901 - a wall time after all others
 
 
 def calls_of_range(  # noqa: PLR0913 - each is one thing to set, by name
@@ -60,22 +61,26 @@ def calls_of_range(  # noqa: PLR0913 - each is one thing to set, by name
     if start is None:
         # All is there with the one answer.
         return _Legs(query, *context).whole_calls(None, reached, country, None)
-    end: date
-    if query.dateto is None:
-        # From now on nothing is written yet.
-        end = query.wall_clock.now(query.clock.now())
-        query = attrs.evolve(query, dateto=end)
-    else:
-        end = _moved(query.dateto, margin)
     range_ = query.range()
     assert range_ is not None  # noqa: S101 - it has a start
     start = _moved(start, -margin)
-    around = attrs.evolve(query, datefrom=start, dateto=end, clip=None)
+    if query.dateto is None:
+        # The stream finds out what "now" is; nothing is written yet from there on.
+        around = attrs.evolve(query, datefrom=start, clip=None)
+        range_ = attrs.evolve(range_, clip_to=_END_OF_TIME)
+        whole = WholeCalls(starts_within=range_.starts_within, further=_nothing_further)
+    else:
+        end = _moved(query.dateto, margin)
+        around = attrs.evolve(query, datefrom=start, dateto=end, clip=None)
+        further = _Further(around, context, end, margin)
+        whole = WholeCalls(starts_within=range_.starts_within, further=further.after)
     around.check()
-    further = _Further(around, context, end, margin)
-    whole = WholeCalls(starts_within=range_.starts_within, further=further.after)
     kept_open = margin if closes_early else None
     return _Legs(around, *context).whole_calls(kept_open, reached, country, whole)
+
+
+def _nothing_further(_: datetime) -> None:
+    return None
 
 
 class _Legs(CDRStream):

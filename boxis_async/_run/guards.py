@@ -238,6 +238,7 @@ class Guard:
                 repeated=() if self._range is None else self._range.repeated,
                 overlap=query.overlap,
                 now=now,
+                tenant=query.tenant,
             )
         except _StrangersError:
             await self._find_dates_ignored(answer, ask)

@@ -41,6 +41,7 @@ _DAY = timedelta(days=1)
 _MONTH = timedelta(days=30)
 _YEAR = timedelta(days=366)
 _TRIES = 3
+_MANY_RECORDS = 4000
 # Before all telephone exchanges that are read here, and no server takes it for a missing date.
 _LONG_AGO = datetime(1980, 1, 1)  # noqa: DTZ001 - a wall time
 _FIRST, _LAST = datetime.min, datetime.max  # noqa: DTZ901 - the ends of time, by the wall clock
@@ -87,6 +88,7 @@ async def prove_whole(  # noqa: PLR0913 - each is one thing that the proof needs
     repeated: Iterable[Span],
     overlap: timedelta,
     now: datetime,
+    tenant: str,
 ) -> Fetched:
     """Prove that an answer is whole, or find the cap at which it was cut off.
 
@@ -97,7 +99,7 @@ async def prove_whole(  # noqa: PLR0913 - each is one thing that the proof needs
         ContractError: Neither can be shown.
         WindowError: A request that the proof needs failed for good.
     """
-    if await _has_more(_around(answer.window, answer.window.length / 2), answer, ask):
+    if await _has_more(_around(answer.window, _further(answer)), answer, ask):
         return answer
     if known.follows_within is None:
         # Else two halves may lack just the call that was cut off.
@@ -112,6 +114,7 @@ async def prove_whole(  # noqa: PLR0913 - each is one thing that the proof needs
                 f"{len(answer)} records came for {answer.window}, nearly all of them in one "
                 "second, and whether more were cut off cannot be shown",
                 window=answer.window,
+                tenant=tenant,
             )
         if not lacking:
             return answer
@@ -128,6 +131,7 @@ async def prove_whole(  # noqa: PLR0913 - each is one thing that the proof needs
     raise ContractError(
         f"the answers for {answer.window} differ each time, so that none can be proved whole",
         window=answer.window,
+        tenant=tenant,
     )
 
 
@@ -176,6 +180,16 @@ async def _has_more(window: Window | None, answer: Fetched, ask: Ask) -> bool:
     except WindowError:
         # It may be too much for the server, which says nothing about the answer in question.
         return False
+
+
+def _further(answer: Fetched) -> timedelta:
+    """Give how far a longer window reaches on either side: it is two to four times as long.
+
+    With some thousands of records its answer stays the largest one, and spares all further proofs:
+    a window that is sized by what comes back aims at a thousand.
+    """
+    times = min(4.0, max(2.0, _MANY_RECORDS / len(answer)))
+    return answer.window.length * (times - 1) / 2
 
 
 def _around(window: Window, more: timedelta) -> Window | None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from commands import connection_of
 
+from boxis_async.cli.profiles import profile_path
 from boxis_async.testing import LoopbackServer, Provider, generate_calls
 
 if TYPE_CHECKING:
@@ -29,6 +30,14 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
     monkeypatch.chdir(tmp_path)
     return home
+
+
+@pytest.fixture
+def contract(home: Path) -> None:  # noqa: ARG001 - the profile is in it
+    """Let the profile know what the server does, so that commands send no request to find out."""
+    path = profile_path()
+    path.parent.mkdir(parents=True)
+    path.write_text('[default.contract]\nrule = "start"\nno_cap_up_to = 10000\n', "utf-8")
 
 
 @pytest.fixture(scope="session")

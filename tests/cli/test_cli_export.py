@@ -81,6 +81,7 @@ def test_standard_output_holds_the_data_alone(served: Provider, tmp_path: Path, 
     assert keys(rows) == keys(served.select("2025-10-01 00:00:00", "2025-10-08 00:00:00"))
 
 
+@pytest.mark.usefixtures("contract")
 @pytest.mark.subprocess
 @pytest.mark.parametrize("form", ["csv", "jsonl"])
 def test_standard_output(served: Provider, tmp_path: Path, form: str) -> None:
@@ -157,6 +158,7 @@ def test_a_spreadsheet_runs_nothing(served: Provider) -> None:
     assert invoke("export", *WEEK, "--formula-safe", "--format", "jsonl").exit_code == 2
 
 
+@pytest.mark.usefixtures("contract")
 def test_windows_and_row_limits(served: Provider) -> None:
     """`--window` and `--row-limit` are those of the library."""
     assert invoke("export", *LEGS, "--window", "12h").exit_code == 0

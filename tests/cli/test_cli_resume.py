@@ -224,6 +224,7 @@ def test_nothing_is_kept(served: Provider, tmp_path: Path) -> None:
     assert invoke("export", *WEEK, *FILE).exit_code == 0
 
 
+@pytest.mark.usefixtures("contract")
 def test_keep_going(served: Provider, tmp_path: Path, whole: bytes) -> None:
     """The other windows are fetched and kept; the file appears once all are there."""
     served.faults = broken_on_the_fifth

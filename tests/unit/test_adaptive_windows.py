@@ -18,6 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import ZURICH, seconds_in
 
+from boxis_async import Contract
 from boxis_async._run.adaptive_windows import AdaptiveWindows, Traffic
 from boxis_async._run.windows import halve
 from boxis_async.models import CDR, Window
@@ -418,7 +419,7 @@ async def test_what_was_learned_serves_the_next_stream(make_client: MakeClient) 
     start, end = date(2025, 1, 6), date(2025, 2, 3)
     rows = generate_calls(start, end, calls_per_day=50)
     provider = Provider(rows, tenants={"VOICE-2": rows})
-    client = make_client(provider)
+    client = make_client(provider, contract=Contract(rule="start", no_cap_up_to=10_000))
     first = client.cdrs(start, end, unique_by="leg")
     again = client.cdrs(start, end, unique_by="leg")
     other = client.cdrs(start, end, unique_by="leg", tenant="VOICE-2")
