@@ -18,13 +18,13 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import date, timedelta
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import uvicorn
 from fastapi import Depends, FastAPI, HTTPException, Query, Request
 from fastapi.responses import HTMLResponse, StreamingResponse
 
-from boxis_async import CDR, BoxisClient, BoxisError, CDRStream, Direction
+from boxis_async import BoxisClient, BoxisError, CallStream, UsageError
 
 PAGE = Path(__file__).with_suffix(".html")
 DAY, LONGEST = timedelta(days=1), timedelta(days=92)
@@ -60,16 +60,19 @@ async def calls(
     datefrom: Annotated[date, Query(alias="from", description="the first day")],
     dateto: Annotated[date, Query(alias="to", description="the day after the last")],
 ) -> StreamingResponse:
-    """Stream the legs that start in a range as lines of JSON, in order of time."""
+    """Stream the calls that start in a range as lines of JSON, each once it is complete."""
     if not timedelta(0) < dateto - datefrom <= LONGEST:
         raise HTTPException(422, f"'to' must lie 1 to {LONGEST.days} days after 'from'")
-    # One window a day, so that the first calls are shown soon.
-    stream = client.cdrs(datefrom, dateto, window=DAY, unique_by="leg", clip="start")
+    try:
+        # One window a day, so that the first calls are shown soon.
+        stream = client.iter_calls(datefrom, dateto, window=DAY)
+    except UsageError as error:
+        raise HTTPException(422, str(error)) from error
     return StreamingResponse(lines(stream), media_type="application/x-ndjson")
 
 
-async def lines(stream: CDRStream) -> AsyncIterator[str]:
-    """Write a stream as lines; the last one is `{"error": ...}` if the stream failed.
+async def lines(stream: CallStream) -> AsyncIterator[str]:
+    """Write each call as a line; the last one is `{"error": ...}` if the stream failed.
 
     By then the status 200 has been sent. The backend could close the connection instead, but then
     the reader would not know why, and some readers would not notice at all.
@@ -77,27 +80,11 @@ async def lines(stream: CDRStream) -> AsyncIterator[str]:
     # If the reader leaves early, the end of this block cancels the requests to the provider.
     async with stream:
         try:
-            # Send whole windows, because sending a single line costs more than making it.
-            async for batch in stream.batches():
-                if batch.cdrs:
-                    yield "".join(json.dumps(shown(cdr)) + "\n" for cdr in batch.cdrs)
+            async for call in stream:
+                yield json.dumps(call.to_dict()) + "\n"
         except BoxisError as error:
             logger.warning("a stream of calls failed: %s", error)
             yield json.dumps({"error": str(error)}) + "\n"
-
-
-def shown(cdr: CDR) -> dict[str, Any]:
-    """Choose the fields of a leg that a reader gets."""
-    inbound = cdr.direction is Direction.INBOUND
-    return {
-        "call": cdr.linkedid or cdr.uniqueid,
-        "start": cdr.start.isoformat(),
-        "direction": cdr.direction,
-        "name": cdr.caller_name if inbound else "",
-        "number": cdr.caller_number if inbound else cdr.dst,
-        "billsec": cdr.billsec,
-        "disposition": cdr.disposition,
-    }
 
 
 if __name__ == "__main__":

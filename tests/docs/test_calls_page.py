@@ -12,8 +12,8 @@ import re
 import shutil
 import subprocess
 import sys
-from datetime import date
-from typing import IO, TYPE_CHECKING
+from datetime import date, timedelta
+from typing import IO, TYPE_CHECKING, TypeAlias
 
 import pytest
 from calls import call
@@ -21,12 +21,13 @@ from examples import EXAMPLES, ROOT
 from playwright.sync_api import Browser, Page, ViewportSize, expect, sync_playwright
 from waiting import Gate
 
-from boxis_async.testing import Fault, LoopbackServer, Provider, ServedProvider, generate_calls
+from boxis_async import e164
+from boxis_async.testing import Fault, LoopbackServer, Provider, ServedProvider, generate_history
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from boxis_async.testing import Received
+    from boxis_async.testing import Received, TrueCall
 
 pytestmark = [pytest.mark.browser, pytest.mark.subprocess]
 
@@ -37,14 +38,31 @@ FLAGS = (
 )
 PHONE, DESK = ViewportSize(width=390, height=844), ViewportSize(width=1280, height=800)
 NASTY = call(
-    "2026-10-14 23:50:00",
+    "2026-10-14 22:50:00",
     clid='"<b onclick=alert(1)>=SUM(A1)</b> and a name that goes on and on" <0041445550199>',
     src="0041445550199",
     userfield="[inbound]",
+    dstchannel="SIP/201-1",
+    answer="2026-10-14 22:50:07",
+    end="2026-10-14 23:52:10",
     billsec="3723",
+    cc_cost="0.10",
     linkedid="nasty",
 )
-ROWS = [*generate_calls(date(2026, 10, 1), date(2026, 10, 15), calls_per_day=6, seed=5), NASTY]
+# So long that others, which start later, are complete before.
+LONG = call(
+    "2026-10-02 05:00:00",
+    "long",
+    userfield="[local]",
+    src="201",
+    clid='"Reception" <201>',
+    dst="305",
+    dstchannel="SIP/305-1",
+    end="2026-10-02 23:00:00",
+    billsec="64800",
+)
+HISTORY = generate_history(date(2026, 10, 1), date(2026, 10, 15), calls_per_day=6, seed=5)
+ROWS = [*HISTORY.rows, NASTY, LONG]
 
 
 @pytest.fixture(scope="module")
@@ -135,30 +153,66 @@ def ask(page: Page, first: str, last: str) -> None:
     page.get_by_role("button", name="Show").click()
 
 
-def shown(page: Page) -> list[list[str]]:
-    """Read the rows of the table, each as the texts of its cells."""
-    script = "rows => rows.map(row => [...row.cells].map(cell => cell.textContent))"
-    found: list[list[str]] = page.locator("tbody tr").evaluate_all(script)
-    return found
+Row: TypeAlias = tuple[str, ...]
+
+ARROWS = {"inbound": "↘ ", "outbound": "↗ ", "local": "↔ "}
 
 
-def expected(row: Mapping[str, str | None]) -> list[str]:
-    """Tell what the page is to show of a provider's row."""
-    direction = str(row["userfield"]).strip("[]")
-    # The generator writes the same number into `src`, and that is where some `clid` have none.
-    number, name = str(row["src"]), ""
-    if direction != "inbound":
-        number = str(row["dst"])
-    elif clid := re.match(r'"(.*)"(?: |$)|"(.*)', str(row["clid"])):
-        name = re.sub(r"\\(.)", r"\1", clid[1] or clid[2] or "").strip()
-    seconds = int(row["billsec"] or 0)
-    return [
-        str(row["start"]),
-        {"inbound": "↘ ", "outbound": "↗ ", "local": "↔ "}[direction] + direction,
-        number + name,
-        f"{seconds // 3600}:{seconds // 60 % 60:02}:{seconds % 60:02}",
-        str(row["disposition"]),
-    ]
+def shown(page: Page) -> list[Row]:
+    """Read the rows of the table, each as the texts of its cells; a name is a text of its own."""
+    script = """rows => rows.map(row => [...row.cells].flatMap(cell =>
+        cell.className == "name"
+            ? [cell.firstChild.textContent, cell.querySelector("small")?.textContent ?? ""]
+            : [cell.textContent]))"""
+    found = page.locator("tbody tr").evaluate_all(script)
+    return [tuple(row) for row in found]
+
+
+def length(time: timedelta) -> str:
+    """Write a length of time as the page does."""
+    seconds = int(time.total_seconds())
+    return f"{seconds // 3600}:{seconds // 60 % 60:02}:{seconds % 60:02}"
+
+
+def expected(truth: TrueCall) -> Row:
+    """Tell what the page is to show of a call, by what happened in it."""
+    is_outbound = truth.direction == "outbound"
+    party = e164(truth.outside) or "unknown"
+    if truth.direction == "local":
+        party = f"{truth.caller_number or 'unknown'} → {truth.dialled or 'unknown'}"
+    return (
+        f"{truth.start:%Y-%m-%d %H:%M:%S}",
+        ARROWS[truth.direction] + truth.direction,
+        *(party, "" if is_outbound else truth.caller_name),
+        truth.outcome,
+        "" if is_outbound else truth.answered_by,
+        *(length(truth.recorded_wait), length(truth.recorded_talk)),
+        f"{truth.cost}",
+    )
+
+
+def as_expected(row: Row) -> Row:
+    """Write the number of a row as `expected` does."""
+    time, direction, party, *rest = row
+    return (time, direction, party if "local" in direction else e164(party), *rest)
+
+
+# By hand, as the generator knows nothing of them.
+SHOWN_NASTY = (
+    *("2026-10-14 22:50:00", "↘ inbound", "0041445550199"),
+    "<b onclick=alert(1)>=SUM(A1)</b> and a name that goes on and on",
+    *("ANSWERED", "201", "0:00:07", "1:02:03", "0.10"),
+)
+SHOWN_LONG = (
+    *("2026-10-02 05:00:00", "↔ local", "201 → 305", "Reception"),
+    *("ANSWERED", "305", "0:00:00", "18:00:00", "0"),
+)
+
+
+def calls_before(day: str) -> list[Row]:
+    """List what the page is to show of the calls that start before a day, in order."""
+    own = [as_expected(SHOWN_NASTY), SHOWN_LONG]
+    return sorted(row for row in [*map(expected, HISTORY.calls), *own] if row[0] < day)
 
 
 def fits(page: Page) -> bool:
@@ -167,33 +221,46 @@ def fits(page: Page) -> bool:
 
 
 def test_the_calls_are_shown(page: Page) -> None:
-    """The page shows the provider's rows, each of them, in order, as text, and how many."""
+    """The page shows each call as it happened, in order of time, as text, and how many."""
     ask(page, "2026-10-01", "2026-10-14")
-    rows = [row for row in ROWS if str(row["start"]) < "2026-10-15"]
-    rows.sort(key=lambda row: (str(row["start"]), int(str(row["sequence"]))))
-    calls = len({row["linkedid"] for row in rows})
-    expect(page.get_by_role("status")).to_have_text(f"Done: {calls} calls in {len(rows)} legs.")
-    assert shown(page) == [expected(row) for row in rows]
-    assert any("1:02:03" in row for row in shown(page))
+    calls = calls_before("2026-10-15")
+    missed = [row for row in calls if "inbound" in row[1] and row[4] != "ANSWERED"]
+    assert missed
+    expect(page.get_by_role("status")).to_have_text(
+        f"Done: {len(calls)} calls, {len(missed)} missed."
+    )
+    assert fits(page)
+    rows = shown(page)
+    assert [row[0] for row in rows] == [row[0] for row in calls]
+    assert sorted(map(as_expected, rows)) == calls
+    assert SHOWN_NASTY in rows
     assert page.locator("tbody b").count() == 0
     expect(page.get_by_role("alert")).to_be_hidden()
-    assert fits(page)
+    # The table becomes a list at 70rem, which are 1120 pixels.
+    for width in (320, 800, 1120, 1121):
+        page.set_viewport_size({"width": width, "height": 800})
+        assert fits(page), width
 
 
 def test_the_calls_are_shown_as_they_arrive(page: Page, provider: Provider) -> None:
-    """What is there is shown while more is awaited, and whoever stops it is told that it ended."""
-    gate = Gate(lambda received: str(received.dateto) > "2026-10-02 00:00:00")
+    """What is complete is shown while more is awaited; a stopped list says that it is stopped."""
+    gate = Gate(lambda received: str(received.dateto) > "2026-10-05 00:00:00")
     provider.gate = gate
     ask(page, "2026-10-01", "2026-10-14")
+    three_days = calls_before("2026-10-04")
+    expect(page.get_by_role("table")).to_contain_text(three_days[-1][0])
     expect(page.get_by_role("status")).to_contain_text("So far")
-    first_day = [row for row in ROWS if str(row["start"]) < "2026-10-02"]
-    assert len(shown(page)) == len(first_day)
+    rows = [as_expected(row) for row in shown(page)]
+    assert sorted(rows)[: len(three_days)] == three_days
+    assert [row[0] for row in rows] == sorted(row[0] for row in rows)
+    assert not gate.is_open
     page.get_by_role("button", name="Stop").click()
     expect(page.get_by_role("status")).to_contain_text("Stopped after")
     expect(page.get_by_role("button", name="Stop")).to_be_hidden()
     gate.open()
     ask(page, "2026-10-01", "2026-10-01")
-    expect(page.get_by_role("status")).to_contain_text(f"in {len(first_day)} legs.")
+    first_day = calls_before("2026-10-02")
+    expect(page.get_by_role("status")).to_contain_text(f"Done: {len(first_day)} calls")
 
 
 def test_a_failure_is_shown(page: Page, provider: Provider) -> None:
@@ -206,9 +273,12 @@ def test_a_failure_is_shown(page: Page, provider: Provider) -> None:
     provider.faults = fifth_day
     ask(page, "2026-10-01", "2026-10-14")
     expect(page.get_by_role("alert")).to_contain_text("out of <b>order</b>")
-    expect(page.get_by_role("alert")).to_contain_text("2026-10-04 23:59:59")
+    expect(page.get_by_role("alert")).to_contain_text("2026-10-04 19:59:59")
     expect(page.get_by_role("status")).to_contain_text("Failed after")
-    assert len(shown(page)) == len([row for row in ROWS if str(row["start"]) < "2026-10-05"])
+    rows = sorted(map(as_expected, shown(page)))
+    three_days, complete = calls_before("2026-10-04"), calls_before("2026-10-04 20:00:00")
+    assert rows[: len(three_days)] == three_days
+    assert rows == complete[: len(rows)]
     assert fits(page)
 
 
@@ -230,7 +300,7 @@ def test_a_day_without_calls(page: Page) -> None:
 
 def test_a_backend_that_dies(browser: Browser) -> None:
     """Where the connection breaks, the page says that its list is not complete."""
-    gate = Gate(lambda received: str(received.dateto) > "2026-10-02 00:00:00")
+    gate = Gate(lambda received: str(received.dateto) > "2026-10-05 00:00:00")
     provider = Provider(ROWS, gate=gate)
     with (
         LoopbackServer(provider) as server,

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
     from boxis_async.testing import Received
 
-# `calls.DAY` and the day after: the stream asks for it in one window, and for two days in two.
+# `calls.DAY` and the day after. Windows are a day long, from four hours before the first day on: so
+# the first one ends at 20:00, and the second one of a single day four hours behind that day.
 DAY = "/calls?from=2024-03-05&to=2024-03-06"
 TWO_DAYS = "/calls?from=2024-03-05&to=2024-03-07"
 
@@ -82,50 +83,86 @@ def lines(response: httpx.Response) -> list[dict[str, object]]:
     return [json.loads(line) for line in response.text.splitlines()]
 
 
+def names(response: httpx.Response) -> list[object]:
+    """Name the calls of an answer."""
+    return [line["id"] for line in lines(response)]
+
+
 async def test_lines(served: Provider, reader: httpx.AsyncClient) -> None:
-    """Each leg that starts in the range is a line, in order, with what a page needs of it."""
+    """Each call that starts in the range is a line, with what a page needs of it."""
     served.add(
         call(
-            "2024-03-05 23:59:59",
-            "out",
-            userfield="[outbound]",
-            dst="0041795550198",
+            "2024-03-05 23:59:00",
+            "rings",
             linkedid="one",
-            billsec="0",
+            userfield="[inbound]",
             disposition="NO ANSWER",
+            billsec="0",
+            cc_cost="0.10",
         ),
-        call("2024-03-05 23:59:59", "out", sequence="2", linkedid="one", userfield="[inbound]"),
-        call("2024-03-06 00:00:00", "tomorrow"),
+        call(
+            "2024-03-05 23:59:40",
+            "picks-up",
+            sequence="2",
+            linkedid="one",
+            userfield="[inbound]",
+            dstchannel="SIP/305-1",
+            answer="2024-03-05 23:59:45",
+            end="2024-03-06 00:01:00",
+            cc_cost="0.25",
+        ),
     )
     response = await reader.get(DAY)
     assert response.headers["content-type"].startswith("application/x-ndjson")
-    *hours, outbound, inbound = lines(response)
-    assert [line["call"] for line in hours] == [row["uniqueid"] for row in served.select()[:24]]
-    assert outbound == {
-        "call": "one",
-        "start": "2024-03-05T23:59:59+01:00",
-        "direction": "outbound",
-        "name": "",
-        "number": "0041795550198",
-        "billsec": 0,
-        "disposition": "NO ANSWER",
+    *hours, one = lines(response)
+    assert [line["id"] for line in hours] == [row["uniqueid"] for row in served.select()[:24]]
+    assert one == {
+        "id": "one",
+        "start": "2024-03-05T23:59:00+01:00",
+        "end": "2024-03-06T00:01:00+01:00",
+        "direction": "inbound",
+        "caller_number": "0041445550123",
+        "caller_name": "Anna Meier",
+        "dialled": "201",
+        "outside": "0041445550123",
+        "outcome": "ANSWERED",
+        "answered_by": "305",
+        "answered": True,
+        "missed": False,
+        "wait_seconds": 45,
+        "talk_seconds": 75,
+        "cost": "0.35",
+        "legs": 2,
     }
-    assert (inbound["direction"], inbound["name"], inbound["number"], inbound["billsec"]) == (
-        *("inbound", "Anna Meier", "0041445550123"),
-        60,
+
+
+async def test_days_share_no_call(served: Provider, reader: httpx.AsyncClient) -> None:
+    """A call with legs on two days is whole, on the day on which its first leg starts."""
+    hours = [row["uniqueid"] for row in served.select()]
+    served.add(
+        *(call("2024-03-04 23:59:59", "a"), call("2024-03-05 00:00:00", "b", linkedid="a")),
+        *(call("2024-03-05 23:59:59", "c"), call("2024-03-06 00:00:00", "d", linkedid="c")),
+        call("2024-03-06 00:00:00", "e"),
     )
+    before = await reader.get("/calls?from=2024-03-04&to=2024-03-05")
+    day, after = await reader.get(DAY), await reader.get("/calls?from=2024-03-06&to=2024-03-07")
+    assert (names(before), names(day), names(after)) == (["a"], [*hours, "c"], ["e"])
+    assert [lines(response)[-1]["legs"] for response in (before, day, after)] == [2, 2, 1]
+    assert names(await reader.get("/calls?from=2024-03-04&to=2024-03-07")) == [
+        *("a", *hours, "c", "e")
+    ]
 
 
 async def test_lines_come_as_they_arrive(served: Provider, reader: httpx.AsyncClient) -> None:
-    """The first window's lines are there while the second is still awaited."""
-    gate = Gate(lambda received: str(received.dateto) > "2024-03-06 00:00:00")
+    """Calls that are complete by the first window are there while the second is still awaited."""
+    gate = Gate(lambda received: str(received.dateto) > "2024-03-05 20:00:00")
     served.gate = gate
     served.add(call("2024-03-06 12:00:00", "later"))
     async with reader.stream("GET", TWO_DAYS) as response:
         found: list[str] = []
         async for line in response.aiter_lines():
-            found.append(json.loads(line)["call"])
-            if len(found) == 24:
+            found.append(json.loads(line)["id"])
+            if len(found) == 10:
                 assert not gate.is_open
                 gate.open()
     assert len(found) == 25
@@ -135,7 +172,7 @@ async def test_lines_come_as_they_arrive(served: Provider, reader: httpx.AsyncCl
 @pytest.mark.both_loops
 async def test_a_reader_that_leaves(served: Provider, reader: httpx.AsyncClient) -> None:
     """A reader that leaves half-way leaves nothing behind, and the next one gets everything."""
-    served.gate = Gate(lambda received: str(received.dateto) > "2024-03-06 00:00:00")
+    served.gate = Gate(lambda received: str(received.dateto) > "2024-03-05 20:00:00")
     async with reader.stream("GET", TWO_DAYS) as response:
         # Held by a name: dropped, it would leave at once.
         rest = response.aiter_lines()
@@ -144,7 +181,7 @@ async def test_a_reader_that_leaves(served: Provider, reader: httpx.AsyncClient)
     await settled(lambda: served.in_flight == 0)
     served.gate = None
     whole = (await reader.get(TWO_DAYS)).text.splitlines()
-    assert [json.loads(line)["call"] for line in whole] == [
+    assert [json.loads(line)["id"] for line in whole] == [
         row["uniqueid"] for row in served.select()
     ]
     assert first == whole[0]
@@ -154,17 +191,29 @@ async def test_a_failure_on_the_way(served: Provider, reader: httpx.AsyncClient)
     """What fails after the head went out is told in the last line; the next reader is served."""
 
     def second_day(received: Received) -> Fault | None:
-        return Fault.refuse("no such day") if str(received.dateto) > "2024-03-06 00:00:00" else None
+        return Fault.refuse("no such day") if str(received.dateto) > "2024-03-06 04:00:00" else None
 
     served.faults = second_day
     response = await reader.get(TWO_DAYS)
     assert response.status_code == 200
     *calls, last = lines(response)
-    assert len(calls) == 24
+    assert len(calls) == 10
+    assert all(call["legs"] == 1 for call in calls)
     assert set(last) == {"error"}
     assert "no such day" in str(last["error"])
     assert "stand-in-key" not in response.text
     assert len(lines(await reader.get(DAY))) == 24
+
+
+async def test_a_leg_that_comes_too_late(served: Provider, reader: httpx.AsyncClient) -> None:
+    """A call that goes on after it was shown is no second call: the last line says so."""
+    served.add(
+        call("2024-03-05 01:00:00", "begins"),
+        call("2024-03-05 22:00:00", "goes-on", linkedid="begins"),
+    )
+    *calls, last = lines(await reader.get(DAY))
+    assert [line["id"] for line in calls].count("begins") == 1
+    assert "margin" in str(last["error"])
 
 
 async def test_a_range_that_makes_no_sense(served: Provider, reader: httpx.AsyncClient) -> None:
@@ -185,11 +234,17 @@ async def test_a_range_that_makes_no_sense(served: Provider, reader: httpx.Async
 
 
 async def test_the_first_and_the_last_day(served: Provider, reader: httpx.AsyncClient) -> None:
-    """The edges of the calendar are days like any other."""
-    for query in ("from=0001-01-01&to=0001-01-02", "from=9999-12-30&to=9999-12-31"):
+    """The edges of the calendar are days like any other, but where legs around them have no day."""
+    for query in ("from=0001-01-02&to=0001-01-03", "from=9999-12-30&to=9999-12-31"):
+        served.requests.clear()
         response = await reader.get(f"/calls?{query}")
         assert (response.status_code, response.text) == (200, "")
-    assert len(served.requests) == 2
+        assert served.requests
+    served.requests.clear()
+    response = await reader.get("/calls?from=0001-01-01&to=0001-01-02")
+    assert response.status_code == 422
+    assert "too near to the end of time" in response.json()["detail"]
+    assert served.requests == []
 
 
 async def test_the_page_is_served(reader: httpx.AsyncClient) -> None:
