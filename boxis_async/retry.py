@@ -53,7 +53,7 @@ _SERVER_ERROR = 500
 _STAMINAS_HOOKS = "stamina."
 _STAMINAS_COUNTER = "stamina.instrumentation._prometheus"
 RETRY_CAUSE: Final = "boxis_async.retry_cause"
-"""The attribute of a log record that says of a retry why the attempt before it failed."""
+"""The attribute of a log record whose own attribute `error` is why a request is sent again."""
 # Above that the wait is at its maximum whatever it is, and a float overflows at 1,024.
 _DOUBLINGS = 62
 
@@ -120,6 +120,21 @@ def attempts_on(
     )
 
 
+class _Cause:
+    """Why a request is sent again. A log shows its kind alone, whatever it shows of a record.
+
+    A text of the provider's can hold a telephone number, and these are for the level DEBUG.
+    """
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+    def __repr__(self) -> str:
+        if isinstance(self.error, StatusError):
+            return f"HTTP status {self.error.status_code}"
+        return type(self.error).__name__
+
+
 class _Attempts:
     """The attempts as stamina counts them, whose retries are logged by us."""
 
@@ -145,17 +160,14 @@ class _Attempts:
         """Log a retry, and call the hooks that the program gave stamina."""
         error: Exception = state.outcome.exception()
         wait: float = state.upcoming_sleep
-        # No more than the kind: a text of the provider's can hold a telephone number.
-        kind = type(error).__name__
-        if isinstance(error, StatusError):
-            kind = f"HTTP status {error.status_code}"
+        cause = _Cause(error)
         logger.warning(
             "%s, attempt %d failed, again in %.3g s: %s",
             self._what,
             state.attempt_number,
             wait,
-            kind,
-            extra={RETRY_CAUSE: kind},
+            cause,
+            extra={RETRY_CAUSE: cause},
         )
         details = RetryDetails(
             name="<context block>",  # as stamina names it

@@ -22,7 +22,7 @@ __all__ = ["ProgressBar"]
 # The bar counts in ten-thousandths of the range.
 _WHOLE = 10_000
 _CAUSE_WIDTH = 36
-# The library logs each retry here, and names its cause in an attribute of the record.
+# The library logs each retry here, and an attribute of the record has its cause.
 _RETRY_LOGGER = "boxis_async"
 _RETRY_CAUSE = "boxis_async.retry_cause"
 
@@ -101,7 +101,7 @@ class _RetryHandler(logging.Handler):
         if cause is None:
             return
         self._count += 1
-        cause = printable(str(cause))[:_CAUSE_WIDTH]
+        cause = printable(str(cause.error))[:_CAUSE_WIDTH]
         self._progress.update(self._task, records=f"{self._count:,} sent again: {cause}")
 
 

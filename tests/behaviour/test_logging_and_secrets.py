@@ -225,7 +225,12 @@ async def test_no_telephone_number_above_debug(
     provider.faults = lambda _: Fault.refuse(f"no such number: {CALLER}")
     with pytest.raises(WindowError):
         await stream.again().to_list()
-    # By whichever library; each retry is among it, with its cause.
+    provider.faults = lambda _: Fault(
+        "status", code=503, body=f'{{"result":"0","resulttxt":"no such: {CALLER}"}}'.encode()
+    )
+    with pytest.raises(WindowError, match=CALLER):
+        await stream.again().to_list()
+    # By whichever library; each retry is among it, with the kind of its cause.
     above = "\n".join(f"{vars(r)}" for r in caplog.records if r.levelno > logging.DEBUG)
     assert "attempt 1 failed, again in" in above
     assert "the clock is set" in above
