@@ -11,7 +11,7 @@ from boxis_async import Call, Direction, Outcome, e164
 
 from .call_lines import csv_lines, json_lines, text_lines
 from .dates import range_in_words, starts_before
-from .messages import plural, show_range, warn_of_dropped
+from .messages import plural, show_empty, show_range, warn_of_dropped
 from .option_groups import GroupedCommand, option
 from .options import (
     CALLS,
@@ -97,6 +97,7 @@ def calls(  # noqa: PLR0913 - each is one option
     datefrom: str | None,
     dateto: str | None,
     month: str | None,
+    day: str | None,
     missed: bool,
     not_called_back: bool,
     numbers: tuple[str, ...],
@@ -116,13 +117,13 @@ def calls(  # noqa: PLR0913 - each is one option
     yesterday, and has not been called back, nor got through, since:
 
     \b
-    Example: boxis calls --from yesterday --to today --not-called-back
+    Example: boxis calls --day yesterday --not-called-back
     """  # noqa: D301 - \b keeps click from wrapping
     if as_json and as_csv:
         raise click.UsageError("--json and --csv contradict each other: give one")
     settings = read_settings(ctx, connection)
     settings.require_tenant()
-    dates = require_range(settings, datefrom, dateto, month)
+    dates = require_range(settings, datefrom, dateto, month, day)
     client = settings.client()
     if not quiet:
         show_range(dates.datefrom, dates.dateto, settings.zone)
@@ -132,6 +133,8 @@ def calls(  # noqa: PLR0913 - each is one option
     stream = client.iter_calls(dates.datefrom, until, margin=margin, country=country, window=window)
     found = run_until_signal(_fetch(client, stream, draw_bar=not (quiet or verbose)))
     warn_of_dropped(stream.stats)
+    if not (stream.stats.records or quiet):
+        show_empty(settings.tenant, settings.zone)
     kept = [call for call in found if call.missed or not (missed or not_called_back)]
     if not_called_back:
         talks = _last_talks(found, country)

@@ -217,7 +217,8 @@ def _report_zone(report: _Report, cdrs: list[CDR], settings: Settings) -> None:
     found = check_zone(cdrs, settings.zone)
     if found is None:
         reason = "none of the records has an epoch" if cdrs else "no calls"
-        report.unknown("time zone", f"cannot be checked: {reason} in the last 12 hours")
+        hint = "" if cdrs else f": a quiet time, or {settings.tenant} is not the right tenant"
+        report.unknown("time zone", f"cannot be checked: {reason} in the last 12 hours{hint}")
     elif found.fits:
         report.ok("time zone", f"{settings.timezone} fits {found.records:,} records")
     else:

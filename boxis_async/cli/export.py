@@ -51,6 +51,7 @@ __all__ = ["export"]
 @option("--resume", heading=OUTPUT, is_flag=True,
         help="Complete the unfinished export beside FILE.")  # fmt: skip
 @option("--overwrite", heading=OUTPUT, is_flag=True, help="Replace FILE, or start it again.")
+@option("--mkdir", heading=OUTPUT, is_flag=True, help="Make the folder of FILE.")
 @keep_going_options
 @connection_options
 @quiet_option("progress and no summary")
@@ -62,6 +63,7 @@ def export(  # noqa: PLR0913 - each is one option
     datefrom: str | None,
     dateto: str | None,
     month: str | None,
+    day: str | None,
     output: str | None,
     form: Format | None,
     unique_by: Literal["uniqueid", "leg"] | None,
@@ -71,6 +73,7 @@ def export(  # noqa: PLR0913 - each is one option
     formula_safe: bool,
     resume: bool,
     overwrite: bool,
+    mkdir: bool,
     keep_going: bool,
     rejects: str | None,
     quiet: bool,
@@ -90,21 +93,21 @@ def export(  # noqa: PLR0913 - each is one option
         raise click.UsageError("where to? give -o FILE, or -o - for this terminal")
     settings = read_settings(ctx, connection)
     options = ExportOptions(
-        range=read_range(settings, datefrom, dateto, month),
+        range=read_range(settings, datefrom, dateto, month, day),
         tenant=settings.tenant if settings.sources["tenant"] == FROM_OPTION else None,
         format=form,
         formula_safe=formula_safe,
         unique_by=unique_by,
         clip=clip,
-        has_open_end=month is None and dateto is None,
+        has_open_end=month is None and day is None and dateto is None,
         window=window,
         row_limit=row_limit,
         keep_going=keep_going,
     )
     draw_bar = not (quiet or verbose)  # the lines of --verbose would tear the bar
     if output is None or output == "-":
-        if resume or overwrite:
-            raise click.UsageError("--resume and --overwrite need a file: give -o FILE")
+        if resume or overwrite or mkdir:
+            raise click.UsageError("--resume, --overwrite and --mkdir need a file: give -o FILE")
         check_rejects(rejects, keep_going=keep_going)
         export_to_output(settings, options, rejects=rejects, quiet=quiet, draw_bar=draw_bar)
     else:
@@ -119,6 +122,7 @@ def export(  # noqa: PLR0913 - each is one option
             output,
             resume=resume,
             overwrite=overwrite,
+            mkdir=mkdir,
             quiet=quiet,
             draw_bar=draw_bar,
         )

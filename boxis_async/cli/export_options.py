@@ -11,7 +11,7 @@ import click
 from boxis_async import UsageError
 from boxis_async.export import Format, Unfinished, format_of
 
-from .dates import DateRange, write_length, write_moment
+from .dates import NO_RANGE, DateRange, write_length, write_moment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -94,7 +94,7 @@ class ExportOptions:
             click.UsageError: There is no range.
         """
         if self.range is None:
-            raise click.UsageError("which range? give --from, or --month")
+            raise click.UsageError(NO_RANGE)
         return self._job(
             datefrom=self.range.datefrom,
             dateto=self.range.dateto,
@@ -172,7 +172,7 @@ class ExportOptions:
         )
 
     def _clip(self) -> Literal["start"] | None:
-        return "start" if self.range is not None and self.range.is_month else self.clip
+        return "start" if self.range is not None and self.range.is_whole else self.clip
 
     def _differences(self, unfinished: Unfinished, zone: tzinfo) -> Iterator[str]:
         pairs: list[tuple[str, object, object]] = [

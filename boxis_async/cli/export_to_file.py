@@ -16,7 +16,7 @@ from boxis_async.export import Exported, Unfinished, export, format_of, rejects_
 from .errors import CommandError, is_of_a_record
 from .exit_codes import ExitCode
 from .export_options import ExportJob
-from .messages import percent, plural, show_exported, show_range, them
+from .messages import percent, plural, show_empty, show_exported, show_range, them
 from .output import show
 from .program import command_line
 from .progress import ProgressBar
@@ -40,6 +40,7 @@ def export_to_file(  # noqa: PLR0913 - each is one option
     *,
     resume: bool,
     overwrite: bool,
+    mkdir: bool,
     quiet: bool,
     draw_bar: bool,
 ) -> None:
@@ -66,6 +67,7 @@ def export_to_file(  # noqa: PLR0913 - each is one option
     else:
         job = _start(options, settings, output, resume=resume, overwrite=overwrite)
     client = settings.client()
+    _require_folder(Path(output).parent, mkdir=mkdir)
     commands = _Commands(settings, job, output, quiet=quiet)
     early_end = _EarlyEnd(output, commands, previous)
     work = _fetch(
@@ -84,6 +86,8 @@ def export_to_file(  # noqa: PLR0913 - each is one option
     except (BoxisError, OSError) as error:
         raise early_end.command_error(error) from None
     show_exported(exported, target=output, quiet=quiet)
+    if not (exported.records or quiet):
+        show_empty(job.tenant, settings.zone)
     if exported.rejects:
         ending = _lacks_rejects(exported, output)
         if job.datefrom is not None:  # a program may have begun an export of everything
@@ -103,6 +107,16 @@ def _lacks_rejects(exported: Exported, output: str) -> CommandError:
     )
 
 
+def _require_folder(folder: Path, *, mkdir: bool) -> None:
+    if mkdir:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise CommandError(f"{folder} cannot be made: {error.strerror or error}") from None
+    elif not folder.is_dir():
+        raise click.UsageError(f"the folder {folder} does not exist: --mkdir makes it")
+
+
 def _start(
     options: ExportOptions, settings: Settings, output: str, *, resume: bool, overwrite: bool
 ) -> ExportJob:
@@ -115,7 +129,7 @@ def _start(
         )
     if resume and options.range is None:
         raise click.UsageError(
-            f"there is nothing to resume beside {output}: give --from, or --month, to start"
+            f"there is nothing to resume beside {output}: give --from, --month or --day to start"
         )
     for path in (Path(output), rejects_path(output)):
         if path.exists() and not overwrite:

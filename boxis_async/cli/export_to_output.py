@@ -13,7 +13,7 @@ from boxis_async.export import Exported, write, write_rejects
 
 from .errors import CommandError, is_of_a_record, lacks_rejects
 from .exit_codes import ExitCode
-from .messages import show_exported, show_range, them
+from .messages import show_empty, show_exported, show_range, them
 from .output import PrintableOutput, show
 from .program import command_line
 from .progress import ProgressBar
@@ -69,6 +69,8 @@ def export_to_output(
         if rejects is not None:
             write_rejects(latest.rejects, rejects)
     show_exported(exported, quiet=quiet)
+    if not (exported.records or quiet):
+        show_empty(job.tenant, settings.zone)
     if latest.rejects:
         raise lacks_rejects(latest.rejects, "The output lacks", rejects).suggest(
             f"Once {them(len(latest.rejects))} can be read, export the range again with",

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = [
     "percent",
     "plural",
+    "show_empty",
     "show_exported",
     "show_range",
     "them",
@@ -56,6 +57,16 @@ def show_range(datefrom: date | None, dateto: date | None, zone: ZoneInfo) -> No
     now = write_moment(datetime.now(zone), zone)
     if dateto is not None and last > now:
         warn(f"the range ends in the future: calls after {now} are not in it")
+
+
+def show_empty(tenant: str | None, zone: ZoneInfo) -> None:
+    """Write why there may be no record; the range stands above it already."""
+    text = (
+        f"The provider sent no record. Either there was no call in the range, or tenant {tenant} "
+        f"is not the right one, or {zone.key} is not the zone of the provider's clock. "
+        "boxis check looks at the last 12 hours"
+    )
+    show(text)
 
 
 def show_exported(exported: Exported, *, target: str = "standard output", quiet: bool) -> None:

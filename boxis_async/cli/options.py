@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
-from .dates import DateRange, parse_length, parse_range, write_length
+from .dates import NO_RANGE, DateRange, parse_length, parse_range, write_length
 from .logs import logs_on_stderr
 from .option_groups import GroupedOption, option
 from .profiles import load_profile, profile_names
@@ -56,7 +56,8 @@ DATES: Final = """\b
 A DATE is on the provider's clock, and means the moment at which it begins:
   2026-10-01  01.10.2026  "2026-10-01 08:00"  2026-10  2026
   now  today  yesterday  tomorrow  "this week"  "last month"  "last year"
-  30m  12h  7d  2w                  so long ago
+  30m  12h                          so long before now
+  7d  2w  3mo                       so many days, weeks, months before today
   "2026-10-01 08:00+02:00"          a moment with its offset from UTC"""
 
 
@@ -184,7 +185,7 @@ def quiet_option(what: str) -> Callable[[Function], Function]:
 
 
 def range_options(function: Function) -> Function:
-    """Add `--from`, `--to` and `--month`."""
+    """Add `--from`, `--to`, `--month` and `--day`."""
     add = partial(option, heading=RANGE)
     return _add(
         function,
@@ -192,6 +193,8 @@ def range_options(function: Function) -> Function:
         add("--to", "dateto", metavar="DATE", help="End of the range; else now."),
         add("--month", metavar="MONTH",
             help='The calls that start in a month: 2026-10, "last month".'),
+        add("--day", metavar="DAY",
+            help="The calls that start in a day: 2026-10-05, yesterday."),
     )  # fmt: skip
 
 
@@ -260,7 +263,11 @@ def _add(function: Function, *options: Callable[[Function], Function]) -> Functi
 
 
 def read_range(
-    settings: Settings, datefrom: str | None, dateto: str | None, month: str | None
+    settings: Settings,
+    datefrom: str | None,
+    dateto: str | None,
+    month: str | None,
+    day: str | None,
 ) -> DateRange | None:
     """Read the range options on the provider's clock; None where there are none.
 
@@ -268,20 +275,25 @@ def read_range(
         click.UsageError: They cannot be read, or contradict each other.
     """
     try:
-        return parse_range(datefrom, dateto, month, now=datetime.now(UTC).astimezone(settings.zone))
+        now = datetime.now(UTC).astimezone(settings.zone)
+        return parse_range(datefrom, dateto, month, day, now=now)
     except ValueError as error:
         raise click.UsageError(str(error)) from None
 
 
 def require_range(
-    settings: Settings, datefrom: str | None, dateto: str | None, month: str | None
+    settings: Settings,
+    datefrom: str | None,
+    dateto: str | None,
+    month: str | None,
+    day: str | None,
 ) -> DateRange:
     """Read the range options.
 
     Raises:
         click.UsageError: There are none, or they cannot be read.
     """
-    found = read_range(settings, datefrom, dateto, month)
+    found = read_range(settings, datefrom, dateto, month, day)
     if found is None:
-        raise click.UsageError("which range? give --from, or --month")
+        raise click.UsageError(NO_RANGE)
     return found

@@ -52,6 +52,7 @@ def plan(  # noqa: PLR0913 - each is one option
     datefrom: str | None,
     dateto: str | None,
     month: str | None,
+    day: str | None,
     window: timedelta | None,
     show_all: bool,
     as_json: bool,
@@ -69,7 +70,7 @@ def plan(  # noqa: PLR0913 - each is one option
     """  # noqa: D301 - \b keeps click from wrapping
     del verbose  # there is no request to log
     settings = read_settings(ctx, connection, prompt_for_key=False)
-    dates = require_range(settings, datefrom, dateto, month)
+    dates = require_range(settings, datefrom, dateto, month, day)
     if not quiet:
         show_range(dates.datefrom, dates.dateto, settings.zone)
     windows = settings.planning_client().cdrs(dates.datefrom, dates.dateto, window=window).plan()

@@ -14,7 +14,7 @@ from .call_stats import DIMENSIONS, SOON, CallStats, Dimension, Totals
 from .dates import range_in_words, write_length, write_moment
 from .errors import CommandError, advice_for, is_of_a_record, lacks_rejects
 from .exit_codes import ExitCode
-from .messages import percent, plural, show_range, warn_of_dropped
+from .messages import percent, plural, show_empty, show_range, warn_of_dropped
 from .option_groups import GroupedCommand, option
 from .options import (
     DATES,
@@ -77,6 +77,7 @@ def stats(  # noqa: PLR0913 - each is one option
     datefrom: str | None,
     dateto: str | None,
     month: str | None,
+    day: str | None,
     dimensions: tuple[Dimension, ...],
     top: int,
     as_json: bool,
@@ -103,7 +104,7 @@ def stats(  # noqa: PLR0913 - each is one option
     """  # noqa: D301 - \b keeps click from wrapping
     settings = read_settings(ctx, connection)
     settings.require_tenant()
-    dates = require_range(settings, datefrom, dateto, month)
+    dates = require_range(settings, datefrom, dateto, month, day)
     check_rejects(rejects, keep_going=keep_going)
     client = settings.client()
     if not quiet:
@@ -148,6 +149,8 @@ def stats(  # noqa: PLR0913 - each is one option
     if calls.failures and not (calls.stats.records or calls.stats.covered):
         raise calls.failures[0]
     warn_of_dropped(calls.stats)
+    if not (calls.stats.records or quiet):
+        show_empty(settings.tenant, settings.zone)
     if as_json:
         found = _to_json(call_stats, settings, dates, dimensions, run=calls.stats, top=top)
         show_data(json.dumps(found, indent=2))

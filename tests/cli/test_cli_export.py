@@ -150,6 +150,71 @@ def test_months_share_no_call(served: Provider) -> None:
         assert lines.count("late") == count
 
 
+def test_a_day_has_its_own_calls(served: Provider) -> None:
+    """`--day` exports the calls that start in a day, in whichever of the two spellings."""
+    served.filter_mode = "overlap"
+    expected = [row for row in served.select() if str(row["start"]).startswith("2025-10-05")]
+    for day in ("2025-10-05", "5.10.2025"):
+        result = invoke("export", "--day", day, "--unique-by", "leg")
+        rows = list(csv.DictReader(result.stdout.splitlines()))
+        assert keys(rows) == keys(expected)
+        assert "2025-10-05 00:00:00 to 2025-10-06 00:00:00" in result.stderr
+
+
+@pytest.mark.parametrize("command", ["export", "stats", "calls", "plan"])
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--from", "2025-10-05", "--to", "2025-10-05"), "the range is empty"),
+        (("--day", "tomorrow"), "lies in the future"),
+        (("--month", "2999-01"), "lies in the future"),
+        (("--from", "2999", "--to", "2999-02"), "lies in the future"),
+        (("--from", "3M"), "3mo?"),
+    ],
+)
+def test_a_range_that_holds_nothing(
+    served: Provider, command: str, arguments: tuple[str, ...], message: str
+) -> None:
+    """A range that can hold no call is an error, before anything is sent."""
+    result = invoke(command, *arguments)
+    assert result.exit_code == 2
+    assert message in result.stderr
+    assert not result.stdout
+    assert not served.requests
+
+
+@pytest.mark.usefixtures("served")
+@pytest.mark.parametrize("command", ["export", "stats", "calls"])
+def test_an_empty_result_says_why_it_may_be_empty(command: str) -> None:
+    """Without a record the tenant and the zone are named; --quiet leaves it out."""
+    empty = ("--day", "2024-10-05")
+    message = " ".join(invoke(command, *empty).stderr.split())
+    assert "no record" in message
+    assert "VOICE-29001-1" in message
+    assert "Europe/Zurich" in message
+    assert not invoke(command, *empty, "--quiet").stderr
+    assert "no record" not in invoke(command, "--day", "2025-10-05").stderr
+
+
+@pytest.mark.usefixtures("served")
+def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
+    """`--mkdir` makes the folder of the file; without it the error says so."""
+    output = ("--day", "2025-10-05", "-o", "calls/2025/5.csv")
+    result = invoke("export", *output)
+    assert result.exit_code == 2
+    assert "--mkdir" in result.stderr
+    for arguments in (output, (*output, "--overwrite")):
+        assert invoke("export", *arguments, "--mkdir").exit_code == 0
+        assert (tmp_path / "calls" / "2025" / "5.csv").exists()
+    (tmp_path / "file").write_text("")
+    result = invoke("export", *output[:2], "-o", "file/5.csv", "--mkdir")
+    assert result.exit_code == 1
+    assert "cannot be made" in result.stderr
+    result = invoke("export", *output[:2], "--mkdir")
+    assert result.exit_code == 2
+    assert "need a file" in result.stderr
+
+
 def test_a_spreadsheet_runs_nothing(served: Provider) -> None:
     """`--formula-safe` marks what a spreadsheet would take for a formula."""
     served.add(served.select()[0] | {"uniqueid": "x", "clid": "=1+1"})
@@ -184,7 +249,7 @@ def test_a_file_that_exists_already(served: Provider, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "give --from, or --month"),
+        ([], "give --from, --month or --day"),
         (["-o", "calls.xls", *WEEK], "name the format"),
         (["--resume", *WEEK], "need a file: give -o FILE"),
         (["--resume", "-o", "-", *WEEK], "need a file: give -o FILE"),
@@ -223,7 +288,7 @@ def test_a_reader_that_goes_away(served: Provider) -> None:
 
 
 @pytest.mark.subprocess
-@pytest.mark.parametrize("command", ["export", "stats", "plan"])
+@pytest.mark.parametrize("command", ["export", "stats", "calls", "plan"])
 def test_a_reader_that_never_reads(served: Provider, command: str) -> None:
     """A reader that is gone before the first byte is no failure either."""
     assert served.requests == []

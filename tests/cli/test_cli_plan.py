@@ -53,10 +53,14 @@ def test_nothing_is_sent(served: Provider) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "give --from, or --month"),
+        ([], "give --from, --month or --day"),
         (["--from", "soon"], "'soon' is not a date; write 2026-10-01"),
         (["--from", "2025-10-08", "--to", "2025-10-01"], "is after --to"),
         (["--month", "2025-10", "--to", "today"], "--month is a whole range"),
+        (["--day", "2025-10-08", "--from", "today"], "--day is a whole range"),
+        (["--from", "2025-10-05", "--to", "2025-10-05"], "--day 2025-10-05"),
+        (["--day", "tomorrow"], "lies in the future"),
+        (["--from", "3M"], "3mo?"),
         (["--from", "today", "--window", "soon"], "'soon' is not a length of time"),
         (["--from", "today", "--timezone", "Moon"], "there is no time zone 'Moon'"),
         (["--from", "today", "--profile", "office"], "no profile 'office'"),
