@@ -15,7 +15,7 @@ from pathlib import Path
 import nox
 
 PYTHONS = ["3.11", "3.12", "3.13", "3.14", "3.15"]
-EXTRAS = ["cli", "fast", "parquet", "testing", "xml"]
+EXTRAS = ["cli", "excel", "fast", "parquet", "testing", "xml"]
 HERE = Path(__file__).parent
 
 # Interpreters that pyenv installed but does not put on the PATH count as present.
@@ -75,6 +75,18 @@ def quick(session: nox.Session) -> None:
     _install(session, "tests")
     chosen = "not subprocess and not browser and not slow and not docs"
     session.run("pytest", "-n", "auto", "-m", chosen, *session.posargs)
+
+
+@nox.session(python=LOWEST_PRESENT)
+def spreadsheets(session: nox.Session) -> None:
+    """Open exports in LibreOffice, in two locales; it says loudly where LibreOffice is absent."""
+    if not (shutil.which("soffice") or shutil.which("libreoffice")):
+        rule = "!" * 80
+        for line in (rule, "NOT TESTED, as absent on this machine: LibreOffice", rule):
+            session.warn(line)
+        session.skip("apt-get install libreoffice-calc")
+    _install(session, "tests")
+    session.run("pytest", "-m", "spreadsheet", *session.posargs)
 
 
 @nox.session(python=LOWEST_PRESENT)

@@ -65,10 +65,17 @@ class CDRStream(AsyncIterator[CDR]):
         self._next = self._run.next_record
         weakref.finalize(self, self._run.on_drop).atexit = False
 
-    def again(self, *, dateto: date | None = None, resume: Coverage | None = None) -> CDRStream:
+    def again(
+        self,
+        *,
+        datefrom: date | None = None,
+        dateto: date | None = None,
+        resume: Coverage | None = None,
+    ) -> CDRStream:
         """Make a new stream of the same query.
 
         Args:
+            datefrom: Another start of the range.
             dateto: Another end of the range, such as the moment that "now" was.
             resume: The coverage of an earlier run: only what it lacks is fetched. Without it
                 everything is fetched anew.
@@ -77,15 +84,17 @@ class CDRStream(AsyncIterator[CDR]):
             UsageError: An argument is wrong, or the coverage is another query's.
         """
         query = self._query
+        start = query.datefrom if datefrom is None else datefrom
         end = query.dateto if dateto is None else dateto
         problems = (
-            *problem_with_dates(query.datefrom, end, query.clip),
+            *problem_with_dates(start, end, query.clip),
             problem_with_resume(resume),
         )
         if any(problems):
             raise UsageError(*filter(None, problems))
+        start = None if start is None else plain_date(start)
         end = None if end is None else plain_date(end)
-        query = attrs.evolve(query, dateto=end, resume=resume)
+        query = attrs.evolve(query, datefrom=start, dateto=end, resume=resume)
         query.check()
         return CDRStream(query, *self._context)
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Literal, Unpack
 
 import click
 
-from boxis_async.export import rejects_path
+from boxis_async.export import FORMATS, rejects_path
 
-from .export_options import ExportOptions
+from .export_options import DELIMITERS, ExportOptions, LayoutOptions
 from .export_to_file import export_to_file
 from .export_to_output import export_to_output
 from .option_groups import GroupedCommand, option
@@ -28,26 +28,54 @@ from .options import (
 from .settings import FROM_OPTION, ConnectionValues, read_settings
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import timedelta
 
-    from boxis_async.export import Format
+    from boxis_async.export import Format, Rows
 
 __all__ = ["export"]
 
+_SPELLING = "CSV"
+
+
+def _read_columns(
+    ctx: click.Context, param: click.Parameter, value: str | None
+) -> tuple[str, ...] | str | None:
+    del ctx, param
+    if value is None or value.strip() == "readable":
+        return value and value.strip()
+    return tuple(name.strip() for name in value.split(","))
+
 
 @click.command(
-    cls=GroupedCommand, epilog=DATES, short_help="Write calls to a CSV, JSON Lines or Parquet file."
+    cls=GroupedCommand,
+    epilog=DATES,
+    short_help="Write calls to a CSV, JSON Lines, Parquet or Excel file.",
 )
 @range_options
 @request_options
 @option("-o", "--output", heading=OUTPUT, metavar="FILE", type=click.Path(),
         help="Where to write; - is standard output.")  # fmt: skip
-@option("--format", "form", heading=OUTPUT, type=click.Choice(["csv", "jsonl", "parquet"]),
+@option("--format", "form", heading=OUTPUT, type=click.Choice(FORMATS),
         help="Else the suffix of FILE decides.")  # fmt: skip
 @option("--unique-by", heading=OUTPUT, type=click.Choice(["uniqueid", "leg"]),
         help="One record for each uniqueid (the default), or every leg.")  # fmt: skip
-@option("--formula-safe", heading=OUTPUT, is_flag=True,
-        help="CSV: no spreadsheet runs a cell as a formula.")  # fmt: skip
+@option("--rows", heading=OUTPUT, type=click.Choice(["legs", "calls"]),
+        help="A row for each leg (the default), or for each call.")  # fmt: skip
+@option("--columns", heading=OUTPUT, metavar="NAMES", callback=_read_columns,
+        help="Such as start,src,dst; or readable, for the few that people read.")  # fmt: skip
+@option("--excel", heading=_SPELLING, is_flag=True,
+        help="The same as --delimiter semicolon --bom --local-times.")  # fmt: skip
+@option("--delimiter", heading=_SPELLING, type=click.Choice(list(DELIMITERS)),
+        help="What separates the fields; else a comma.")  # fmt: skip
+@option("--bom", heading=_SPELLING, is_flag=True,
+        help="Begin with a byte order mark, by which Excel knows UTF-8.")  # fmt: skip
+@option("--local-times", heading=_SPELLING, is_flag=True,
+        help="Times on the provider's clock, as spreadsheets read them.")  # fmt: skip
+@option("--decimal-comma", heading=_SPELLING, is_flag=True,
+        help="Costs as 0,04319, as in Germany.")  # fmt: skip
+@option("--formula-safe", heading=_SPELLING, is_flag=True,
+        help="No spreadsheet runs a cell as a formula.")  # fmt: skip
 @option("--resume", heading=OUTPUT, is_flag=True,
         help="Complete the unfinished export beside FILE.")  # fmt: skip
 @option("--overwrite", heading=OUTPUT, is_flag=True, help="Replace FILE, or start it again.")
@@ -70,6 +98,13 @@ def export(  # noqa: PLR0913 - each is one option
     window: timedelta | None,
     row_limit: int | None,
     clip: Literal["start"] | None,
+    rows: Rows | None,
+    columns: Sequence[str] | str | None,
+    excel: bool,
+    delimiter: str | None,
+    bom: bool,
+    local_times: bool,
+    decimal_comma: bool,
     formula_safe: bool,
     resume: bool,
     overwrite: bool,
@@ -87,16 +122,26 @@ def export(  # noqa: PLR0913 - each is one option
     in FILE.rejects.jsonl instead.
 
     \b
-    Example: boxis export --month "last month" --unique-by leg -o calls.csv
+    Examples: boxis export --month "last month" --unique-by leg -o calls.csv
+              boxis export --day yesterday --rows calls -o calls.xlsx
     """  # noqa: D301 - \b keeps click from wrapping
     if output is None and sys.stdout.isatty():
         raise click.UsageError("where to? give -o FILE, or -o - for this terminal")
     settings = read_settings(ctx, connection)
+    separator = delimiter or ("semicolon" if excel else None)
     options = ExportOptions(
         range=read_range(settings, datefrom, dateto, month, day),
         tenant=settings.tenant if settings.sources["tenant"] == FROM_OPTION else None,
         format=form,
-        formula_safe=formula_safe,
+        layout=LayoutOptions(
+            rows=rows,
+            columns=columns,
+            delimiter=DELIMITERS[separator] if separator else None,
+            bom=bom or excel,
+            local_times=local_times or excel,
+            decimal_comma=decimal_comma,
+            formula_safe=formula_safe,
+        ),
         unique_by=unique_by,
         clip=clip,
         has_open_end=month is None and day is None and dateto is None,
@@ -109,6 +154,8 @@ def export(  # noqa: PLR0913 - each is one option
         if resume or overwrite or mkdir:
             raise click.UsageError("--resume, --overwrite and --mkdir need a file: give -o FILE")
         check_rejects(rejects, keep_going=keep_going)
+        if keep_going and rows == "calls":
+            raise click.UsageError("--keep-going with --rows calls needs a file: give -o FILE")
         export_to_output(settings, options, rejects=rejects, quiet=quiet, draw_bar=draw_bar)
     else:
         if rejects is not None:

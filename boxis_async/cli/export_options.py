@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date, datetime, time, timedelta
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import attrs
 import click
 
 from boxis_async import UsageError
-from boxis_async.export import Format, Unfinished, format_of
+from boxis_async.export import Format, Rows, Unfinished, format_of
 
 from .dates import NO_RANGE, DateRange, write_length, write_moment
 
@@ -17,7 +18,30 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import tzinfo
 
-__all__ = ["ExportJob", "ExportOptions"]
+__all__ = ["DELIMITERS", "ExportJob", "ExportOptions", "LayoutOptions"]
+
+DELIMITERS: Final = {"comma": ",", "semicolon": ";", "tab": "\t", "pipe": "|"}
+"""What `--delimiter` takes."""
+
+# An unfinished export has recorded these too.
+_UNCHANGED: Final = {"rows": "legs", "delimiter": ","}
+
+
+@attrs.frozen(kw_only=True)
+class LayoutOptions:
+    """What a row is, the columns, and the spelling of CSV; None and False were left out."""
+
+    rows: Rows | None = None
+    columns: Sequence[str] | str | None = None
+    delimiter: str | None = None
+    bom: bool = False
+    local_times: bool = False
+    decimal_comma: bool = False
+    formula_safe: bool = False
+
+    def given(self) -> dict[str, Any]:
+        """Return those that are given, as the library has them."""
+        return {name: value for name, value in attrs.asdict(self).items() if value}
 
 
 @attrs.frozen(kw_only=True)
@@ -28,7 +52,8 @@ class ExportJob:
     dateto: date | None
     tenant: str
     format: Format
-    formula_safe: bool
+    layout: dict[str, Any]
+    """What a row is, the columns and the spelling, as arguments of `export`."""
     unique_by: Literal["uniqueid", "leg"]
     clip: Literal["start"] | None
     window: timedelta | None
@@ -36,6 +61,11 @@ class ExportJob:
     keep_going: bool
     ends_now: bool = False
     """Whether `dateto` is now, by this computer's clock, as no end was given."""
+
+    @property
+    def noun(self) -> str:
+        """What a row is called in a message."""
+        return "call" if self.layout.get("rows") == "calls" else "record"
 
     def stream_arguments(self) -> dict[str, Any]:
         """Return the arguments of `cdrs()` beside the dates."""
@@ -49,7 +79,7 @@ class ExportJob:
         return [
             *self._range_options(),
             *(("--format", self.format) if _suffix_format(output) != self.format else ()),
-            *(("--formula-safe",) if self.formula_safe else ()),
+            *_layout_options(self.layout),
             *(("--unique-by", self.unique_by) if self.unique_by != "uniqueid" else ()),
             *(("--clip", self.clip) if self.clip else ()),
             *self.request_options(),
@@ -78,7 +108,7 @@ class ExportOptions:
     tenant: str | None
     """As `--tenant` has it, and nothing else."""
     format: Format | None
-    formula_safe: bool
+    layout: LayoutOptions
     unique_by: Literal["uniqueid", "leg"] | None
     clip: Literal["start"] | None
     has_open_end: bool
@@ -101,8 +131,8 @@ class ExportOptions:
             ends_now=self.range.is_open,
             tenant=tenant,
             format=self.format or default_format,
-            formula_safe=self.formula_safe,
-            unique_by=self.unique_by or "uniqueid",
+            layout=self.layout.given(),
+            unique_by=self.unique_by or ("leg" if self.layout.rows == "calls" else "uniqueid"),
             clip=self._clip(),
         )
 
@@ -158,7 +188,7 @@ class ExportOptions:
             dateto=unfinished.dateto,
             tenant=tenant,
             format=unfinished.format,
-            formula_safe=unfinished.formula_safe,
+            layout={name: getattr(unfinished, name) for name in attrs.fields_dict(LayoutOptions)},
             unique_by="leg" if unfinished.unique_by == "leg" else "uniqueid",
             clip="start" if unfinished.clip else None,
         )
@@ -178,7 +208,10 @@ class ExportOptions:
         pairs: list[tuple[str, object, object]] = [
             ("--tenant", self.tenant, unfinished.tenant or self.tenant),
             ("--format", self.format, unfinished.format),
-            ("--formula-safe", self.formula_safe or None, unfinished.formula_safe),
+            *(
+                (f"--{name.replace('_', '-')}", value, getattr(unfinished, name))
+                for name, value in self.layout.given().items()
+            ),
             ("--unique-by", self.unique_by, unfinished.unique_by),
             ("--clip", self._clip(), unfinished.clip),
         ]
@@ -191,6 +224,18 @@ class ExportOptions:
         for option, given, recorded in pairs:
             if given is not None and given != recorded:
                 yield f"{option} is {_describe(given)}, but was {_describe(recorded)}"
+
+
+def _layout_options(layout: dict[str, Any]) -> Iterator[str]:
+    """Write what a row is, the columns and the spelling as options."""
+    for name, value in layout.items():
+        if not value or value == _UNCHANGED.get(name):
+            continue
+        yield f"--{name.replace('_', '-')}"
+        if name == "delimiter":
+            yield next(word for word, sign in DELIMITERS.items() if sign == value)
+        elif value is not True:
+            yield value if isinstance(value, str) else ",".join(value)
 
 
 def _moment(day: date) -> datetime:

@@ -85,7 +85,7 @@ def export_to_file(  # noqa: PLR0913 - each is one option
         exported = run_until_signal(work, on_signal=early_end.show)
     except (BoxisError, OSError) as error:
         raise early_end.command_error(error) from None
-    show_exported(exported, target=output, quiet=quiet)
+    show_exported(exported, noun=job.noun, target=output, quiet=quiet)
     if not (exported.records or quiet):
         show_empty(job.tenant, settings.zone)
     if exported.rejects:
@@ -163,7 +163,7 @@ async def _fetch(  # noqa: PLR0913 - what the options say
                 calls,
                 output,
                 format=job.format,
-                formula_safe=job.formula_safe,
+                **job.layout,
                 resume=resume,
                 overwrite=overwrite,
                 progress=bar.update,

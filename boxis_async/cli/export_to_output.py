@@ -46,8 +46,9 @@ def export_to_output(
         CommandError: It failed; with the exit code for a part where some records were written.
     """
     job = options.start(settings.require_tenant(), default_format="csv")
-    if job.format == "parquet" and sys.stdout.isatty():
-        raise click.UsageError("Parquet is not for a terminal: give -o FILE")
+    binary = {"parquet": "Parquet", "xlsx": "A workbook"}.get(job.format)
+    if binary is not None and sys.stdout.isatty():
+        raise click.UsageError(f"{binary} is not for a terminal: give -o FILE")
     client = settings.client()
     if not quiet:
         show_range(job.datefrom, job.dateto, settings.zone)
@@ -68,7 +69,7 @@ def export_to_output(
     finally:
         if rejects is not None:
             write_rejects(latest.rejects, rejects)
-    show_exported(exported, quiet=quiet)
+    show_exported(exported, noun=job.noun, quiet=quiet)
     if not (exported.records or quiet):
         show_empty(job.tenant, settings.zone)
     if latest.rejects:
@@ -116,8 +117,6 @@ async def _write(
                 bar.update(stats)
 
             try:
-                return await write(
-                    calls, file, job.format, formula_safe=job.formula_safe, progress=progress
-                )
+                return await write(calls, file, job.format, **job.layout, progress=progress)
             finally:
                 latest.rejects = calls.rejects

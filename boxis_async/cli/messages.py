@@ -69,13 +69,15 @@ def show_empty(tenant: str | None, zone: ZoneInfo) -> None:
     show(text)
 
 
-def show_exported(exported: Exported, *, target: str = "standard output", quiet: bool) -> None:
+def show_exported(
+    exported: Exported, *, noun: str = "record", target: str = "standard output", quiet: bool
+) -> None:
     """Write what was exported, and warn of records that one may miss, with `--quiet` too."""
     stats = exported.stats
     if not quiet:
         earlier = ", with those of earlier runs" if exported.resumed else ""
         text = (
-            f"{plural(exported.records, 'record')} to {target}{earlier}; "
+            f"{plural(exported.records, noun)} to {target}{earlier}; "
             f"{plural(stats.requests, 'request')}, {stats.retries:,} sent again"
         )
         show(text)

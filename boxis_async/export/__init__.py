@@ -1,4 +1,4 @@
-"""Calls into files: CSV, JSON Lines or Parquet, whole or absent, resumed after any end.
+"""Calls into files: CSV, JSON Lines, Parquet or a workbook, whole or absent, resumed after any end.
 
 `export` writes a stream to a file that appears when it is complete; `write` writes a stream to a
 file that is open; `to_arrow` makes a table in memory.
@@ -9,6 +9,7 @@ from types import FunctionType
 from boxis_async.export.arrow import (
     to_arrow,  # pyright: ignore[reportUnknownVariableType] - pyarrow carries no types
 )
+from boxis_async.export.columns import Rows
 from boxis_async.export.errors import (
     ExportBusyError,
     ExportExistsError,
@@ -29,6 +30,7 @@ __all__ = [
     "Exported",
     "Format",
     "IncompleteExportError",
+    "Rows",
     "Unfinished",
     "UnfitValueError",
     "export",

@@ -1,4 +1,4 @@
-"""Records as Arrow tables and Parquet files, by pyarrow (extra `parquet`).
+"""Rows as Arrow tables and Parquet files, by pyarrow (extra `parquet`).
 
 The only module that imports pyarrow, and only when it is needed.
 """
@@ -16,18 +16,24 @@ from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 from boxis_async import CDR, MissingExtraError
-from boxis_async.export.columns import COLUMNS, Kind, values_of
+from boxis_async.export.columns import Columns, Kind, choose_columns
 from boxis_async.export.errors import UnfitValueError
+from boxis_async.export.files import CountingOutput
 
 if TYPE_CHECKING:
     import io
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     import pyarrow as pa
 
+    from boxis_async import Call
     from boxis_async.export.files import Output
+    from boxis_async.export.layout import Layout
 
-__all__ = ["ParquetWriter", "merge", "require_pyarrow", "to_arrow"]
+__all__ = ["BatchWriter", "ParquetWriter", "read_batches", "require_pyarrow", "to_arrow"]
+
+ROW_GROUP = 50_000
+"""The rows of a row group; readers have little from smaller ones."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -53,46 +59,60 @@ def to_arrow(cdrs: Iterable[CDR], *, timezone: tzinfo | None = None) -> pa.Table
     records = list(cdrs)
     if timezone is None:
         timezone = records[0].start.tzinfo if records else None
-    return _table(records, schema(timezone))
+    columns = choose_columns("legs")
+    target = schema(timezone, columns)
+    return require_pyarrow().Table.from_batches([_batch(records, target, columns)], target)
 
 
-def schema(zone: tzinfo | None) -> pa.Schema:
+def schema(zone: tzinfo | None, columns: Columns) -> pa.Schema:
     """Give the names and types of the columns, with datetimes in a zone."""
     arrow = require_pyarrow()
     types: dict[Kind, Any] = {
         "text": arrow.string(),
-        "disposition": arrow.string(),
+        "word": arrow.string(),
+        "boolean": arrow.bool_(),
         "datetime": arrow.timestamp("us", tz=_zone_name(zone)),
         "date": arrow.date32(),
         "integer": arrow.int64(),
+        "seconds": arrow.int64(),
         "decimal": arrow.decimal128(_PRECISION, _SCALE),
         "mapping": arrow.map_(arrow.string(), arrow.string()),
     }
-    return arrow.schema([(name, types[kind]) for name, kind in COLUMNS.items()])
+    return arrow.schema([(column.name, types[column.kind]) for column in columns.all])
 
 
 class ParquetWriter:
-    """Writes records as a Parquet file: a row group for each call of `write`.
+    """Writes rows as a Parquet file, in row groups of `ROW_GROUP` rows or more, but for the last.
 
     Args:
         file: The output, open for bytes.
+        layout: The columns.
         timezone: The zone of the datetimes.
     """
 
-    def __init__(self, file: Output, *, timezone: tzinfo) -> None:
+    def __init__(self, file: Output, layout: Layout, *, timezone: tzinfo) -> None:
         require_pyarrow()
-        self._schema = schema(timezone)
-        self._sink = _Sink(file)
+        self._columns = layout.columns
+        self._schema = schema(timezone, layout.columns)
+        self._sink = CountingOutput(file)
         self._writer: Any = None
+        self._kept: list[Any] = []
+        self._rows = 0
 
     def begin(self) -> None:
         """Write the start of the file."""
-        self._writer = _open(self._sink, self._schema)
+        self._writer = _parquet().ParquetWriter(self._sink, self._schema, compression="zstd")
 
-    def write(self, cdrs: Sequence[CDR]) -> None:
-        """Write records, as a row group of their own."""
-        if cdrs:
-            self._writer.write_table(_table(cdrs, self._schema), row_group_size=len(cdrs))
+    def write(self, rows: Sequence[CDR | Call]) -> None:
+        """Write rows, or keep them until a row group is full."""
+        self.add(_batch(rows, self._schema, self._columns))
+
+    def add(self, batch: Any) -> None:  # noqa: ANN401 - pyarrow carries no types
+        """Write a batch of Arrow's, or keep it until a row group is full."""
+        self._kept.append(batch)
+        self._rows += batch.num_rows
+        if self._rows >= ROW_GROUP:
+            self._write_group()
 
     def end(self) -> None:
         """Write the end of the file: the directory of its row groups.
@@ -103,6 +123,7 @@ class ParquetWriter:
         # pyarrow's own writer would close, and raise nothing.
         if self._sink.failure is not None:
             raise OSError(f"an earlier write failed: {self._sink.failure}")
+        self._write_group()
         self._writer.close()
 
     def abandon(self) -> None:
@@ -110,62 +131,49 @@ class ParquetWriter:
         # pyarrow's own writer writes the end of the file when it is freed, so that a part of the
         # records would look like a complete file.
         self._sink.is_open = False
+        self._kept = []
         if self._writer is not None:
             # After a write that failed this may fail again. The first error is the one to raise.
             with contextlib.suppress(Exception):
                 self._writer.close()
 
-
-class _Sink:
-    """The file that pyarrow writes to: passes the bytes on until `is_open` is False.
-
-    It says how much was written, so that the output may be a pipe, which cannot.
-    """
-
-    closed = False
-
-    def __init__(self, file: Output) -> None:
-        self._file = file
-        self._written = 0
-        self.is_open = True
-        self.failure: Exception | None = None
-
-    def write(self, data: bytes) -> None:
-        if self.is_open:
-            try:
-                self._file.write(data)
-            except Exception as error:
-                # pyarrow may write more while it cleans up: the file must not look complete.
-                self.is_open = False
-                self.failure = error
-                raise
-        self._written += len(data)
-
-    def tell(self) -> int:
-        return self._written
-
-    def flush(self) -> None:
-        """Do nothing: whoever opened the file flushes it."""
-
-    def close(self) -> None:
-        """Do nothing: whoever opened the file closes it."""
+    def _write_group(self) -> None:
+        kept, rows = self._kept, self._rows
+        self._kept, self._rows = [], 0
+        if rows:
+            table = require_pyarrow().Table.from_batches(kept, self._schema)
+            self._writer.write_table(table, row_group_size=rows)
 
 
-def merge(parts: Iterable[tuple[io.FileIO, int]], file: Output, *, timezone: tzinfo) -> None:
-    """Merge Parquet files into one, row group by row group.
+class BatchWriter:
+    """Writes records as a stream of Arrow's batches, which can be truncated behind any of them.
 
     Args:
-        parts: The files, open, each with how many of its row groups to take.
         file: The output, open for bytes.
-        timezone: The zone of the datetimes, for a file without a record.
+        layout: The columns.
+        timezone: The zone of the datetimes.
     """
-    parquet = _parquet()
-    with _open(_Sink(file), schema(timezone)) as writer:
-        for source, groups in parts:
-            with parquet.ParquetFile(source) as part:
-                for group in range(groups):
-                    table = part.read_row_group(group)
-                    writer.write_table(table, row_group_size=table.num_rows)
+
+    def __init__(self, file: Output, layout: Layout, *, timezone: tzinfo) -> None:
+        require_pyarrow()
+        self._columns = layout.columns
+        self._schema = schema(timezone, layout.columns)
+        self._file = file
+
+    def begin(self) -> None:
+        """Write the names and types of the columns."""
+        self._file.write(self._schema.serialize())
+
+    def write(self, rows: Sequence[CDR | Call]) -> None:
+        """Write rows, as a batch of their own."""
+        if rows:
+            self._file.write(_batch(rows, self._schema, self._columns).serialize())
+
+
+def read_batches(file: io.FileIO) -> Iterator[Any]:
+    """Read what a `BatchWriter` wrote, from a file that is open."""
+    with require_pyarrow().ipc.open_stream(file) as stream:
+        yield from stream
 
 
 def require_pyarrow() -> Any:  # noqa: ANN401 - pyarrow carries no types
@@ -190,29 +198,24 @@ def _parquet() -> Any:  # noqa: ANN401 - pyarrow carries no types
     return pyarrow.parquet
 
 
-def _open(file: _Sink, columns: pa.Schema) -> Any:  # noqa: ANN401 - pyarrow carries no types
-    return _parquet().ParquetWriter(file, columns, compression="zstd")
-
-
-def _table(cdrs: Sequence[CDR], target: pa.Schema) -> pa.Table:
+def _batch(rows: Sequence[CDR | Call], target: pa.Schema, columns: Columns) -> pa.RecordBatch:
     arrow = require_pyarrow()
-    # Arrow stores columns, not rows.
-    columns = zip(*map(values_of, cdrs), strict=True) if cdrs else [()] * len(COLUMNS)
     arrays: list[Any] = []
-    for (name, kind), column in zip(COLUMNS.items(), columns, strict=True):
-        values: Sequence[Any] = column
-        if kind == "datetime":
+    for column, of_rows in zip(columns.all, columns.values(rows), strict=True):
+        values: Sequence[Any] = of_rows
+        if column.kind == "datetime":
             values = [None if value is None else _microseconds(value) for value in values]
-        elif kind == "mapping":
+        elif column.kind == "mapping":
             values = [list(value.items()) for value in values]
+        type_ = target.field(column.name).type
         try:
-            arrays.append(arrow.array(values, type=target.field(name).type))
+            arrays.append(arrow.array(values, type=type_))
         except (arrow.ArrowInvalid, OverflowError) as error:
             raise UnfitValueError(
-                f"a value of {name} does not fit into {target.field(name).type}: {error}; "
+                f"a value of {column.name} does not fit into {type_}: {error}; "
                 "export as CSV or JSON Lines instead, which keep it as it is"
             ) from error
-    return arrow.Table.from_arrays(arrays, schema=target)
+    return arrow.RecordBatch.from_arrays(arrays, schema=target)
 
 
 def _microseconds(moment: datetime) -> int:

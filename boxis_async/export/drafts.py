@@ -1,206 +1,211 @@
 """The records written so far, on the disk, so that another run can continue after any of them.
 
-A position says how much of a draft counts. A run that resumes an export removes what the run before
-wrote after its last checkpoint, be it complete or not.
+A draft is one file, which grows; its position says how much of it counts. A run that resumes an
+export truncates it to what the run before wrote by its last checkpoint.
 
-CSV and JSON Lines are one file, truncated where it must be. A Parquet file has its directory at its
-end, so it can be neither truncated nor continued. Its draft is several files, one for each stretch
-between two checkpoints, which are merged in the end.
+CSV and JSON Lines of legs are written as they will be. A Parquet file and a workbook have a
+directory at their end, so they can be neither truncated nor continued, and a call is whole only
+once all of its legs are there. The draft of these is something that can: Arrow's batches for
+Parquet, and lines of JSON with all that a leg has for the others. What is finished is rendered
+from it in the end.
 """
 
 from __future__ import annotations
 
+import contextlib
+import io
+import shutil
+import stat
 from fnmatch import fnmatch
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
-from boxis_async.export.arrow import merge
-from boxis_async.export.files import GrowingFile, Position, verify
+from boxis_async.export.arrow import BatchWriter, ParquetWriter, read_batches
+from boxis_async.export.errors import DamagedError
+from boxis_async.export.files import GrowingFile, Position
 from boxis_async.export.formats import make_writer
+from boxis_async.export.layout import make_layout
+from boxis_async.export.leg_lines import read_legs
+from boxis_async.export.text_writers import JSONLinesWriter
+from boxis_async.export.workbook import SHEETS
 
 if TYPE_CHECKING:
-    import io
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Generator, Iterator, Sequence
     from datetime import tzinfo
 
-    from boxis_async import CDR
+    from boxis_async import CDR, Call
+    from boxis_async.export.call_rows import CallRows
+    from boxis_async.export.columns import Rows
     from boxis_async.export.formats import Format, Writer
+    from boxis_async.export.layout import Layout
     from boxis_async.export.open_folder import OpenFolder
 
-__all__ = ["DRAFT_FILES", "Draft", "finished_file", "open_draft"]
+__all__ = ["Draft", "finished_file", "remove_drafts"]
 
-_PARTS = "part-*.parquet"
-DRAFT_FILES = ("lines", _PARTS, "whole.parquet")
-"""The names that the files of a draft have in its folder."""
-
-
-class Draft(Protocol):
-    """The records written so far."""
-
-    def write(self, cdrs: Sequence[CDR]) -> Position:
-        """Write a batch, and give the position after it."""
-        ...
-
-    def save(self, position: Position | None) -> Position | None:
-        """Wait until the disk has all that precedes a position.
-
-        Returns:
-            The position as it is to be stored, with the checksums.
-        """
-        ...
-
-    def finish(self, position: Position | None) -> Position:
-        """Make the finished file of all that precedes the position: `finished_file`.
-
-        Returns:
-            The position at the end of that file.
-        """
-        ...
-
-    def close(self) -> None:
-        """Close the files."""
+_LINES, _BATCHES, _LEGS = "lines", "batches", "legs"
+# The last two are what an earlier version wrote, and what is rendered.
+_NAMES = (_LINES, _BATCHES, _LEGS, "part-*.parquet", "whole.*")
+# A position of one file has so many numbers.
+_ONE_FILE = 2
 
 
-def open_draft(
-    format: Format,  # noqa: A002 - the field's own term
-    folder: OpenFolder,
-    position: Position | None,
-    *,
-    timezone: tzinfo,
-    formula_safe: bool,
-) -> Draft:
-    """Begin a draft in a folder, or with a position continue the one that is there.
+class Draft:
+    """The records written so far.
+
+    Args:
+        format: The format of the finished file.
+        folder: The folder of the draft.
+        position: Where a draft is to be continued; None begins one.
+        layout: What stands in the finished file.
+        timezone: The zone of the datetimes.
+        calls: Gives what makes calls of the legs, where a row is one. Called in the end, as
+            only then the range is known for sure.
 
     Raises:
         DamagedError: The draft is shorter than the position says, or its content differs.
     """
-    if format == "parquet":
-        return _ParquetDraft(folder, position, timezone=timezone)
-    return _TextDraft(folder, format, position, timezone=timezone, formula_safe=formula_safe)
 
-
-def finished_file(format: Format) -> str:  # noqa: A002 - the field's own term
-    """Give the name of a draft's finished file, before it is moved to its place."""
-    return "whole.parquet" if format == "parquet" else "lines"
-
-
-class _TextDraft:
-    """One file of lines, which grows; the position is that of the file."""
-
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each is one thing to know, by name
         self,
-        folder: OpenFolder,
         format: Format,  # noqa: A002 - the field's own term
+        folder: OpenFolder,
         position: Position | None,
+        layout: Layout,
         *,
         timezone: tzinfo,
-        formula_safe: bool,
+        calls: Callable[[], CallRows] | None,
     ) -> None:
-        self._file = GrowingFile(folder, finished_file(format), position)
-        self._writer = make_writer(format, self._file, timezone=timezone, formula_safe=formula_safe)
-        if position is None:
-            self._writer.begin()
+        self._format: Format = format
+        self._calls = calls
+        self._folder = folder
+        self._layout = layout
+        self._timezone = timezone
+        self._name = _draft_name(format, layout.rows)
+        self._finished = finished_file(format, layout.rows)
+        if position is not None and len(position) != _ONE_FILE:
+            raise DamagedError("an earlier version wrote it in several parts")
+        _remove_sheets(folder)
+        self._file = GrowingFile(folder, self._name, position)
+        try:
+            self._writer = self._make_writer()
+            if position is None:
+                self._writer.begin()
+        except BaseException:
+            self._file.close()
+            raise
+        self._steps: Generator[None] | None = None
+        self._rendered: Position | None = None
+        self.rows = 0
+        """The rows that were rendered."""
 
     def write(self, cdrs: Sequence[CDR]) -> Position:
+        """Write a batch, and give the position after it."""
         self._writer.write(cdrs)
         return self._file.position
 
-    def save(self, position: Position | None) -> Position | None:
-        # What follows the position stays, as this run may continue.
+    def save(self) -> None:
+        """Wait until the disk has all that was written."""
+        # What follows a position stays, as this run may continue.
         self._file.sync()
-        return position
 
-    def finish(self, position: Position | None) -> Position:
-        del position  # nothing follows it
-        self._writer.end()
+    def render(self) -> bool:
+        """Do a further step towards the finished file.
+
+        Returns:
+            Whether it was the last one.
+        """
+        if self._name == self._finished:
+            return True
+        if self._steps is None:
+            self._steps = self._render()
+        return next(self._steps, self) is self
+
+    def finish(self) -> Position:
+        """Give the position at the end of the finished file, once it was rendered."""
+        if self._rendered is not None:
+            return self._rendered
         self._file.sync()
         return self._file.position
 
     def close(self) -> None:
-        self._file.close()
-
-
-# What a position says of each part: how many of its row groups count, its length, its checksum.
-_NUMBERS_PER_PART = 3
-
-
-class _ParquetDraft:
-    """Numbered Parquet files, the parts; each checkpoint ends one.
-
-    A part has a length and a checksum only once it is ended. Until then both are 0 in a position.
-    """
-
-    def __init__(self, folder: OpenFolder, position: Position | None, *, timezone: tzinfo) -> None:
-        self._folder = folder
-        self._timezone = timezone
-        self._parts = _by_part(position)
-        self._file: GrowingFile | None = None
-        self._writer: Writer | None = None
-        kept = [_part(number) for number in range(len(self._parts))]
-        for name in folder.names():
-            if fnmatch(name, _PARTS) and name not in kept:
-                folder.remove(name)
-        for name, (_, *of_file) in zip(kept, self._parts, strict=True):
-            verify(folder, name, tuple(of_file))
-
-    def write(self, cdrs: Sequence[CDR]) -> Position:
-        if cdrs:
-            if self._writer is None:
-                self._file = GrowingFile(self._folder, _part(len(self._parts)))
-                self._writer = make_writer("parquet", self._file, timezone=self._timezone)
-                self._writer.begin()
-                self._parts.append((0, 0, 0))
-            self._writer.write(cdrs)
-            self._parts[-1] = (self._parts[-1][0] + 1, 0, 0)
-        return tuple(number for part in self._parts for number in part)
-
-    def save(self, position: Position | None) -> Position | None:
-        if self._writer is not None and self._file is not None:
-            self._writer.end()
-            self._file.sync()
-            self._file.close()
-            self._parts[-1] = (self._parts[-1][0], *self._file.position)
-            self._writer = self._file = None
-        if position is None:
-            return None
-        # The position may be an earlier one, with fewer row groups of the last part. The length and
-        # the checksum are those of the whole file.
-        return tuple(
-            number
-            for (groups, *_), (_, *of_file) in zip(_by_part(position), self._parts, strict=False)
-            for number in (groups, *of_file)
-        )
-
-    def finish(self, position: Position | None) -> Position:
-        self.save(position)
-        file = GrowingFile(self._folder, finished_file("parquet"))
+        """Close the files."""
+        steps, self._steps = self._steps, None
         try:
-            merge(self._open_parts(_by_part(position)), file, timezone=self._timezone)
-            file.sync()
+            if steps is not None:
+                steps.close()
         finally:
-            file.close()
-        return file.position
+            self._file.close()
 
-    def close(self) -> None:
-        if self._writer is not None and self._file is not None:
+    def _make_writer(self) -> Writer | BatchWriter:
+        if self._name == _BATCHES:
+            return BatchWriter(self._file, self._layout, timezone=self._timezone)
+        if self._name == _LEGS:
+            return JSONLinesWriter(self._file, make_layout())
+        return make_writer(self._format, self._file, self._layout, timezone=self._timezone)
+
+    def _render(self) -> Generator[None]:
+        with contextlib.closing(GrowingFile(self._folder, self._finished)) as file:
+            writer = make_writer(
+                self._format,
+                file,
+                self._layout,
+                timezone=self._timezone,
+                folder=self._folder.path,
+            )
             try:
-                self._writer.abandon()
+                writer.begin()
+                yield from self._copy(writer)
+                writer.end()
             finally:
-                self._file.close()
-                self._writer = self._file = None
+                writer.abandon()
+            file.sync()
+            self._rendered = file.position
 
-    def _open_parts(self, parts: Iterable[Position]) -> Iterator[tuple[io.FileIO, int]]:
-        """Open each part in turn, with how many of its row groups count."""
-        for number, (groups, *_) in enumerate(parts):
-            with self._folder.open(_part(number)) as file:
-                yield file, groups
+    def _copy(self, writer: Writer) -> Iterator[None]:
+        if isinstance(writer, ParquetWriter) and self._name == _BATCHES:
+            with self._folder.open(self._name) as file:
+                for batch in read_batches(file):
+                    writer.add(batch)
+                    yield
+            return
+        for some in self._rows():
+            writer.write(some)
+            self.rows += len(some)
+            yield
+
+    def _rows(self) -> Iterator[Sequence[CDR | Call]]:
+        with io.BufferedReader(self._folder.open(self._name)) as file:
+            if self._calls is None:
+                yield from read_legs(file, self._timezone)
+                return
+            calls = self._calls()
+            for legs in read_legs(file, self._timezone, in_order=True):
+                yield calls.add(legs)
+        yield calls.close()
 
 
-def _part(number: int) -> str:
-    return f"part-{number:06}.parquet"
+def _draft_name(format: Format, rows: Rows) -> str:  # noqa: A002 - the field's own term
+    if rows == "calls" or format == "xlsx":
+        return _LEGS
+    return _BATCHES if format == "parquet" else _LINES
 
 
-def _by_part(position: Position | None) -> list[Position]:
-    numbers = position or ()
-    return [
-        numbers[at : at + _NUMBERS_PER_PART] for at in range(0, len(numbers), _NUMBERS_PER_PART)
-    ]
+def finished_file(format: Format, rows: Rows) -> str:  # noqa: A002 - likewise
+    """Give the name of a draft's finished file, before it is moved to its place."""
+    name = _draft_name(format, rows)
+    return _LINES if name == _LINES else f"whole.{format}"
+
+
+def remove_drafts(folder: OpenFolder) -> None:
+    """Remove all that a draft may have left in its folder."""
+    _remove_sheets(folder)
+    for name in folder.names():
+        if any(fnmatch(name, kind) for kind in _NAMES):
+            folder.remove(name)
+
+
+def _remove_sheets(folder: OpenFolder) -> None:
+    for name in folder.names():
+        found = folder.stat(name) if fnmatch(name, SHEETS) else None
+        if found is not None and stat.S_ISDIR(found.st_mode):
+            # XlsxWriter takes a path, so this is one too. It follows no links.
+            shutil.rmtree(folder.path / name)

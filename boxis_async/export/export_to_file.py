@@ -6,16 +6,17 @@ the finished file in its place. All that blocks runs in a thread of its own.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import attrs
 
 from boxis_async import CDRStream, Coverage, Stats, UsageError
-from boxis_async.export.arrow import require_pyarrow
+from boxis_async.export.call_rows import check_legs, legs_around
 from boxis_async.export.checkpoints import CheckpointedFetch
 from boxis_async.export.formats import Format, check_format, format_of
 from boxis_async.export.journal import resolve_path
 from boxis_async.export.keys import key_function, rule_name
+from boxis_async.export.layout import make_layout
 from boxis_async.export.rejects_file import rejects_path
 from boxis_async.export.values import Exported, Unfinished
 from boxis_async.export.work_folder import WorkFolder
@@ -23,8 +24,10 @@ from boxis_async.export.worker_thread import shielded, worker_thread
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from datetime import datetime
+
+    from boxis_async.export.columns import Rows
 
 __all__ = ["export"]
 
@@ -34,12 +37,18 @@ async def export(  # noqa: PLR0913 - each is one thing to set, by name
     path: str | os.PathLike[str],
     *,
     format: Format | None = None,  # noqa: A002 - the field's own term
+    rows: Rows = "legs",
+    columns: Iterable[str] | Literal["readable"] | None = None,
+    delimiter: str = ",",
+    bom: bool = False,
+    local_times: bool = False,
+    decimal_comma: bool = False,
     formula_safe: bool = False,
     resume: bool = False,
     overwrite: bool = False,
     progress: Callable[[Stats], None] | None = None,
 ) -> Exported:
-    """Write the calls of a stream to a file, which is complete in the end and absent until then.
+    """Write what a stream brings to a file, which is complete in the end and absent until then.
 
     The stream says what to export, such as `client.cdrs(datefrom, dateto, unique_by="leg")`. It
     is not iterated itself: an export makes streams of its own of the same query.
@@ -59,9 +68,20 @@ async def export(  # noqa: PLR0913 - each is one thing to set, by name
         stream: What to export: a stream that was not begun. `carry_keys` is of no use here, as
             an export knows every record that it wrote.
         path: The file.
-        format: `"csv"`, `"jsonl"` or `"parquet"`; None chooses by the suffix of the file.
-        formula_safe: For CSV: whether to put a `'` before each text that a spreadsheet would
-            take for a formula.
+        format: `"csv"`, `"jsonl"`, `"parquet"` or `"xlsx"`; None chooses by the suffix of the
+            file.
+        rows: What a row is: `"legs"`, or `"calls"`: those that start in the range, whole, by
+            their start. The stream must have every leg (`unique_by="leg"`);
+            legs are fetched four hours beyond both ends.
+        columns: Names of columns, in order, or `"readable"` for the few that people read; None
+            stands for all that a record has, or a call. The page "Exports" lists them.
+        delimiter: For CSV: a comma, a semicolon, a tab or `"|"`.
+        bom: For CSV: whether a byte order mark comes first, by which Excel knows UTF-8.
+        local_times: For CSV: whether times stand on the wall clock, as in
+            `2026-10-05 08:33:30`, so that a spreadsheet reads them.
+        decimal_comma: For CSV: whether decimals have a comma.
+        formula_safe: For CSV: whether to put a `'` before each text, and each part of one behind
+            what a spreadsheet may take for a delimiter, that it would take for a formula.
         resume: Whether to continue an unfinished export, if there is one. A range without an
             end then ends at the "now" of the first run.
         overwrite: Whether existing files may be replaced. Without `resume`, an unfinished
@@ -78,15 +98,25 @@ async def export(  # noqa: PLR0913 - each is one thing to set, by name
         WindowError: A window failed for good. What came before it is kept.
         IncompleteExportError: With `on_error="collect"`, windows failed. The rest is kept.
         UnfitValueError: The format cannot hold a value.
+        LateLegError: With calls, one was quiet for more than four hours.
         OSError: The disk is full, for example. What was written is kept; of a Parquet file,
             what was written until the last checkpoint.
     """
     coverage = _checked_coverage(stream)
     target = resolve_path(path)
     file_format = format_of(target) if format is None else format
-    check_format(file_format, formula_safe=formula_safe)
-    if file_format == "parquet":
-        require_pyarrow()
+    layout = make_layout(
+        rows=rows,
+        columns=columns,
+        delimiter=delimiter,
+        bom=bom,
+        local_times=local_times,
+        decimal_comma=decimal_comma,
+        formula_safe=formula_safe,
+    )
+    check_format(file_format, layout)
+    if layout.rows == "calls":
+        check_legs(stream)
     ends_now = stream.datefrom is not None and stream.dateto is None
     folder = WorkFolder(
         target,
@@ -96,10 +126,13 @@ async def export(  # noqa: PLR0913 - each is one thing to set, by name
             dateto=stream.plan().end if ends_now else stream.dateto,
             tenant=stream.tenant,
             format=file_format,
-            formula_safe=formula_safe,
+            rows=layout.rows,
+            columns=layout.chosen,
+            **layout.spelling(),
             unique_by=rule_name(stream.unique_by),
             clip=stream.clip,
         ),
+        layout,
         fingerprint=coverage.fingerprint,
         key=key_function(stream.unique_by),
         timezone=stream.timezone,
@@ -114,8 +147,9 @@ async def export(  # noqa: PLR0913 - each is one thing to set, by name
                 folder.request = attrs.evolve(folder.request, dateto=await _later_now(stream))
             conflicts, stats = folder.journal.conflicts, Stats()
             if not folder.journal.is_fetched:
-                rest = stream.again(
-                    dateto=folder.request.dateto, resume=folder.journal.parsed_coverage()
+                whole = stream.again(dateto=folder.request.dateto)
+                rest = (legs_around(whole) if layout.rows == "calls" else whole).again(
+                    resume=folder.journal.parsed_coverage()
                 )
                 conflicts = await CheckpointedFetch(
                     rest,
@@ -125,12 +159,14 @@ async def export(  # noqa: PLR0913 - each is one thing to set, by name
                     progress=progress,
                 ).run()
                 stats = rest.stats
+            while not await in_thread(folder.render):
+                pass
             await in_thread(folder.finish)
         finally:
             await shielded(in_thread(folder.close))
     return Exported(
         path=target,
-        records=folder.written.records,
+        records=folder.written.records if folder.journal.calls is None else folder.journal.calls,
         conflicts=conflicts,
         stats=stats,
         rejects=folder.journal.rejects,

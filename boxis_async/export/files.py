@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CallersFile",
+    "CountingOutput",
     "GrowingFile",
     "Output",
     "Position",
@@ -40,6 +41,48 @@ class Output(Protocol):
     def write(self, data: bytes, /) -> int:
         """Write them."""
         ...
+
+
+class CountingOutput:
+    """An output that says how much was written, so that it may be a pipe, which cannot.
+
+    It passes the bytes on until `is_open` is False, or a write failed: some libraries write more
+    while they clean up, and what is written then must not look complete.
+
+    Attributes:
+        is_open: Whether bytes are passed on.
+        failure: The error of the write that failed.
+    """
+
+    closed = False
+
+    def __init__(self, file: Output) -> None:
+        self._file = file
+        self._written = 0
+        self.is_open = True
+        self.failure: Exception | None = None
+
+    def write(self, data: bytes, /) -> int:
+        """Pass bytes on."""
+        if self.is_open:
+            try:
+                self._file.write(data)
+            except Exception as error:
+                self.is_open = False
+                self.failure = error
+                raise
+        self._written += len(data)
+        return len(data)
+
+    def tell(self) -> int:
+        """Say how much was written."""
+        return self._written
+
+    def flush(self) -> None:
+        """Do nothing: whoever opened the file flushes it."""
+
+    def close(self) -> None:
+        """Do nothing: whoever opened the file closes it."""
 
 
 class CallersFile:

@@ -10,21 +10,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, Protocol, TypeAlias, get_args
 
 from boxis_async import UsageError
-from boxis_async.export.arrow import ParquetWriter
+from boxis_async.export.arrow import ParquetWriter, require_pyarrow
+from boxis_async.export.layout import make_layout
 from boxis_async.export.text_writers import CSVWriter, JSONLinesWriter
+from boxis_async.export.workbook import WorkbookWriter, require_xlsxwriter
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Sequence
     from datetime import tzinfo
 
-    from boxis_async import CDR
+    from boxis_async import CDR, Call
     from boxis_async.export.files import Output
+    from boxis_async.export.layout import Layout
 
 __all__ = ["FORMATS", "Format", "Writer", "check_format", "format_of", "make_writer"]
 
-Format: TypeAlias = Literal["csv", "jsonl", "parquet"]
-"""The name of a format: CSV, JSON Lines or Parquet."""
+Format: TypeAlias = Literal["csv", "jsonl", "parquet", "xlsx"]
+"""The name of a format: CSV, JSON Lines, Parquet, or a workbook for spreadsheet programs."""
 
 FORMATS: Final[tuple[Format, ...]] = get_args(Format)
 """The names of all formats."""
@@ -35,27 +38,28 @@ _SUFFIXES: Final[dict[str, Format]] = {
     ".ndjson": "jsonl",
     ".parquet": "parquet",
     ".pq": "parquet",
+    ".xlsx": "xlsx",
 }
 
 
 class Writer(Protocol):
-    """Writes records to a file that is open for bytes, and never closes it."""
+    """Writes rows to a file that is open for bytes, and never closes it."""
 
     def begin(self) -> None:
-        """Write what precedes the first record."""
+        """Write what precedes the first row."""
 
-    def write(self, cdrs: Sequence[CDR]) -> None:
-        """Write the records of a batch."""
+    def write(self, rows: Sequence[CDR | Call]) -> None:
+        """Write some rows."""
 
     def end(self) -> None:
-        """Write what follows the last record."""
+        """Write what follows the last row."""
 
     def abandon(self) -> None:
         """Write nothing more; harmless after `end`."""
 
 
 def format_of(target: str | os.PathLike[str]) -> Format:
-    """Give the format of a file by its suffix: .csv, .jsonl, .ndjson, .parquet or .pq.
+    """Give the format of a file by its suffix: .csv, .jsonl, .ndjson, .parquet, .pq or .xlsx.
 
     Raises:
         UsageError: The file has another suffix.
@@ -69,34 +73,52 @@ def format_of(target: str | os.PathLike[str]) -> Format:
     return found
 
 
-def check_format(format: object, *, formula_safe: bool) -> None:  # noqa: A002 - the field's own term
-    """Refuse an unknown format, and `formula_safe` where it has no meaning.
+def check_format(format: object, layout: Layout) -> None:  # noqa: A002 - the field's own term
+    """Refuse an unknown format, and a spelling of CSV's where it has no meaning.
 
     Raises:
-        UsageError: The format is unknown, or `formula_safe` is set and it is not CSV.
+        UsageError: The format is unknown, or the layout has a spelling and it is not CSV.
+        MissingExtraError: The format needs an extra that is not installed.
     """
     if format not in FORMATS:
         raise UsageError(f"format must be one of {', '.join(FORMATS)}, not {format!r}")
-    if formula_safe and format != "csv":
-        raise UsageError(f"formula_safe is for CSV: no program reads formulas from {format}")
+    if format != "csv":
+        plain = make_layout().spelling()
+        for name, value in layout.spelling().items():
+            if value != plain[name]:
+                raise UsageError(f"{name} is for CSV: leave it out for {format}")
+    if format == "parquet":
+        require_pyarrow()
+    if format == "xlsx":
+        require_xlsxwriter()
 
 
 def make_writer(
     format: Format,  # noqa: A002 - the field's own term
     file: Output,
+    layout: Layout,
     *,
     timezone: tzinfo,
-    formula_safe: bool = False,
+    folder: Path | None = None,
 ) -> Writer:
     """Make the writer of a format.
+
+    Args:
+        format: The format.
+        file: The output, open for bytes.
+        layout: The columns, and the spelling.
+        timezone: The zone of the datetimes.
+        folder: Where a format keeps what it needs until the file is complete.
 
     Raises:
         MissingExtraError: The format needs an extra that is not installed.
     """
     if format == "csv":
-        return CSVWriter(file, formula_safe=formula_safe)
+        return CSVWriter(file, layout)
     if format == "jsonl":
-        return JSONLinesWriter(file)
+        return JSONLinesWriter(file, layout)
     if format == "parquet":
-        return ParquetWriter(file, timezone=timezone)
+        return ParquetWriter(file, layout, timezone=timezone)
+    if format == "xlsx":
+        return WorkbookWriter(file, layout, folder=folder)
     raise AssertionError(f"a format without a writer: {format}")

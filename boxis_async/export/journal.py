@@ -70,6 +70,8 @@ class Journal:
     rejects: int = 0
     """How many records could not be read, once all is fetched. They are in a file of the folder,
     or in its place already."""
+    calls: int | None = None
+    """The rows of the finished file, where they are calls."""
 
     @property
     def is_finished(self) -> bool:
@@ -152,6 +154,8 @@ class Journal:
         values = {_ATTRIBUTES.get(name, name): value for name, value in stored.items()}
         request = values.pop("request")
         request |= {name: _read(request[name]) for name in ("datefrom", "dateto")}
+        if isinstance(request.get("columns"), list):
+            request["columns"] = tuple(request["columns"])
         if request["format"] not in FORMATS:
             raise ValueError("it has an unknown format")
         values |= {name: _position(values[name]) for name in ("draft", "keys", "finished")}

@@ -11,6 +11,7 @@ from pathlib import Path
 import attrs
 
 from boxis_async import Stats
+from boxis_async.export.columns import Rows
 from boxis_async.export.formats import Format
 
 __all__ = ["Exported", "Unfinished"]
@@ -23,7 +24,7 @@ class Exported:
     path: Path | None
     """The file; None for a file that the caller opened."""
     records: int
-    """All records in the file, those of earlier runs included."""
+    """All rows in the file, legs or calls, those of earlier runs included."""
     conflicts: int
     """Records left out in all runs that were no copies; `unique_by="leg"` keeps them."""
     stats: Stats
@@ -51,10 +52,17 @@ class Unfinished:
     tenant: str | None
     """The tenant; None, the client's own, in a journal of an earlier version."""
     format: Format
-    formula_safe: bool
+    formula_safe: bool = False
     unique_by: str
     """`"uniqueid"`, `"leg"`, or the name of a function."""
     clip: str | None
+    rows: Rows = "legs"
+    columns: tuple[str, ...] | str | None = None
+    """The columns, where they were chosen."""
+    delimiter: str = ","
+    bom: bool = False
+    local_times: bool = False
+    decimal_comma: bool = False
     records: int = 0
     """Records that are kept."""
     covered: float = 0.0

@@ -18,7 +18,8 @@ import attrs
 
 from boxis_async import Coverage, UsageError
 from boxis_async.export.access import set_access
-from boxis_async.export.drafts import DRAFT_FILES, Draft, finished_file, open_draft
+from boxis_async.export.call_rows import CallRows
+from boxis_async.export.drafts import Draft, finished_file, remove_drafts
 from boxis_async.export.errors import DamagedError, ExportExistsError
 from boxis_async.export.files import Position, verify, write_anew
 from boxis_async.export.folder_lock import FolderLock
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from boxis_async import CDR, Reject
+    from boxis_async.export.layout import Layout
     from boxis_async.export.values import Unfinished
 
 __all__ = ["Checkpoint", "WorkFolder", "Written"]
@@ -85,6 +87,7 @@ class WorkFolder:
     Args:
         target: The file.
         request: What it is to contain.
+        layout: The same, as the columns and the spelling.
         fingerprint: The coverage's, which an unfinished export must share.
         key: Gives the key of a record as a text, or None for a record without one.
         timezone: The zone of the datetimes.
@@ -97,6 +100,7 @@ class WorkFolder:
         self,
         target: Path,
         request: Unfinished,
+        layout: Layout,
         *,
         fingerprint: str,
         key: Callable[[CDR], str | None],
@@ -109,6 +113,7 @@ class WorkFolder:
         self._place: OpenFolder | None = None
         self._lock: FolderLock | None = None
         self._key = key
+        self._layout = layout
         self._timezone = timezone
         self._ends_now = ends_now
         self._resume = resume
@@ -181,13 +186,13 @@ class WorkFolder:
         """Save a checkpoint: if this run ends, the next one continues from here."""
         files = self._opened()
         written, coverage = checkpoint.written, checkpoint.coverage
-        draft = files.draft.save(written.draft)
+        files.draft.save()
         files.keys.sync()
         self.journal = attrs.evolve(
             self.journal,
             request=attrs.evolve(self.request, records=written.records, covered=checkpoint.covered),
             coverage=None if coverage is None else coverage.to_json(),
-            draft=draft,
+            draft=written.draft,
             keys=written.keys,
             conflicts=checkpoint.conflicts,
             rejects=checkpoint.rejects,
@@ -200,18 +205,28 @@ class WorkFolder:
         if rejects:
             write_anew(self._folder, REJECTS_FILE, rejects_text(rejects))
 
+    def render(self) -> bool:
+        """Do a further step towards the finished file, of which there may be many.
+
+        Returns:
+            Whether it was the last one.
+        """
+        return self._files is None or self._files.draft.render()
+
     def finish(self) -> None:
-        """Put the finished file in its place, and remove the rest.
+        """Put the finished file in its place, once it is rendered, and remove the rest.
 
         Raises:
             ExportExistsError: Meanwhile somebody else made a file in its place.
         """
         if self._files is not None:
-            finished = self._files.draft.finish(self.written.draft)
+            draft = self._files.draft
+            finished = draft.finish()
+            calls = draft.rows if self.request.rows == "calls" else None
             self._close_files()
-            self.journal = attrs.evolve(self.journal, finished=finished)
+            self.journal = attrs.evolve(self.journal, finished=finished, calls=calls)
             self.journal.save(self._folder)
-        if self._folder.stat(finished_file(self.request.format)) is not None:
+        if self._folder.stat(finished_file(self.request.format, self.request.rows)) is not None:
             self._check_target()
             self._place_rejects()
             self._move_to_target()
@@ -248,7 +263,7 @@ class WorkFolder:
 
     def _move_to_target(self) -> None:
         folder, place = self._folder, self._opened_place()
-        name = finished_file(self.request.format)
+        name = finished_file(self.request.format, self.request.rows)
         with folder.open(name) as file:
             set_access(file, folder, self._target.name, place)
         try:
@@ -288,7 +303,8 @@ class WorkFolder:
 
         Somebody has taken it away, or has put another one in its place.
         """
-        if journal.finished is None or self._folder.stat(finished_file(journal.request.format)):
+        name = finished_file(journal.request.format, journal.request.rows)
+        if journal.finished is None or self._folder.stat(name):
             return False
         try:
             verify(self._opened_place(), self._target.name, journal.finished)
@@ -340,12 +356,13 @@ class WorkFolder:
 
     def _open_files(self) -> None:
         try:
-            draft = open_draft(
+            draft = Draft(
                 self.request.format,
                 self._folder,
                 self.written.draft,
+                self._layout,
                 timezone=self._timezone,
-                formula_safe=self.request.formula_safe,
+                calls=self._call_rows if self.request.rows == "calls" else None,
             )
             try:
                 keys = KeyFile(self._folder, self.written.keys, self._key)
@@ -361,7 +378,7 @@ class WorkFolder:
         return self._files
 
     def _verify_finished(self, position: Position) -> None:
-        name = finished_file(self.request.format)
+        name = finished_file(self.request.format, self.request.rows)
         if self._folder.stat(name) is not None:
             try:
                 verify(self._folder, name, position)
@@ -385,9 +402,18 @@ class WorkFolder:
         which completes the export, and first before that: without a journal there is nothing to
         resume.
         """
-        folder, names = self._folder, self._folder.names()
-        journals = [name for name in names if fnmatch(name, JOURNAL_FILES)]
-        kinds = (*DRAFT_FILES, KEY_FILE, REJECTS_FILE)
-        others = [name for name in names if any(fnmatch(name, kind) for kind in kinds)]
-        for name in (*others, *journals) if self.journal.is_finished else (*journals, *others):
-            folder.remove(name)
+        folder = self._folder
+        if self.journal.is_finished:
+            self._clear_drafts()
+        for name in folder.names():
+            if fnmatch(name, JOURNAL_FILES):
+                folder.remove(name)
+        self._clear_drafts()
+
+    def _clear_drafts(self) -> None:
+        remove_drafts(self._folder)
+        for name in (KEY_FILE, REJECTS_FILE):
+            self._folder.remove(name)
+
+    def _call_rows(self) -> CallRows:
+        return CallRows(self.request.datefrom, self.request.dateto)

@@ -24,7 +24,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow.parquet
-from paths import ROOT
 
 from boxis_async.testing import LoopbackServer, Provider, generate_calls
 
@@ -34,6 +33,7 @@ if TYPE_CHECKING:
 START, END = date(2025, 1, 1), date(2026, 1, 1)
 FORMATS = ("csv", "jsonl", "parquet")
 
+ROOT = Path(__file__).parents[2]
 SIGNALS = (signal.SIGKILL, signal.SIGINT)
 INTERRUPTED = 130
 

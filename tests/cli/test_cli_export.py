@@ -223,6 +223,81 @@ def test_a_spreadsheet_runs_nothing(served: Provider) -> None:
     assert invoke("export", *WEEK, "--formula-safe", "--format", "jsonl").exit_code == 2
 
 
+def test_a_workbook_for_people(served: Provider, tmp_path: Path) -> None:
+    """One command gives the calls of a day as a workbook, in the columns that people read."""
+    del served
+    arguments = ("--day", "2025-10-06", "--rows", "calls", "--columns", "readable")
+    result = invoke("export", *arguments, "-o", "calls.xlsx")
+    assert result.exit_code == 0
+    openpyxl = pytest.importorskip("openpyxl")
+    header, *lines = openpyxl.load_workbook(tmp_path / "calls.xlsx").active.values
+    assert header[:3] == ("start", "direction", "caller")
+    assert f"{len(lines)} calls to calls.xlsx" in result.stderr
+    assert {f"{line[0]:%Y-%m-%d}" for line in lines} == {"2025-10-06"}
+    stats = json.loads(invoke("stats", "--day", "2025-10-06", "--json", "--quiet").stdout)
+    assert len(lines) == stats["total"]["calls"]
+
+
+def test_csv_for_a_spreadsheet(served: Provider) -> None:
+    """`--excel` stands for semicolons, a byte order mark and times on the wall clock."""
+    del served
+    chosen = ("export", *LEGS, "--columns", "start, uniqueid,cc_cost")
+    excel = invoke(*chosen, "--excel").stdout
+    long = invoke(*chosen, "--delimiter", "semicolon", "--bom", "--local-times").stdout
+    assert excel == long
+    assert excel.startswith("\ufeffstart;uniqueid;cc_cost\n2025-10-01 ")
+    tabs = invoke(*chosen, "--excel", "--delimiter", "tab", "--decimal-comma").stdout
+    assert tabs.startswith("\ufeffstart\tuniqueid\tcc_cost\n2025-10-01 ")
+    assert "\t0," in tabs
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--columns", "start,soon"), "no column 'soon'"),
+        (("--columns", ""), "no column ''"),
+        (("--excel", "--format", "jsonl"), "delimiter is for CSV"),
+        (("--decimal-comma",), "needs another delimiter"),
+        (("--rows", "calls", "--unique-by", "uniqueid"), "needs every leg"),
+    ],
+)
+def test_a_layout_that_cannot_be(
+    served: Provider, arguments: tuple[str, ...], message: str
+) -> None:
+    """What cannot be is an error before anything is sent."""
+    for output in ((), ("-o", "calls.csv")):
+        result = invoke("export", *WEEK, *arguments, *output)
+        assert result.exit_code == 2
+        assert message in " ".join(result.stderr.split())
+    assert not served.requests
+
+
+def test_a_layout_is_resumed(served: Provider, tmp_path: Path) -> None:
+    """`--resume` needs no option again, and refuses one that is not the same."""
+    layout = ("--rows", "calls", "--columns", "readable", "--excel")
+    served.faults = lambda got: Fault.refuse("no") if (got.datefrom or "") > "2025-10-05" else None
+    assert invoke("export", *WEEK, *layout, "-o", "calls.csv").exit_code == 6
+    served.faults = []
+    for other in (("--rows", "legs"), ("--columns", "start"), ("--delimiter", "comma")):
+        result = invoke("export", "--resume", *other, "-o", "calls.csv")
+        assert result.exit_code == 2
+        assert f"{other[0]} is" in result.stderr
+    assert invoke("export", "--resume", "-o", "calls.csv").exit_code == 0
+    resumed = (tmp_path / "calls.csv").read_bytes()
+    assert invoke("export", *WEEK, *layout, "-o", "whole.csv").exit_code == 0
+    assert resumed == (tmp_path / "whole.csv").read_bytes()
+
+
+def test_a_workbook_without_its_extra(served: Provider, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without XlsxWriter the message names the extra, before anything is sent."""
+    monkeypatch.setitem(sys.modules, "xlsxwriter", None)
+    for output in ("calls.xlsx", "-"):
+        result = invoke("export", *WEEK, "--format", "xlsx", "-o", output)
+        assert result.exit_code == 1
+        assert "boxis-async[excel]" in result.stderr
+    assert not served.requests
+
+
 @pytest.mark.usefixtures("contract")
 def test_windows_and_row_limits(served: Provider) -> None:
     """`--window` and `--row-limit` are those of the library."""

@@ -287,19 +287,21 @@ walls = st.datetimes(datetime(1950, 1, 1), datetime(2200, 1, 1))  # noqa: DTZ001
     later=st.timedeltas(timedelta(0), timedelta(days=400)),
     asked=st.sampled_from(
         [
-            ("yesterday", None, None),
-            ("7d", "today", None),
-            ("last month", "12h", None),
-            ("2024-10-27 02:30+01:00", "2024-10-27 02:30+02:00", None),
-            ("2024-10-27 02:30+02:00", "2024-10-27 02:30+01:00", None),
-            ("1949-01-01", "now", None),
-            (None, None, "last month"),
-            (None, None, "2026-10"),
+            ("yesterday", None, None, None),
+            ("7d", "today", None, None),
+            ("last month", "12h", None, None),
+            ("2024-10-27 02:30+01:00", "2024-10-27 02:30+02:00", None, None),
+            ("2024-10-27 02:30+02:00", "2024-10-27 02:30+01:00", None, None),
+            ("1949-01-01", "now", None, None),
+            (None, None, "last month", None),
+            (None, None, "2026-10", None),
+            (None, None, None, "yesterday"),
+            (None, None, None, "today"),
         ]
     ),
 )
 def test_dates_in_an_advice_mean_the_same_later(
-    now: datetime, later: timedelta, asked: tuple[str | None, str | None, str | None]
+    now: datetime, later: timedelta, asked: tuple[str | None, str | None, str | None, str | None]
 ) -> None:
     """The range of a command that is printed does not depend on when it is followed."""
     now = now.replace(tzinfo=ZURICH)
@@ -310,11 +312,9 @@ def test_dates_in_an_advice_mean_the_same_later(
     assert given_range is not None
     words = given_range.options()
     options = dict(zip(words[::2], words[1::2], strict=True))
-    again = parse_range(
-        options.get("--from"), options.get("--to"), options.get("--month"), now=now + later
-    )
+    again = parse_range(*map(options.get, ("--from", "--to", "--month", "--day")), now=now + later)
     assert again is not None
-    assert again.is_month == given_range.is_month
+    assert again.is_whole == given_range.is_whole
     for one, other in zip(
         (again.datefrom, again.dateto), (given_range.datefrom, given_range.dateto), strict=True
     ):

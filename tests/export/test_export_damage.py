@@ -343,9 +343,10 @@ async def test_the_stored_names_stay() -> None:
         values = json.loads((work_folder(target) / "journal.json").read_bytes())
         assert list(values) == [
             *("version", "sum", "asked", "fingerprint", "coverage", "mark", "keys", "conflicts"),
-            *("replaces", "is_fetched", "whole", "rejects"),
+            *("replaces", "is_fetched", "whole", "rejects", "calls"),
         ]
         assert list(values["asked"]) == [
             *("datefrom", "dateto", "tenant", "format", "formula_safe", "unique_by", "clip"),
+            *("rows", "columns", "delimiter", "bom", "local_times", "decimal_comma"),
             *("records", "covered"),
         ]

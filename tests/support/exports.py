@@ -14,8 +14,10 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
+from zoneinfo import ZoneInfo
 
 import attrs
+import openpyxl
 import pyarrow.parquet
 
 from boxis_async.export import Exported, Format, export, format_of
@@ -216,12 +218,46 @@ def arrow_rows(table: Any) -> list[Comparable]:  # noqa: ANN401 - pyarrow carrie
     return list(zip(*columns, strict=True))
 
 
+def sheet_cells(data: bytes) -> list[list[list[Any]]]:
+    """Read the cells of a workbook, a list of rows for each sheet; formulas would be texts."""
+    book = openpyxl.load_workbook(io.BytesIO(data))
+    return [[list(row) for row in sheet.iter_rows(values_only=True)] for sheet in book.worksheets]
+
+
+def sheet_rows(data: bytes) -> list[Comparable]:
+    """Read the records of a workbook, whose times are on Zurich's wall clock."""
+    rows: list[Comparable] = []
+    for header, *lines in sheet_cells(data):
+        assert [name.replace(" ", "_") for name in header] == COLUMNS
+        rows += [tuple(map(_from_sheet, COLUMNS, line)) for line in lines]
+    return rows
+
+
+def _from_sheet(name: str, cell: Any) -> object:  # noqa: ANN401 - what a spreadsheet has
+    if cell is None:
+        unset = MOMENTS | WHOLES | {"cc_date", "cc_cost", "disposition"}
+        return () if name == "extra" else None if name in unset else ""
+    if name in MOMENTS | {"cc_date"}:
+        assert isinstance(cell, datetime)
+        zoned = cell.replace(tzinfo=ZoneInfo("Europe/Zurich"))
+        return since_1970(zoned) if name in MOMENTS else cell.date()
+    if name in WHOLES | {"cc_cost"}:
+        assert isinstance(cell, (int, float))
+        return Decimal(repr(cell)) if name == "cc_cost" else cell
+    assert isinstance(cell, str)
+    return tuple(sorted(json.loads(cell).items())) if name == "extra" else cell
+
+
 READERS: dict[Format, Callable[[bytes], list[Comparable]]] = {
     "csv": csv_rows,
     "jsonl": json_rows,
     "parquet": parquet_rows,
+    "xlsx": sheet_rows,
 }
 """How the content of a file is read, by its format."""
+
+EXACT: tuple[Format, ...] = ("csv", "jsonl", "parquet")
+"""The formats that keep all: each moment, any number, and an empty text that is none."""
 
 
 # Folders
@@ -246,7 +282,9 @@ def quick_folder() -> Iterator[Path]:
         yield Path(folder).resolve()
 
 
-OPTIONS = frozenset({"format", "formula_safe", "resume", "overwrite", "progress"})
+OPTIONS = frozenset(
+    {"format", "rows", "columns", "formula_safe", "resume", "overwrite", "progress"}
+)
 """The arguments of `export()` beside the stream and the path; all others are the stream's."""
 
 

@@ -112,11 +112,15 @@ OPTIONAL = {
     "pyarrow": "export.arrow",
     "rich": "cli",
     "uvicorn": "testing.loopback",
+    "xlsxwriter": "export.workbook",
 }
 """The one module, or the one wing, in which each optional package is imported."""
 
-FACES = ("__init__", "types", "testing", "export")
-"""What a wing may import from outside itself: the library's face, and those of other wings."""
+FACES = ("__init__", "calls", "types", "testing", "export")
+"""What a wing may import from outside itself: the library's face, and those of other wings.
+
+`calls` has what makes calls of legs one by one, for the exports.
+"""
 
 
 @attrs.frozen
