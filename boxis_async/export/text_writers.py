@@ -2,8 +2,8 @@
 
 A batch is written column by column: each column becomes a list of texts, and then the lists become
 lines. One look at all texts of a column shows whether any of them needs quotes or an escape, and
-most columns need none. That takes 9 and 11 us a leg in place of 13 and 17 us with `csv` and `json`,
-which look at each text (`tests/bench/export_cost.py`).
+most columns need none. That took 8 and 12 us a leg, where `csv` and `json`,
+which look at each text, took 14 and 18 (`tests/bench/export_cost.py` has it beside the stream).
 """
 
 from __future__ import annotations
