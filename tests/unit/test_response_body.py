@@ -142,7 +142,9 @@ def test_the_limit_is_reached(way: str, data: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "part", [gzip.compress(b""), gzip.compress(b" "), gzip.compress(b"") + b"\0" * 99]
+    "part",
+    [gzip.compress(b""), gzip.compress(b" "), gzip.compress(b"") + b"\0" * 99],
+    ids=["empty", "blank", "zeros"],
 )
 def test_members_without_end_are_too_large(part: bytes) -> None:
     """Members that hold next to nothing are bounded by what they take up themselves."""
