@@ -84,7 +84,7 @@ async def test_names_elsewhere(make_client: MakeClient, odd: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["username", "api_key", "tenant"])
-@pytest.mark.parametrize("value", [b"text", 5, object(), ["a"]], ids=repr)
+@pytest.mark.parametrize("value", [b"text", 5, ..., ["a"]], ids=repr)
 def test_what_is_no_text(name: str, value: Any) -> None:  # noqa: ANN401
     """What is no text is refused by its type; a key is not shown."""
     with pytest.raises(
