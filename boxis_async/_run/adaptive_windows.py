@@ -65,7 +65,7 @@ class AdaptiveWindows:
 
     Args:
         spans: The parts of the range to ask for.
-        repeated: The hours that come twice in it.
+        uncut: The spans inside which no window may end.
         traffic: What is known of the tenant's calls.
         row_limit: Gives the number of records at which an answer may be cut off. It may become
             known while the windows are fetched.
@@ -75,13 +75,13 @@ class AdaptiveWindows:
     def __init__(
         self,
         spans: Iterable[Span],
-        repeated: Sequence[Span],
+        uncut: Sequence[Span],
         traffic: Traffic,
         row_limit: Callable[[], int | None],
         overlap: timedelta = OVERLAP,
     ) -> None:
         self._spans = deque(spans)
-        self._repeated = repeated
+        self._uncut = uncut
         self._traffic = traffic
         self._row_limit = row_limit
         self._overlap = overlap
@@ -106,7 +106,7 @@ class AdaptiveWindows:
             is_guess = self._over < _DAY or self._ahead + length > _GROWTH * self._over
             if is_guess and is_busy:
                 return None
-            until = boundary((start + length).replace(microsecond=0), end, self._repeated)
+            until = boundary((start + length).replace(microsecond=0), end, self._uncut)
         self._spans.popleft()
         if until < end:
             self._spans.appendleft((until - self._overlap, end))

@@ -48,7 +48,7 @@ class Job:
 
     tenant: str
     row_limit: int | None
-    repeated: tuple[Span, ...]
+    uncut: tuple[Span, ...]
     overlap: timedelta
     convert: Convert
     collect_rejects: bool
@@ -129,7 +129,7 @@ class Fetcher:
         else:
             self._notify(window, job.tenant, records=len(fetched))
             return [fetched]
-        halves = halve(window, job.repeated, job.overlap)
+        halves = halve(window, job.uncut, job.overlap)
         if not is_cured_by_less(failed.cause):
             return [self._failed(failed)]
         if halves is None:

@@ -235,7 +235,7 @@ class Guard:
                 self._known,
                 answer,
                 self._noting(ask),
-                repeated=() if self._range is None else self._range.repeated,
+                uncut=() if self._range is None else self._range.uncut,
                 overlap=query.overlap,
                 now=now,
                 tenant=query.tenant,

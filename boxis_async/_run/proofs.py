@@ -85,7 +85,7 @@ async def prove_whole(  # noqa: PLR0913 - each is one thing that the proof needs
     answer: Fetched,
     ask: Ask,
     *,
-    repeated: Iterable[Span],
+    uncut: Iterable[Span],
     overlap: timedelta,
     now: datetime,
     tenant: str,
@@ -105,7 +105,7 @@ async def prove_whole(  # noqa: PLR0913 - each is one thing that the proof needs
         # Else two halves may lack just the call that was cut off.
         await find_rule_within(known, answer, ask)
     for _ in range(_TRIES):
-        parting = _Parting(known, ask, tuple(repeated), overlap, len(answer))
+        parting = _Parting(known, ask, tuple(uncut), overlap, len(answer))
         lacking = await parting.lacking(_bounded(answer, now), answer.legs())
         if lacking is None:
             if await _has_more(_around(answer.window, _MONTH), answer, ask):
@@ -142,19 +142,19 @@ class _Parting:
         self,
         known: KnownServer,
         ask: Ask,
-        repeated: tuple[Span, ...],
+        uncut: tuple[Span, ...],
         overlap: timedelta,
         count: int,
     ) -> None:
         self._known = known
         self._ask = ask
-        self._repeated = repeated
+        self._uncut = uncut
         self._overlap = overlap
         self._count = count
 
     async def lacking(self, window: Window, legs: frozenset[bytes]) -> frozenset[bytes] | None:
         """Give the legs that an answer lacks, as far as was looked for; None if nothing shows."""
-        halves = halve(window, self._repeated, self._overlap)
+        halves = halve(window, self._uncut, self._overlap)
         if halves is None:
             return None
         for half in halves:

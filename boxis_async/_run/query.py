@@ -119,7 +119,11 @@ class Query:
                 )
                 for first, last in self.resume.missing(start, range_.end)
             ]
-        return [part for span in missing for part in _parted(span, horizon, self.overlap)]
+        return [
+            (range_.before_skipped(first), last)
+            for span in missing
+            for first, last in _parted(span, horizon, self.overlap)
+        ]
 
     def plan(self) -> Plan:
         """Give the windows to ask for, or a first guess at them, by the clock as it is now."""

@@ -345,7 +345,7 @@ class Run:
     def _fetch(self, range_: Range | None, missing: list[Span]) -> Prefetch:
         """Start to fetch parts of a range, in windows."""
         query = self._query
-        repeated = () if range_ is None else range_.repeated
+        uncut = () if range_ is None else range_.uncut
         guard = Guard(query.known_server, query, range_, missing)
         guard.begin()
         self._guard = guard
@@ -355,14 +355,12 @@ class Run:
         elif query.window is not None or range_ is None:
             windows = PlannedWindows(plan_of(range_, query.window, missing, query.overlap))
         else:
-            windows = AdaptiveWindows(
-                missing, repeated, query.traffic, guard.row_limit, query.overlap
-            )
+            windows = AdaptiveWindows(missing, uncut, query.traffic, guard.row_limit, query.overlap)
         converter = make_converter(query.wall_clock, self._fingerprinter)
         job = Job(
             tenant=query.tenant,
             row_limit=query.row_limit,
-            repeated=repeated,
+            uncut=uncut,
             overlap=query.overlap,
             convert=converter.get_structure_hook(Records),
             collect_rejects=query.bad_records == "collect",

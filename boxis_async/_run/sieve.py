@@ -152,13 +152,17 @@ class Sieve:
             # The range's own end parts an hour that comes twice: a call that runs through the
             # change may belong to neither side, see windows.py.
             return False
+        if any(hour[0] <= end < hour[1] for hour in self._range.skipped for end in own_ends):
+            # It does not exist, and nobody knows what the server takes it for.
+            return False
         # The clock may have been set back by the server's since the run began.
         horizon = self._horizon = min(self._horizon, self._query.horizon())
         return window.end <= horizon and not self._range.is_trimmed(window.start, window.end)
 
     def _marks(self, window: Window, records: Records, *, carries_all: bool) -> Marks:
         """Mark the records that touch a window's two ends, and all if they are to be carried."""
-        if window.start is None or window.end is None:
+        range_ = self._range
+        if range_ is None or window.start is None or window.end is None:
             return Marks()
         # A neighbour that is fetched later may give whatever touches the time that both have.
         # Most records lie between. An end that is missing, or before the start, counts as touching.
@@ -166,7 +170,9 @@ class Sieve:
         overlap = min(self._query.overlap, window.length)
         zone = self._query.wall_clock.zone  # in which Python compares the records' wall clocks
         first = (window.start + overlap).replace(tzinfo=zone)
-        last = (window.end - overlap).replace(tzinfo=zone)
+        # The next window begins there, or before a skipped hour.
+        next_begin = window.end - overlap
+        last = range_.before_skipped(next_begin).replace(tzinfo=zone)
         touching = _only(
             (not first < (start := cdr.start) <= (cdr.end or start) < last for cdr in records.cdrs),
             records,
@@ -175,7 +181,12 @@ class Sieve:
         reaches = [(_first(cdr), _last(cdr), mark) for cdr, mark in marks]
         return Marks(
             {mark: begin.replace(tzinfo=None) for begin, _, mark in reaches if begin <= first},
-            {mark: end.replace(tzinfo=None) for _, end, mark in reaches if end >= last},
+            {
+                # The coverage keeps what reaches its edge, and knows of no skipped hour.
+                mark: max(end.replace(tzinfo=None), next_begin)
+                for _, end, mark in reaches
+                if end >= last
+            },
             frozenset(self._deduplicator.marks(records)) if carries_all else frozenset(),
         )
 

@@ -14,6 +14,10 @@ No boundary lies inside a repeated hour. A call that runs through the change can
 wall clock, before it started: a server that looks at both would give it for the whole range,
 and for neither of two windows that part between its end and its start. At the hour's two ends the
 overlap is enough: such a call starts before the hour's end and ends at its beginning or later.
+
+No boundary lies in or next to an hour that the clock skips in spring either. A time in it does not
+exist. Where a window begins there, a server that compares moments may begin an hour later, and what
+lies in between would be in no window.
 """
 
 from __future__ import annotations
@@ -79,9 +83,9 @@ def plan_of(
     return Plan(tuple(stretches), guess=window is None)
 
 
-def boundary(wanted: datetime, end: datetime, repeated: Iterable[Span]) -> datetime:
+def boundary(wanted: datetime, end: datetime, uncut: Iterable[Span]) -> datetime:
     """Give the first moment that may part two windows, from a wanted one on, or the range's end."""
-    for first, last in repeated:
+    for first, last in uncut:
         if first < wanted < last:
             wanted = last
     return min(wanted, end)
@@ -132,14 +136,14 @@ class PlannedWindows:
 
 
 def halve(
-    window: Window, repeated: Iterable[Span], by: timedelta = OVERLAP
+    window: Window, uncut: Iterable[Span], by: timedelta = OVERLAP
 ) -> tuple[Window, Window] | None:
     """Cut a window in two that overlap by some time, each shorter; None if it cannot be."""
     # With both dates exclusive, the smallest one that is left asks for a second beside the overlap.
     if window.start is None or window.end is None or window.length <= by + _SECOND:
         return None
     middle = (window.start + (window.length + by) // 2).replace(microsecond=0)
-    for hour in repeated:
+    for hour in uncut:
         if hour[0] < middle < hour[1]:
             edges = [edge for edge in hour if window.start + by < edge < window.end]
             if not edges:
@@ -156,11 +160,11 @@ def smallest(window: Window, by: timedelta = OVERLAP) -> Window:
 def _stretches(
     span: Span, length: timedelta, range_: Range, between: timedelta
 ) -> Iterator[Stretch]:
-    """Cut a span on a grid, joining the windows whose boundary would lie inside a repeated hour."""
+    """Cut a span on a grid, joining the windows whose boundary would lie where none may lie."""
     at, end = span
     overlap = between if at > range_.start else timedelta(0)
     at += overlap
-    for first, last in range_.repeated:
+    for first, last in range_.uncut:
         if last <= at or end <= first or at == end:
             continue
         whole_before = max(0, (first - at) // length)

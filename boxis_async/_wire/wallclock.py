@@ -76,7 +76,8 @@ class Range:
     and `clip_to` are the user's own ends: in UTC when they were aware, else wall times.
     `not_before` and `not_after` are in UTC, and set only where that end lay in a repeated
     hour, all of which is then fetched. `repeated` lists the wall times that come twice in
-    the range, from the first (in) to the last (out) of each hour.
+    the range, from the first (in) to the last (out) of each hour, and `skipped` those that
+    do not exist, where the clock is put forward.
     """
 
     start: datetime
@@ -86,6 +87,24 @@ class Range:
     not_before: datetime | None = None
     not_after: datetime | None = None
     repeated: tuple[Span, ...] = ()
+    skipped: tuple[Span, ...] = ()
+
+    @property
+    def uncut(self) -> tuple[Span, ...]:
+        """The spans inside which no two windows may part, in order.
+
+        Windows overlap by a second, so that one which began just behind a skipped hour would begin
+        in it. Where it begins then, every server decides for itself.
+        """
+        around = ((first - _SECOND, last + _SECOND) for first, last in self.skipped)
+        return tuple(sorted([*self.repeated, *around]))
+
+    def before_skipped(self, wall: datetime) -> datetime:
+        """Give the latest wall time up to one that exists, or at which the range starts."""
+        for first, last in self.skipped:
+            if first <= wall < last:
+                return max(self.start, first - _SECOND)
+        return wall
 
     @property
     def reaches_too_far(self) -> bool:
@@ -182,8 +201,8 @@ class WallClock:
             hour := self._repeated_hour(end) or self._repeated_hour(last)
         ):
             end, not_after = hour[1], _raised(given_to)
-        repeated = self._repeated_between(start, end)
-        return Range(start, end, given_from, given_to, not_before, not_after, repeated)
+        repeated, skipped = self._changes_between(start, end)
+        return Range(start, end, given_from, given_to, not_before, not_after, repeated, skipped)
 
     def range_until_now(self, datefrom: date, clock: float) -> Range:
         """Turn the user's start into the range that ends now, by a clock in Unix seconds.
@@ -278,20 +297,35 @@ class WallClock:
         # The clock is turned back somewhere between the two moments that the wall time means.
         return self._hour_between(_utc(wall - before), _utc(wall - after))
 
-    def _repeated_between(self, start: datetime, end: datetime) -> tuple[Span, ...]:
-        """List the wall times that come twice between two wall times."""
-        found: list[Span] = []
+    def _changes_between(
+        self, start: datetime, end: datetime
+    ) -> tuple[tuple[Span, ...], tuple[Span, ...]]:
+        """List the wall times between two that come twice, and those that do not exist."""
+        repeated: list[Span] = []
+        skipped: list[Span] = []
         low, last = (_utc(min(max(wall, _FIRST), _LAST)) for wall in (start, end))
         low, last = low - _MARGIN, last + _MARGIN
         while low < last:
             high = last if last - low <= _STEP else low + _STEP
-            if _offset(low.astimezone(self.zone)) > _offset(high.astimezone(self.zone)):
-                found.append(self._hour_between(low, high))
+            before, after = _offset(low.astimezone(self.zone)), _offset(high.astimezone(self.zone))
+            if before != after:
+                first, second = self._hour_between(low, high)
+                if before > after:
+                    repeated.append((first, second))
+                else:
+                    skipped.append((second, first))
             low = high
-        return tuple(hour for hour in found if hour[1] > start and hour[0] < end)
+        return (
+            tuple(hour for hour in repeated if hour[1] > start and hour[0] < end),
+            # The first of the times that do not exist may be the end.
+            tuple(hour for hour in skipped if hour[1] > start and hour[0] <= end),
+        )
 
     def _hour_between(self, low: datetime, high: datetime) -> Span:
-        """Find the wall times that come twice, where the clock is turned back in between."""
+        """Find the wall times that come twice, where the clock is turned back in between.
+
+        Where it is put forward, they are those that do not exist, the last before the first.
+        """
         before = _offset(low.astimezone(self.zone))
         after = _offset(high.astimezone(self.zone))
         while high - low > _SECOND:
