@@ -48,6 +48,8 @@ __all__ = [
 _SECOND = timedelta(seconds=1)
 _HOUR = timedelta(hours=1)
 _FIRST_GUESS = timedelta(days=1)
+# So many windows hold a moment at most, where neighbours overlap.
+_PARTS = 8
 
 
 def overlap_by(contract: Contract | None) -> timedelta:
@@ -139,8 +141,7 @@ def halve(
     window: Window, uncut: Iterable[Span], by: timedelta = OVERLAP
 ) -> tuple[Window, Window] | None:
     """Cut a window in two that overlap by some time, each shorter; None if it cannot be."""
-    # With both dates exclusive, the smallest one that is left asks for a second beside the overlap.
-    if window.start is None or window.end is None or window.length <= by + _SECOND:
+    if window.start is None or window.end is None or window.length <= _shortest(by):
         return None
     middle = (window.start + (window.length + by) // 2).replace(microsecond=0)
     for hour in uncut:
@@ -154,7 +155,14 @@ def halve(
 
 def smallest(window: Window, by: timedelta = OVERLAP) -> Window:
     """Give the smallest window at the start of one that can be halved."""
-    return window if window.start is None else Window(window.start, window.start + by + _SECOND)
+    return window if window.start is None else Window(window.start, window.start + _shortest(by))
+
+
+def _shortest(by: timedelta) -> timedelta:
+    """Give the length of the shortest window that is asked for, where neighbours overlap."""
+    # With both dates exclusive, it asks for a second beside the overlap. Where they overlap by
+    # hours, to go down to a second would ask for the same calls thousands of times.
+    return by + max(_SECOND, by / _PARTS)
 
 
 def _stretches(
