@@ -129,7 +129,10 @@ class Guard:
             self._is_parted = True
             if self._everything is not None or answer.stranger() is not None:
                 return await self._take_everything(answer, ask)
-            await self._exclude_within(answer, ask)
+            try:
+                await self._exclude_within(answer, ask)
+            except _StrangersError:
+                return await self._take_everything(answer, ask)
         return await self._prove_whole(answer, ask)
 
     async def finish(self, ask: Ask, fetch: FetchPieces) -> None:

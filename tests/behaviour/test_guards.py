@@ -483,6 +483,20 @@ async def test_dates_that_are_ignored(
     assert len([text for text in warnings_in(caplog) if "ignores the two dates" in text]) == 1
 
 
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("count", [1, 2, 30])
+async def test_dates_that_are_ignored_show_in_a_proof(
+    make_client: MakeClient, count: int, order: Order
+) -> None:
+    """Where all calls lie in one window, the proof about the rule shows that dates are ignored."""
+    rows = [call(f"{DAY + 2 * MINUTE * number}") for number in range(1, count + 1)]
+    provider = Provider(rows, ignore_dates=True)
+    client = make_client(provider, contract=None, concurrency=1)
+    stream = client.cdrs(DAY, NEXT_DAY, window=2 * HOUR, order=order)
+    assert sorted(ids(await stream.to_list())) == undivided(provider, DAY, NEXT_DAY)
+    assert client.contract.dates_ignored is True
+
+
 async def test_a_contract_says_that_dates_are_ignored(make_client: MakeClient) -> None:
     """Then one request is sent for a range, from the first on."""
     provider = Provider(busy(days=4, calls_per_day=50), ignore_dates=True)
