@@ -23,6 +23,8 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from boxis_async._run.fetched import Fetched, fitting_calls
 from boxis_async._run.proofs import find_rule_within, holds_everything, prove_whole
+from boxis_async._wire.records import FINGERPRINT_SIZE
+from boxis_async.coverage import memory_of
 from boxis_async.errors import BoxisError, ContractError, TooLargeError, WindowError
 from boxis_async.models import Window
 
@@ -85,7 +87,9 @@ class Guard:
         self._range = range_
         self._missing = missing
         # The legs that came, for as long as nobody knows whether windows lose some.
-        self._seen: set[bytes] = set()
+        # Those that the coverage marks came with an earlier run.
+        marks = memory_of(query.resume).every_mark()
+        self._seen = {mark[FINGERPRINT_SIZE : 2 * FINGERPRINT_SIZE] for mark in marks}
         self._is_parted = False
         self._everything: int | None = None
 

@@ -497,6 +497,28 @@ async def test_dates_that_are_ignored_show_in_a_proof(
     assert client.contract.dates_ignored is True
 
 
+@pytest.mark.parametrize("rule", MODES, ids=str)
+async def test_a_record_of_an_earlier_run_is_not_lost(
+    make_client: MakeClient, rule: DateRule
+) -> None:
+    """Next to a clock change no rule is decided, but the coverage knows what was handed over."""
+    night = datetime(2024, 3, 31)  # noqa: DTZ001 - the wall clock
+    rows = [
+        call(f"{night + 20 * MINUTE}"),
+        call("2024-03-31 01:10:00", end="2024-03-31 03:10:00"),
+    ]
+    provider = Provider(rows, filter_mode=rule)
+    found: list[str] = []
+    coverage: Coverage | None = None
+    for end in (night + HOUR * 1.5, night + 5 * HOUR):
+        stream = make_client(provider, contract=None).cdrs(
+            night, end, window=15 * MINUTE, resume=coverage
+        )
+        found += ids(await stream.to_list())
+        coverage = stream.coverage
+    assert sorted(found) == undivided(provider, night, night + 5 * HOUR)
+
+
 async def test_a_contract_says_that_dates_are_ignored(make_client: MakeClient) -> None:
     """Then one request is sent for a range, from the first on."""
     provider = Provider(busy(days=4, calls_per_day=50), ignore_dates=True)
