@@ -154,10 +154,26 @@ class Guard:
                 span[0] - min(_DAY, span[0] - self._range.start),
                 span[1] + min(_DAY, self._range.end - span[1]),
             )
-            for piece in await fetch(window):
+            pieces = await fetch(window)
+            # A call over the boundary of two pieces would be in neither, as in the windows before.
+            is_whole = len(pieces) == 1
+            for piece in pieces:
                 if isinstance(piece, WindowError):
                     raise piece
-                await self._look_for_lost(piece, span, ask)
+                try:
+                    await self._look_for_lost(await self._prove_whole(piece, ask), span, ask)
+                except _StrangersError:
+                    await self._find_dates_ignored(piece, ask)
+                    return
+                except TooLargeError:
+                    is_whole = False
+            if not (is_whole or self.loses_nothing):
+                raise self._error(
+                    "no call shows whether the server gives only calls that lie within the two "
+                    "dates as a whole, and one answer cannot hold the undivided range. State what "
+                    "the dates are compared with, contract=Contract(rule=...)",
+                    window,
+                )
 
     def _is_undivided(self, window: Window) -> bool:
         range_ = self._range
@@ -250,6 +266,8 @@ class Guard:
         except _StrangersError:
             await self._find_dates_ignored(answer, ask)
             return answer
+        except ContractError as error:
+            raise self._error(error.evidence, error.window) from error
 
     async def _take_everything(self, answer: Fetched, ask: Ask) -> Fetched:
         """Take an answer with records from outside its window for one of the whole range."""

@@ -3,7 +3,9 @@
 *Whole*: is an answer cut off? One longer window decides it most often: if its answer holds more
 records, then the server's cap, if there is one, is larger than the answer in question. Else the two
 halves of the window must hold no record that it lacks. A half with as many records is proved in the
-same way. Before a cap is concluded the window is fetched again, as records may have been added.
+same way. Where the rule may be *within*, halves prove nothing unless they overlap by the longest
+call, as what was cut off may be a call over their boundary. Before a cap is concluded the window is
+fetched again, as records may have been added.
 
 *Within*: does a call have to lie within the two dates as a whole? Two windows that part a known
 call decide. By every other rule the call is in one of them. If it is in neither, although a window
@@ -22,7 +24,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from boxis_async._run.fetched import Fetched, fitting_calls, wall_span
 from boxis_async._run.windows import halve
 from boxis_async.errors import ContractError, WindowError
-from boxis_async.models import Window
+from boxis_async.models import OVERLAP, Window
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -107,12 +109,18 @@ async def prove_whole(  # noqa: PLR0913 - each is one thing that the proof needs
     for _ in range(_TRIES):
         parting = _Parting(known, ask, tuple(uncut), overlap, len(answer))
         lacking = await parting.lacking(_bounded(answer, now), answer.legs())
-        if lacking is None:
+        may_lose = known.follows_within is not False and overlap == OVERLAP
+        if lacking is None or (not lacking and may_lose and known.may_be_cut(len(answer))):
             if await _has_more(_around(answer.window, _MONTH), answer, ask):
                 return answer
+            why = (
+                "nearly all of them in one second"
+                if lacking is None
+                else "and a call that is longer than the halves of this window may be in neither"
+            )
             raise ContractError(
-                f"{len(answer)} records came for {answer.window}, nearly all of them in one "
-                "second, and whether more were cut off cannot be shown",
+                f"{len(answer)} records came for {answer.window}, {why}, and whether more were cut "
+                "off cannot be shown",
                 window=answer.window,
                 tenant=tenant,
             )

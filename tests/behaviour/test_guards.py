@@ -340,6 +340,58 @@ async def test_a_cap_on_everything(
     assert len(await make_client(provider).cdrs().to_list()) == 300
 
 
+@pytest.mark.parametrize("keeps", KEEPS)
+@pytest.mark.parametrize("seconds", [0, 1, 60])
+@pytest.mark.parametrize("rule", WITHIN, ids=str)
+async def test_a_cap_cuts_off_the_call_over_the_halves(
+    make_client: MakeClient, rule: DateRule, seconds: int, keeps: Literal["first", "last"]
+) -> None:
+    """Where halves may lose a call, they cannot show that an answer is whole: it raises."""
+    noon, length = DAY + 12 * HOUR, seconds * SECOND
+    begin = DAY + HOUR if keeps == "first" else noon + HOUR
+    short = [begin + number * MINUTE for number in range(100)]
+    over = noon - 7 * HOUR, noon + 7 * HOUR
+    rows = [call(f"{start}", end=f"{start + length}") for start in short]
+    rows.insert(100 if keeps == "first" else 0, call(f"{over[0]}", end=f"{over[1]}"))
+    provider = Provider(rows, filter_mode=rule, row_limit=100, row_limit_keeps=keeps)
+    with pytest.raises(ContractError, match="whether more were cut off cannot be shown") as caught:
+        await make_client(provider, contract=None).cdrs(DAY, NEXT_DAY, window=24 * HOUR).to_list()
+    assert caught.value.tenant == provider.tenant
+    assert provider.tenant in str(caught.value)
+
+
+@pytest.mark.parametrize("row_limit", [None, 100])
+@pytest.mark.parametrize("rule", WITHIN, ids=str)
+async def test_a_cap_cuts_off_the_last_request_of_a_run(
+    make_client: MakeClient, rule: DateRule, row_limit: int | None
+) -> None:
+    """A run that saw no call of any length is not complete by an answer that may be cut off."""
+    starts = [DAY + number * 6 * MINUTE for number in range(1, 240)]
+    rows = [call(f"{start}", end=f"{start}") for start in starts]
+    rows.append(call(f"{DAY + 5 * HOUR}", end=f"{DAY + 22 * HOUR}"))
+    provider = Provider(rows, filter_mode=rule, row_limit=100)
+    stream = make_client(provider, contract=None).cdrs(
+        DAY, NEXT_DAY, window=6 * HOUR, row_limit=row_limit
+    )
+    with pytest.raises(ContractError):
+        await stream.to_list()
+    assert stream.coverage.sealed == ()
+
+
+async def test_halves_that_overlap_by_hours_are_few(make_client: MakeClient) -> None:
+    """Where no window is small enough for the cap, the error comes after a few requests."""
+    provider = Provider(many(2400), filter_mode=DateRule("within"), row_limit=100)
+    contract = Contract(rule="within", longest_call=HOUR, row_cap=100)
+    stream = make_client(provider, contract=contract).cdrs(DAY, DAY + 6 * HOUR, window=6 * HOUR)
+    with pytest.raises(WindowError, match="no smaller window can be asked for"):
+        await stream.to_list()
+    assert len(provider.requests) < 70
+    provider.row_limit = 300
+    contract = attrs.evolve(contract, row_cap=300)
+    stream = make_client(provider, contract=contract).cdrs(DAY, DAY + 6 * HOUR, window=6 * HOUR)
+    assert sorted(ids(await stream.to_list())) == undivided(provider, DAY, DAY + 6 * HOUR)
+
+
 async def test_a_known_cap_spares_the_proof(make_client: MakeClient) -> None:
     """A contract that names a cap, or how large answers are whole, costs no request more."""
     provider = Provider(many(300))
