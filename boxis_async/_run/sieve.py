@@ -169,10 +169,11 @@ class Sieve:
         # A window without a length, which may lie at either end of time, has no such time.
         overlap = min(self._query.overlap, window.length)
         zone = self._query.wall_clock.zone  # in which Python compares the records' wall clocks
-        first = (window.start + overlap).replace(tzinfo=zone)
-        # The next window begins there, or before a skipped hour.
+        # A request that begins or ends in an hour that comes twice may bring all of it.
+        last_end = window.start + overlap
+        first = range_.latest_up_to(last_end).replace(tzinfo=zone)
         next_begin = window.end - overlap
-        last = range_.before_skipped(next_begin).replace(tzinfo=zone)
+        last = range_.earliest_from(next_begin).replace(tzinfo=zone)
         touching = _only(
             (not first < (start := cdr.start) <= (cdr.end or start) < last for cdr in records.cdrs),
             records,
@@ -180,9 +181,13 @@ class Sieve:
         marks = zip(touching.cdrs, self._deduplicator.marks(touching), strict=True)
         reaches = [(_first(cdr), _last(cdr), mark) for cdr, mark in marks]
         return Marks(
-            {mark: begin.replace(tzinfo=None) for begin, _, mark in reaches if begin <= first},
+            # The coverage keeps what reaches its edge, and knows of no change of the clock.
             {
-                # The coverage keeps what reaches its edge, and knows of no skipped hour.
+                mark: min(begin.replace(tzinfo=None), last_end)
+                for begin, _, mark in reaches
+                if begin <= first
+            },
+            {
                 mark: max(end.replace(tzinfo=None), next_begin)
                 for _, end, mark in reaches
                 if end >= last

@@ -106,6 +106,20 @@ class Range:
                 return max(self.start, first - _SECOND)
         return wall
 
+    def earliest_from(self, wall: datetime) -> datetime:
+        """Give the earliest wall time of what a request brings that begins at one."""
+        for first, last in self.repeated:
+            if first <= wall < last:
+                return first
+        return self.before_skipped(wall)
+
+    def latest_up_to(self, wall: datetime) -> datetime:
+        """Give the latest wall time of what a request brings that ends at one."""
+        for first, last in self.repeated:
+            if first <= wall < last:
+                return last
+        return wall
+
     @property
     def reaches_too_far(self) -> bool:
         """Whether more is fetched than was meant, so that records have to be left out."""

@@ -1,7 +1,7 @@
-"""The hour that the clock skips in spring: no call is lost, whatever a server takes its times for.
+"""Servers that compare moments: no call is lost or comes twice where the clock is changed.
 
 The stand-in provider compares texts. Here a small server compares moments, as one does that keeps
-Unix times: a time that does not exist is then a matter of its library.
+Unix times: what a time means that does not exist, or exists twice, is a matter of its library.
 """
 
 # Naive datetimes here are the provider's wall clock.
@@ -125,6 +125,46 @@ async def test_no_call_is_lost_where_the_clock_is_put_forward(rule: DateRule, re
                         coverage = stream.coverage
                         found += ids(kept(batches, coverage))
             assert Counter(found) == wanted, (window, seam)
+
+
+@pytest.mark.parametrize("fold", [0, 1])
+@pytest.mark.parametrize("runs", [(3, 6), (2, 6), (4, 6)])
+async def test_no_call_comes_twice_where_the_clock_is_put_back(
+    runs: tuple[int, int], fold: int
+) -> None:
+    """A run that begins in the repeated hour recognises whichever pass the server takes it for."""
+    night = datetime(2025, 10, 26)
+    epochs = [int(night.replace(tzinfo=ZURICH).timestamp()) + 300 * n for n in range(84)]
+    rows = [
+        call(f"{start}", f"n-{epoch}.1", end=f"{start}")
+        for epoch in epochs
+        for start in [datetime.fromtimestamp(epoch, ZURICH).replace(tzinfo=None)]
+    ]
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        form = parse_qs(request.content.decode())
+        first, last = (
+            datetime.fromisoformat(form[name][0]).replace(tzinfo=ZURICH, fold=fold).timestamp()
+            for name in ("datefrom", "dateto")
+        )
+        found = [row for row, epoch in zip(rows, epochs, strict=True) if first <= epoch <= last]
+        cdr = {f"call_{number}": row for number, row in enumerate(found, 1)}
+        return httpx.Response(200, text=json.dumps({"result": "1", "params": {"cdr": cdr}}))
+
+    found: list[str] = []
+    coverage = None
+    async with (
+        httpx.AsyncClient(transport=httpx.MockTransport(answer)) as http_client,
+        BoxisClient(
+            "a@b", "k", tenant="V", http_client=http_client, contract=Contract(rule="start")
+        ) as client,
+    ):
+        for hours in runs:
+            stream = client.cdrs(night, night + hours * HOUR, window=HOUR, resume=coverage)
+            batches = [batch async for batch in stream.batches()]
+            coverage = stream.coverage
+            found += ids(kept(batches, coverage))
+    assert Counter(found) == Counter(f"n-{epoch}.1" for epoch in epochs)
 
 
 async def test_halves_part_outside_of_the_skipped_hour() -> None:
