@@ -8,6 +8,7 @@ import sys
 import time
 import traceback
 from collections.abc import Mapping
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -31,7 +32,7 @@ from boxis_async.models import Window
 from boxis_async.retry import RetryPolicy, pause_after
 
 if TYPE_CHECKING:
-    from collections.abc import Sized
+    from collections.abc import AsyncGenerator, Sized
 
     from boxis_async._http.transport import Transport
     from boxis_async._wire.messages import Reply
@@ -158,6 +159,9 @@ class Requester:
         self._returntype: ReturnType = returntype
         self._hooks = hooks or Hooks()
         self._slots = asyncio.Semaphore(concurrency)
+        # One answer is read at a time. Others wait meanwhile, each whole in the memory: no more of
+        # them than may be in flight.
+        self._answers = asyncio.Semaphore(2 * concurrency)
         self._rate_limiter = rate_limiter
         self._cooperative = Cooperative()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -233,19 +237,23 @@ class Requester:
                 observe(reader.server_time)
                 self._report(request, seconds, reply, None, len(found))
                 return found
+            finally:
+                self._answers.release()
 
     async def _send(self, request: Request) -> tuple[int, Reply, float]:
         """Wait for a turn, sign the request and send it.
+
+        The answer has a place then, which whoever reads it has to give back.
 
         Returns:
             How often the clock had been set when it was signed, what came back, and when it was
             sent, by `time.perf_counter`.
         """
         options = request.options
-        # The semaphore is held while we wait for the client's rate limiter, so that nobody
-        # overtakes. The limiter of the options comes first: held meanwhile, the semaphore would let
+        # The semaphores are held while we wait for the client's rate limiter, so that nobody
+        # overtakes. The limiter of the options comes first: held meanwhile, a semaphore would let
         # requests with other options wait for it as well.
-        async with options.rate_limiter, self._slots, self._rate_limiter:
+        async with options.rate_limiter, self._place(), self._slots, self._rate_limiter:
             left = request.deadline.begin()
             # Signed only now, as the waits may have been long.
             corrections = self.clock.corrections
@@ -270,6 +278,16 @@ class Requester:
                 self._report(request, time.perf_counter() - began, None, error)
                 raise
             return corrections, reply, began
+
+    @asynccontextmanager
+    async def _place(self) -> AsyncGenerator[None]:
+        """Take a place among the answers, and give it back if there is none."""
+        await self._answers.acquire()
+        try:
+            yield
+        except BaseException:
+            self._answers.release()
+            raise
 
     def _report(
         self,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import re
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from boxis_async._wire.json import json_in_chunks
@@ -28,6 +29,7 @@ from boxis_async.errors import (
     RateLimitError,
     RefusedError,
     StatusError,
+    TooLargeError,
 )
 
 if TYPE_CHECKING:
@@ -42,8 +44,15 @@ __all__ = ["PASSING_STATUSES", "content_of", "read_answer", "read_reply", "rows_
 logger = logging.getLogger("boxis_async")
 
 _BOM = b"\xef\xbb\xbf"
-_BOMS = re.compile(b"(?:%s)+" % _BOM)
+# Each PHP file that was saved with one prints one.
+_MOST_BOMS = 1000
 _ENVELOPE = frozenset({"result", "resulttxt", "params", "timestamp", "timestamperror"})
+# Characters of a text that names a number or nothing, and of an error text that is kept.
+_LONGEST_SCALAR: Final = 1000
+_LONGEST_TEXT: Final = 64 * 1024
+# Records that may stand elsewhere than together under `cdr`, where they are not read in chunks.
+_MOST_ELSEWHERE: Final = 10_000
+_SHOWN: Final = 80
 _UNIX_SECONDS = re.compile(r"[0-9]{1,12}")
 _OK = range(200, 300)
 _REDIRECTED = range(300, 400)
@@ -57,7 +66,12 @@ _ABOUT_CREDENTIALS = re.compile(r"(?i)authenticat|authcode|auth code|credential"
 
 
 def read_reply(
-    reply: Reply, returntype: ReturnType, *, as_text: bool = False, chunked: bool = False
+    reply: Reply,
+    returntype: ReturnType,
+    *,
+    as_text: bool = False,
+    chunked: bool = False,
+    named: bool = False,
 ) -> Chunks[Answer]:
     """Read what came over HTTP, by its status and its body.
 
@@ -68,7 +82,11 @@ def read_reply(
     """
     status_code = reply.status_code
     if status_code in _OK:
-        return (yield from read_answer(reply.body, returntype, as_text=as_text, chunked=chunked))
+        return (
+            yield from read_answer(
+                reply.body, returntype, as_text=as_text, chunked=chunked, named=named
+            )
+        )
     advice = ""
     if status_code in _REDIRECTED:
         where = "" if reply.location is None else f" to {reply.location}"
@@ -95,7 +113,12 @@ def read_reply(
 
 
 def read_answer(
-    body: bytes, returntype: ReturnType = "json", *, as_text: bool = False, chunked: bool = False
+    body: bytes,
+    returntype: ReturnType = "json",
+    *,
+    as_text: bool = False,
+    chunked: bool = False,
+    named: bool = False,
 ) -> Chunks[Answer]:
     """Read the body of an answer, in chunks.
 
@@ -109,7 +132,8 @@ def read_answer(
         as_text: Whether to give JSON's numbers as the text that stands on the wire, as the
             page's records do, and XML always does.
         chunked: Whether to hand over records chunk by chunk, with a `Chunked` in their place.
-            Only JSON with its records under `cdr` is read like that.
+            Only records under `cdr` are read like that.
+        named: Whether to hand over pairs, of a row's key and the row.
 
     Raises:
         MalformedAnswerError: The answer is not complete and well formed.
@@ -117,13 +141,13 @@ def read_answer(
             credentials.
         ClockError: The answer has a `timestamperror`.
     """
-    body = _without_bom(body)
-    if not body.strip():
-        raise MalformedAnswerError("the answer is empty, though the request was accepted")
+    begin = _behind_boms(body)
     if returntype == "xml":
-        envelope = yield from xml_reader()(body)
+        envelope = yield from xml_reader()(body, begin=begin, chunked=chunked, named=named)
     else:
-        envelope = yield from json_in_chunks(body, as_text=as_text, chunked=chunked)
+        envelope = yield from json_in_chunks(
+            body, begin=begin, as_text=as_text, chunked=chunked, named=named
+        )
     result = _scalar(envelope.get("result"))
     seconds = _scalar(envelope.get("timestamp"))
     server_time = int(seconds) if _UNIX_SECONDS.fullmatch(seconds) else None
@@ -163,13 +187,16 @@ def rows_of(answer: Answer, unknown: UnknownMembers | None = None) -> dict[str, 
     Raises:
         MalformedAnswerError: The answer has another shape, or says that there are more records.
             Only what is known to mean "no calls" (empty, null or missing) is taken for no calls.
+        TooLargeError: Too many records stand elsewhere than together under `cdr`.
     """
     holder, others = _holder_of(answer)
-    holders = [_rows_in(holder, answer)]
+    if len(others) > _MOST_ELSEWHERE:
+        raise _too_many_elsewhere()
+    holders = [_rows_in(holder)]
     unread: list[tuple[str, object]] = []
     for name, value in others:
         if name == "cdr":
-            holders.append(_rows_in(value, answer))
+            holders.append(_rows_in(value))
         elif is_call(name, value):
             holders.append({name: value})
         else:
@@ -179,6 +206,8 @@ def rows_of(answer: Answer, unknown: UnknownMembers | None = None) -> dict[str, 
         check_other_members(unread, count, unknown or UnknownMembers())
     if len(holders) == 1:
         return holders[0]
+    if sum(map(_count, holders)) > _MOST_ELSEWHERE:
+        raise _too_many_elsewhere()
     if any(isinstance(rows, Chunked) for rows in holders):
         return Chunked(sum(map(_count, holders)), in_order=False)
     return _merged(cast("list[dict[str, object]]", holders))
@@ -198,6 +227,8 @@ def _holder_of(answer: Answer) -> tuple[object, list[tuple[str, object]]]:
         members, around = cast("dict[str, Any]", params), answer.beside
     else:
         return params, [*answer.beside.items()]
+    if len(members) > _MOST_ELSEWHERE:
+        raise _too_many_elsewhere()
     if "cdr" in members:
         holder = members["cdr"]
         others = [member for member in members.items() if member[0] != "cdr"]
@@ -212,12 +243,12 @@ def _holder_of(answer: Answer) -> tuple[object, list[tuple[str, object]]]:
         or (not is_around and NUMBERED_KEY.fullmatch(name))
     }
     if not all(map(NUMBERED_KEY.fullmatch, rows)) or not (rows or is_around):
-        raise _wrong_shape(answer)
+        raise _wrong_shape(content_of(answer))
     others = [member for member in members.items() if member[0] not in rows]
     return rows, [*others, *around.items()]
 
 
-def xml_reader() -> Callable[[bytes], Chunks[dict[str, Any]]]:
+def xml_reader() -> Callable[..., Chunks[dict[str, Any]]]:
     """Give what reads answers in XML.
 
     Raises:
@@ -228,26 +259,32 @@ def xml_reader() -> Callable[[bytes], Chunks[dict[str, Any]]]:
     return xml_in_chunks
 
 
-def _without_bom(body: bytes) -> bytes:
-    # Each PHP file that was saved with one prints one.
-    found = _BOMS.match(body)
-    if found is None:
-        return body
-    count = len(found[0]) // len(_BOM)
-    logger.warning("%d byte order marks stand before the answer; they are skipped", count)
-    return body[found.end() :]
+def _behind_boms(body: bytes) -> int:
+    """Find where the answer begins behind byte order marks."""
+    count = 0
+    while body.startswith(_BOM, count * len(_BOM)):
+        count += 1
+        if count > _MOST_BOMS:
+            raise MalformedAnswerError(
+                f"the answer begins with over {_MOST_BOMS:,} byte order marks"
+            )
+    if count:
+        logger.warning("%d byte order marks stand before the answer; they are skipped", count)
+    return count * len(_BOM)
 
 
 def _is_empty(value: object) -> bool:
     """Report whether a value is one of PHP's ways to write nothing: [], {}, "" or null."""
-    return value is None or value in ([], {}) or (isinstance(value, str) and not value.strip())
+    if isinstance(value, str):
+        return len(value) <= _LONGEST_SCALAR and not value.strip()
+    return value is None or value in ([], {})
 
 
 def _is_nested(value: object) -> bool:
     return isinstance(value, (dict, list, Chunked))
 
 
-def _rows_in(holder: object, answer: Answer) -> dict[str, object] | Chunked:
+def _rows_in(holder: object) -> dict[str, object] | Chunked:
     if _is_empty(holder):
         return {}
     if isinstance(holder, Chunked):
@@ -257,13 +294,19 @@ def _rows_in(holder: object, answer: Answer) -> dict[str, object] | Chunked:
     if isinstance(holder, list):
         rows = cast("list[object]", holder)
         return {f"call_{number}": row for number, row in enumerate(rows, 1)}
-    raise _wrong_shape(answer)
+    raise _wrong_shape(holder)
 
 
-def _wrong_shape(answer: Answer) -> MalformedAnswerError:
+def _too_many_elsewhere() -> TooLargeError:
+    return TooLargeError(
+        f"the answer holds over {_MOST_ELSEWHERE:,} records elsewhere than together under `cdr`",
+        limit=_MOST_ELSEWHERE,
+    )
+
+
+def _wrong_shape(found: object) -> MalformedAnswerError:
     return MalformedAnswerError(
-        "the answer must hold its records in `params` under `cdr`, "
-        f"not {_shown(content_of(answer))}"
+        f"the answer must hold its records in `params` under `cdr`, not {_shown(found)}"
     )
 
 
@@ -290,7 +333,8 @@ def _is_truthy(value: object) -> bool:
 def _scalar(value: object) -> str:
     if isinstance(value, bool) or not isinstance(value, (str, int)):
         return ""
-    return str(value).strip()
+    text = str(value)
+    return text.strip() if len(text) <= _LONGEST_SCALAR else ""
 
 
 def _as_sent(value: object) -> str | None:
@@ -299,14 +343,28 @@ def _as_sent(value: object) -> str | None:
 
 
 def _text(value: object) -> str:
+    """Give an error text, whole unless it would fill the memory; what is none, as JSON."""
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        return value[:_LONGEST_TEXT]
+    text = ""
     try:
-        return value if isinstance(value, str) else "" if value is None else json.dumps(value)
+        for part in json.JSONEncoder().iterencode(value):
+            text += part[:_LONGEST_TEXT]
+            if len(text) >= _LONGEST_TEXT:
+                break
     except RecursionError:
         raise MalformedAnswerError("the answer's `resulttxt` is nested too deep") from None
+    return text[:_LONGEST_TEXT]
 
 
 def _shown(value: object) -> str:
     if isinstance(value, dict):
-        names = ", ".join(map(repr, cast("dict[str, object]", value)))
-        return f"an object with the keys {names[:80]}"
-    return f"{value!r}"[:80] if isinstance(value, (str, int, float)) else type(value).__name__
+        names = (repr(name[:_SHOWN]) for name in cast("dict[str, object]", value))
+        return f"an object with the keys {', '.join(islice(names, _SHOWN))[:_SHOWN]}"
+    if isinstance(value, str):
+        value = value[:_SHOWN]
+    elif not isinstance(value, (int, float)):
+        return type(value).__name__
+    return repr(value)[:_SHOWN]

@@ -12,8 +12,9 @@ import re
 from functools import cache
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
+from boxis_async._wire.body_text import BodyText
 from boxis_async._wire.cooperative import at_once
-from boxis_async._wire.json_chunks import read_object
+from boxis_async._wire.json_chunks import BeyondError, read_object
 from boxis_async.errors import MalformedAnswerError
 
 if TYPE_CHECKING:
@@ -49,44 +50,58 @@ def read_json(body: bytes, *, as_text: bool) -> dict[str, Any]:
     return at_once(json_in_chunks(body, as_text=as_text))
 
 
-def json_in_chunks(body: bytes, *, as_text: bool, chunked: bool = False) -> Chunks[dict[str, Any]]:
+def json_in_chunks(
+    body: bytes, *, begin: int = 0, as_text: bool, chunked: bool = False, named: bool = False
+) -> Chunks[dict[str, Any]]:
     """Read a JSON answer.
 
     Args:
         body: The whole body; bytes that are not UTF-8 become replacement characters.
+        begin: How many of its bytes are no part of the answer, such as a byte order mark.
         as_text: Whether to give numbers as the text that stands on the wire.
         chunked: Whether to hand over the records chunk by chunk, see `read_object`. orjson reads
             them where it is installed; it may give a number as a number then, which whoever
             converts the rows has to refuse.
+        named: Whether to hand over pairs, of a row's key and the row, all of them read by json.
 
     Raises:
         MalformedAnswerError: It is not one complete, well-formed object, a key comes twice in
-            it, or it has a NaN.
+            it, it has a NaN, or more values than an answer can have.
     """
-    text = body.decode("utf-8", "replace")
-    begin = len(text) - len(text.lstrip())
-    if not text.startswith("{", begin):
-        begin = yield from _after_notice(text, _Decoder(as_text=as_text))
-    # `in` over the whole text takes a tenth of the time that it takes chunk by chunk.
-    may_be_surrogates = "\\ud" in text or "\\uD" in text
-    decoder = (_ReplacingDecoder if may_be_surrogates else _Decoder)(as_text=as_text)
-    read_rows = fast_reader() if chunked else None
-    problem = None
+    source = BodyText(body, begin=begin)
+    yield from _skip_space(source)
+    if not source.has(1):
+        raise MalformedAnswerError("the answer is empty, though the request was accepted")
+    decoder = _Decoder(as_text=as_text)
+    skipped = 0
+    if not source.text.startswith("{", source.at):
+        skipped = yield from _after_notice(source, decoder)
+    read_rows = fast_reader() if chunked and not named else None
+    answer, problem = None, None
     try:
-        answer, end = yield from read_object(text, begin, decoder, read_rows, chunked=chunked)
+        answer = yield from read_object(source, decoder, read_rows, chunked=chunked, named=named)
     except (ValueError, RecursionError) as error:
-        # Raised below, not from here: json's error refers to the whole document, and errors are
-        # kept for as long as a stream has failures.
-        answer, end, problem = None, 0, str(error)
+        # Raised below, not from here: errors are kept for as long as a stream has failures, and
+        # the frames of this one refer to what was read.
+        is_beyond = isinstance(error, BeyondError)
+        what = "the answer is refused" if is_beyond else "the answer is not complete, valid JSON"
+        problem = f"{what}: {error}"
     if problem is not None:
-        raise MalformedAnswerError(f"the answer is not complete, valid JSON: {problem}")
-    if text[end:].strip():
+        raise MalformedAnswerError(problem)
+    yield from _skip_space(source)
+    if source.has(1):
         raise MalformedAnswerError("the answer goes on after the end of its JSON")
+    if skipped:
+        logger.warning("%d characters stand before the answer; they are skipped", skipped)
     return cast("dict[str, Any]", answer)
 
 
 class _Decoder(json.JSONDecoder):
-    """Decodes what is JSON by its standard, no key twice in an object."""
+    """Decodes what is JSON by its standard, no key twice in an object.
+
+    Halves of characters, which JSON's escapes can spell and UTF-8 cannot, become replacement
+    characters.
+    """
 
     def __init__(self, *, as_text: bool) -> None:
         super().__init__(
@@ -95,10 +110,6 @@ class _Decoder(json.JSONDecoder):
             parse_int=str if as_text else None,
             parse_float=str if as_text else None,
         )
-
-
-class _ReplacingDecoder(_Decoder):
-    """Decodes likewise, with replacement characters for halves of characters."""
 
     def raw_decode(self, s: str, idx: int = 0) -> tuple[Any, int]:
         value, end = super().raw_decode(s, idx)
@@ -136,28 +147,53 @@ def _refuse_constant(constant: str) -> NoReturn:
     raise ValueError(f"{constant} is no JSON")
 
 
-def _after_notice(text: str, decoder: json.JSONDecoder) -> Chunks[int]:
-    """Find where the answer begins behind what PHP printed before it."""
-    begin = -1
+def _skip_space(source: BodyText) -> Chunks[None]:
+    """Skip white space, however much it is; more of it than JSON knows."""
+    while source.has(1):
+        rest = source.text[source.at :].lstrip()
+        source.at = len(source.text) - len(rest)
+        if rest:
+            break
+        source.skip()
+        yield []
+
+
+def _after_notice(source: BodyText, decoder: json.JSONDecoder) -> Chunks[int]:
+    """Find where the answer begins behind what PHP printed before it.
+
+    Returns:
+        How many characters stand before it.
+    """
+    source.has(_NOTICE_LENGTH + 2 * _NOTICE_OBJECT_LENGTH)
+    text, begin = source.text, source.at - 1
     for _ in range(_NOTICE_CANDIDATES):
-        begin = text.find("{", begin + 1, _NOTICE_LENGTH)
+        begin = text.find("{", begin + 1, source.at + _NOTICE_LENGTH)
         if begin < 0:
             break
+        if _begins_answer(text, begin, decoder):
+            skipped, source.at = begin - source.at, begin
+            return skipped
+        yield []
+    raise MalformedAnswerError(f"the answer is not JSON, it begins {_excerpt(text[source.at :])}")
+
+
+def _begins_answer(text: str, begin: int, decoder: json.JSONDecoder) -> bool:
+    """Report whether an answer begins there, and not a part of a notice, which is short."""
+    problems: list[tuple[str, int]] = []
+    for length in (_NOTICE_OBJECT_LENGTH, 2 * _NOTICE_OBJECT_LENGTH):
+        piece = text[begin : begin + length]
         try:
-            answer, end = yield from read_object(text, begin, decoder)
+            found, _ = decoder.raw_decode(piece)
         except json.JSONDecodeError as error:
-            begins_as_one = _ENVELOPE_BEGINS.match(text, begin)
-            if begins_as_one or error.pos - begin > _NOTICE_OBJECT_LENGTH:
-                break  # no part of a notice: this was the answer, and is broken
-            continue
+            problems.append((error.msg, error.pos))
         except (ValueError, RecursionError):
-            break
-        if "result" in answer:
-            if text[end:].strip():
-                raise MalformedAnswerError("the answer goes on after the end of its JSON")
-            logger.warning("%d characters stand before the answer; they are skipped", begin)
-            return begin
-    raise MalformedAnswerError(f"the answer is not JSON, it begins {_excerpt(text)}")
+            # A notice holds nothing of the kind; what it is, the reading says.
+            return True
+        else:
+            return length > _NOTICE_OBJECT_LENGTH or "result" in found
+    # What is wrong at another place of a longer piece was only cut.
+    was_cut = problems[0] != problems[1] or problems[0][0].startswith("Unterminated string")
+    return was_cut or _ENVELOPE_BEGINS.match(text, begin) is not None
 
 
 def _may_hold_lone_surrogates(text: str, begin: int, end: int) -> bool:

@@ -10,14 +10,15 @@ from __future__ import annotations
 import logging
 import re
 from decimal import Decimal, InvalidOperation
+from itertools import count
 from typing import TYPE_CHECKING, Final, cast
 
 from boxis_async.errors import MalformedAnswerError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
-__all__ = ["NUMBERED_KEY", "UnknownMembers", "check_other_members", "is_call"]
+__all__ = ["NUMBERED_KEY", "UnknownMembers", "check_other_members", "is_call", "is_row"]
 
 logger = logging.getLogger("boxis_async")
 
@@ -26,7 +27,10 @@ NUMBERED_KEY = re.compile(r"(?i)[a-z]+_?[0-9]+")
 """Names of rows: `call_1`, `line1`, `sms1`."""
 _LONG_NUMBER = re.compile(r"[0-9]{6,}")
 _LONGEST_NAME: Final = 40
+_LONGEST_WORD: Final = 200
 _MOST_NAMES: Final = 20
+# Objects and arrays in which records are looked for: in some 3 ms.
+_MOST_LOOKED_AT: Final = 2000
 
 # No page documents these. They are the words of other APIs, without case and underscores.
 _SAYS_MORE = re.compile(
@@ -71,6 +75,11 @@ def is_call(name: str, value: object) -> bool:
     return isinstance(value, dict) and "start" in value and bool(NUMBERED_KEY.fullmatch(name))
 
 
+def is_row(name: str, value: object) -> bool:
+    """Report whether a member is named and shaped as a row, whatever is in it."""
+    return isinstance(value, dict) and NUMBERED_KEY.fullmatch(name) is not None
+
+
 def check_other_members(
     members: Iterable[tuple[str, object]], records: int, unknown: UnknownMembers
 ) -> None:
@@ -86,14 +95,15 @@ def check_other_members(
     """
     unread: list[str] = []
     for name, value in members:
-        word = name.lower().replace("_", "").replace("-", "")
+        word = name[:_LONGEST_WORD].lower().replace("_", "").replace("-", "")
         if _SAYS_MORE.fullmatch(word):
             if _is_true(value):
                 raise _not_whole(f"it has {_shown(name)} beside its records")
         elif _SAYS_HOW_MANY.fullmatch(word) and (number := _whole_number(value)) is not None:
             if number > records:
-                raise _not_whole(f"{_shown(name)} is {number}, and it holds {records:,} records")
-        elif _holds_calls(value):
+                said = f"{number}"[:_LONGEST_NAME]
+                raise _not_whole(f"{_shown(name)} is {said}, and it holds {records:,} records")
+        elif _holds_calls(value, count(1)):
             raise MalformedAnswerError(
                 f"the answer has what look like records under {_shown(name)}, beside its records"
             )
@@ -112,7 +122,7 @@ def _is_true(value: object) -> bool:
     """Report whether a value means yes: XML and PHP write "no" in more ways than one."""
     if isinstance(value, (dict, list)):
         return bool(cast("object", value))
-    text = "" if value is None else str(value).strip().lower()
+    text = "" if value is None else str(value)[:_LONGEST_WORD].strip().lower()
     return text not in _FALSY and _whole_number(text) != 0
 
 
@@ -121,28 +131,35 @@ def _whole_number(value: object) -> Decimal | None:
     if isinstance(value, bool) or not isinstance(value, (str, int, float)):
         return None
     try:
-        number = Decimal(str(value).strip())
+        # Of a longer one the first digits are enough to say that there are more records.
+        number = Decimal(str(value)[:_LONGEST_WORD].strip())
     except (InvalidOperation, ValueError):
         return None
     # A decimal, not an int: 1e999999999 would fill the memory with its digits.
     return number if number.is_finite() and number == number.to_integral_value() else None
 
 
-def _holds_calls(value: object, depth: int = 3) -> bool:
-    """Report whether a value is a record, or holds one a few levels down."""
-    if not depth:
+def _holds_calls(value: object, looked_at: Iterator[int], depth: int = 3) -> bool:
+    """Report whether a value is a record, or holds one a few levels down.
+
+    One with very many others in it may well hold some.
+    """
+    if not isinstance(value, (dict, list)) or not depth:
         return False
+    if next(looked_at) > _MOST_LOOKED_AT:
+        return True
+    entries: Iterable[object]
     if isinstance(value, dict):
         fields = cast("dict[str, object]", value)
         if "start" in fields and "uniqueid" in fields:
             return True
-        value = list(fields.values())
-    if not isinstance(value, list):
-        return False
-    return any(_holds_calls(entry, depth - 1) for entry in cast("list[object]", value))
+        entries = fields.values()
+    else:
+        entries = cast("list[object]", value)
+    return any(_holds_calls(entry, looked_at, depth - 1) for entry in entries)
 
 
 def _shown(name: str) -> str:
     """Show a name without what could be a telephone number."""
-    name = _LONG_NUMBER.sub("…", name)
+    name = _LONG_NUMBER.sub("…", name[:_LONGEST_WORD])
     return repr(name if len(name) <= _LONGEST_NAME else f"{name[:_LONGEST_NAME]}…")

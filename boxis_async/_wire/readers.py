@@ -16,7 +16,7 @@ from boxis_async._wire.answers import content_of, read_reply, rows_of
 from boxis_async._wire.json_chunks import Chunked
 from boxis_async._wire.members import UnknownMembers
 from boxis_async._wire.records import Records
-from boxis_async.errors import RecordError, TooLargeError
+from boxis_async.errors import BoxisError, RecordError, TooLargeError
 from boxis_async.models import Reject
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ _CHUNKS_PER_STEP = 2
 _ROWS_PER_STEP = 64
 # A record is flat. The recursion limit ends pickles at some 300 levels.
 _DEEPEST = 32
+_RECORDS_PER_STEP = 4096
 
 
 class Reader(Protocol[T_co]):
@@ -83,9 +84,9 @@ class RecordsReader:
     """Reads the records of one window.
 
     Rows are converted as they are parsed, while they are in the processor's caches. If one cannot
-    be read, the answer is read once more as a whole: the error is to name the row's key, and an
-    answer that is not well formed is to be refused for that reason. So it is where some rows stand
-    elsewhere than under `cdr`.
+    be read, the answer is read once more, by json alone and its rows with their keys: the error is
+    to name the key, and an answer that is not well formed is to be refused for that reason. Where
+    some rows stand elsewhere than under `cdr`, it is read as a whole.
     """
 
     def __init__(  # noqa: PLR0913 - each is one property of the request
@@ -128,18 +129,26 @@ class RecordsReader:
         # A reader reads again after a failure: what an earlier reply said is no longer so.
         self.server_time = None
         records = Records()
+        try:
+            return (yield from self._read(reply, records))
+        except BoxisError:
+            yield from _let_go(records)
+            raise
+
+    def _read(self, reply: Reply, records: Records) -> Steps[Records]:
         rows: dict[str, object] | Chunked | None = None
         with suppress(RecordError):
             rows = yield from self._read_in_chunks(reply, records)
-        if rows is None or (
-            isinstance(rows, Chunked) and not (rows.in_order and rows.count == len(records))
-        ):
+        if rows is None:
+            yield from _let_go(records)
+            rows, records = yield from self._read_with_keys(reply)
+        if isinstance(rows, Chunked) and not (rows.in_order and rows.count == len(records)):
             rows = yield from self._read_whole(reply)
         if isinstance(rows, Chunked):
             self._check_count(rows.count)
             return records
         self._check_count(len(rows))
-        return (yield from self._converted(rows))
+        return (yield from self._converted(rows.items()))
 
     def _read_in_chunks(self, reply: Reply, records: Records) -> Steps[dict[str, object] | Chunked]:
         chunks = read_reply(reply, self._returntype, as_text=True, chunked=True)
@@ -148,11 +157,46 @@ class RecordsReader:
                 rows = next(chunks)
             except StopIteration as end:
                 return self._rows_of(end.value)
-            if rows:
+            if len(rows) > _ROWS_PER_STEP:
+                for begin in range(0, len(rows), _ROWS_PER_STEP):
+                    part = rows[begin : begin + _ROWS_PER_STEP]
+                    records.extend(self._convert(part, Records))
+                    yield
+            elif rows:
                 records.extend(self._convert(rows, Records))
             if not number % _CHUNKS_PER_STEP:
                 yield
         raise AssertionError("an answer ends")
+
+    def _read_with_keys(self, reply: Reply) -> Steps[tuple[dict[str, object] | Chunked, Records]]:
+        """Read likewise, by json alone and up to the end, whatever the records are.
+
+        Raises:
+            RecordError: The first record that cannot be read, if rejects are not collected and all
+                rows stand in one place: else their order is not known yet.
+        """
+        chunks = read_reply(reply, self._returntype, as_text=True, chunked=True, named=True)
+        records, rejects = Records(), list[Reject]()
+        problem: RecordError | None = None
+        while True:
+            try:
+                named: list[tuple[str, object]] = next(chunks)
+            except StopIteration as end:
+                rows = self._rows_of(end.value)
+                break
+            if named and problem is None:
+                try:
+                    some = yield from self._converted(named)
+                except RecordError as error:
+                    problem = error
+                else:
+                    records.extend(some)
+                    rejects += some.rejects
+            yield
+        if problem is not None and isinstance(rows, Chunked) and rows.in_order:
+            self._check_count(rows.count)
+            raise problem
+        return rows, attrs.evolve(records, rejects=tuple(rejects))
 
     def _read_whole(self, reply: Reply) -> Steps[dict[str, object] | Chunked]:
         return self._rows_of((yield from read_reply(reply, self._returntype, as_text=True)))
@@ -169,11 +213,11 @@ class RecordsReader:
                 limit=limit,
             )
 
-    def _converted(self, rows: dict[str, object]) -> Steps[Records]:
-        """Convert rows that were not converted as they were parsed."""
+    def _converted(self, rows: Iterable[tuple[str, object]]) -> Steps[Records]:
+        """Convert rows one by one, so that an error names the row's key."""
         records = Records()
         rejects: list[Reject] = []
-        for number, (position, row) in enumerate(rows.items()):
+        for number, (position, row) in enumerate(rows):
             if not number % _ROWS_PER_STEP:
                 yield
             problem = None
@@ -218,3 +262,11 @@ def _cut_off(value: object, depth: int) -> object:
         items = cast("list[object]", value)
         return [_cut_off(item, depth - 1) for item in items] if depth else "…"
     return value
+
+
+def _let_go(records: Records) -> Steps[None]:
+    """Forget records bit by bit: to free a hundred thousand takes as long as many steps."""
+    while records.cdrs:
+        del records.cdrs[-_RECORDS_PER_STEP:], records.fingerprints[-_RECORDS_PER_STEP:]
+        if records.cdrs:
+            yield

@@ -22,11 +22,11 @@ from decimal import Decimal, InvalidOperation
 from functools import cache, lru_cache
 from hashlib import blake2b
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 import attrs
 
-from boxis_async._wire.wallclock import read_wall
+from boxis_async._wire.wallclock import YEARS, read_wall
 from boxis_async.errors import RecordError
 from boxis_async.models import CDR, Disposition, Extra, Reject
 
@@ -68,6 +68,17 @@ _UNSET = frozenset({None, "", "NULL", "0000-00-00 00:00:00", "0000-00-00"})
 
 # Characters of a text whose meaning is remembered.
 _LONGEST_REMEMBERED = 64
+
+# What no record comes near. Without a limit, a hostile one could take seconds and gigabytes here,
+# or raise what nobody expects of a sum, a time zone or a file.
+_LONGEST_RECORD: Final = 128 * 1024
+"""Characters of all texts of a record; in real ones some 600."""
+_MOST_OTHER_FIELDS: Final = 1000
+_MOST_NESTED: Final = 1000
+"""Values within a value that nobody documented."""
+_MOST_DIGITS: Final = 128
+_COST_EXPONENTS: Final = range(-128, 33)
+_LONGEST_WORD: Final = 10_000
 
 # ASCII's unit separator; see `_content_text`.
 _SEPARATOR = "\x1f"
@@ -172,7 +183,9 @@ def _row_reader(clock: WallClock, fingerprinter: Fingerprinter) -> Callable[...,
             )
         except (KeyError, TypeError):
             moments = _moments(row, texts[0], clock)
-        extra = Extra((name, _extra(name, row[name])) for name in others) if others else _NO_EXTRA
+        if len(joined) > _LONGEST_RECORD:
+            raise _too_long(dict(zip(_TEXTS, texts, strict=True)))
+        extra = _others(row, others) if others else _NO_EXTRA
         try:
             values = (
                 _seconds(duration),
@@ -255,13 +268,13 @@ def _with_lengths(parts: Iterable[str]) -> str:
 def _moments(
     row: dict[str, object], uniqueid: str, clock: WallClock
 ) -> tuple[datetime, datetime | None, datetime | None]:
-    start = _read("start", row.get("start"), read_wall)
+    start = _read("start", row.get("start"), _time)
     if start is None:
         raise RecordError(
             "a record must have a start", field="start", value=row.get("start", "nothing")
         )
-    answer = _read("answer", row.get("answer"), read_wall)
-    end = _read("end", row.get("end"), read_wall)
+    answer = _read("answer", row.get("answer"), _time)
+    end = _read("end", row.get("end"), _time)
     return clock.moments(start, answer, end, uniqueid)
 
 
@@ -305,22 +318,59 @@ def _extra(field: str, value: object) -> str:
     if isinstance(value, str):
         return value
     try:
-        if _holds_number(value):
+        if _holds_number(field, value):
             raise RecordError("a number that is no text", field=field, value=value)
         return "" if value is None else json.dumps(value, ensure_ascii=False, sort_keys=True)
     except RecursionError:
         raise RecordError("nested too deep", field=field, value=value) from None
 
 
-def _holds_number(value: object) -> bool:
-    if isinstance(value, dict):
-        value = list(cast("dict[str, object]", value).values())
-    if isinstance(value, list):
-        return any(map(_holds_number, cast("list[object]", value)))
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+def _others(row: Mapping[str, object], names: Sequence[str]) -> Extra:
+    """Give the fields that nobody documented."""
+    if len(names) > _MOST_OTHER_FIELDS:
+        raise RecordError(f"over {_MOST_OTHER_FIELDS:,} fields that nobody documented", value=row)
+    extra = Extra((name, _extra(name, row[name])) for name in names)
+    if sum(map(len, extra.values())) + sum(map(len, extra)) > _LONGEST_RECORD:
+        raise _too_long(extra)
+    return extra
+
+
+def _too_long(fields: Mapping[str, str]) -> RecordError:
+    longest = max(fields, key=lambda name: len(fields[name]))
+    return RecordError(
+        f"the texts of a record may have {_LONGEST_RECORD:,} characters in all",
+        field=longest,
+        value=fields[longest],
+    )
+
+
+def _holds_number(field: str, value: object) -> bool:
+    """Report whether a value is a number, or holds one.
+
+    Raises:
+        RecordError: It holds too much to be looked through.
+    """
+    values, length = [value], 0
+    # It grows while we walk over it.
+    for one in values:
+        if isinstance(one, str):
+            length += len(one)
+        elif isinstance(one, dict):
+            fields = cast("dict[str, object]", one)
+            values += fields.values()
+            length += sum(map(len, fields))
+        elif isinstance(one, list):
+            values += cast("list[object]", one)
+        elif isinstance(one, (int, float)) and not isinstance(one, bool):
+            return True
+        if len(values) > _MOST_NESTED or length > _LONGEST_RECORD:
+            raise RecordError("nested too deep, or with too much in it", field=field, value=value)
+    return False
 
 
 def _whole(text: str) -> int:
+    if len(text) > _MOST_DIGITS:
+        raise ValueError(f"a number of more than {_MOST_DIGITS} digits")
     if text.isascii() and text.isdigit():
         return int(text)
     digits = text.strip()
@@ -330,12 +380,19 @@ def _whole(text: str) -> int:
 
 
 def _decimal(text: str) -> Decimal:
+    if len(text) > _MOST_DIGITS:
+        raise ValueError(f"a decimal number of more than {_MOST_DIGITS} digits")
     try:
         amount = Decimal(text)
     except InvalidOperation:
         raise ValueError("not a decimal number") from None
     if not amount.is_finite() or "_" in text or not text.isascii():
         raise ValueError("not a decimal number")
+    if (
+        amount.as_tuple().exponent not in _COST_EXPONENTS
+        or amount.adjusted() not in _COST_EXPONENTS
+    ):
+        raise ValueError("no amount of money is as large, or has as many decimals")
     return amount
 
 
@@ -345,7 +402,16 @@ def _date(text: str) -> date:
     return date.fromisoformat(text)
 
 
+def _time(text: str) -> datetime:
+    wall = read_wall(text)
+    if wall.year not in YEARS:
+        raise ValueError(f"no time of the years {YEARS[0]} to {YEARS[-1]}")
+    return wall
+
+
 def _word(text: str) -> Disposition:
+    if len(text) > _LONGEST_WORD:
+        raise ValueError(f"a word of more than {_LONGEST_WORD} characters")
     return _DISPOSITIONS.get(text.strip().upper()) or Disposition(text)
 
 

@@ -20,10 +20,14 @@ from boxis_async.errors import UsageError
 if TYPE_CHECKING:
     from boxis_async.models import CDR
 
-__all__ = ["Range", "Span", "WallClock", "epoch_of", "read_wall", "write_wall"]
+__all__ = ["YEARS", "Range", "Span", "WallClock", "epoch_of", "read_wall", "write_wall"]
 
 Span: TypeAlias = tuple[datetime, datetime]
 """Two wall times, from the first to the last."""
+
+YEARS = range(1900, 3000)
+"""The years in which a record's times lie: others are faults, and near the ends of what a datetime
+holds, zones and sums raise what nobody expects."""
 
 _SECOND = timedelta(seconds=1)
 _DAY = timedelta(days=1)
@@ -278,7 +282,11 @@ class WallClock:
             raise KeyError(hour) from None
         moment = began.replace(tzinfo=self.zone)
         # The hour 24 of a day, which some Pythons read, is not one that a time may lie in.
-        if write_wall(began)[:_HOUR_LENGTH] != hour or self._is_turned_back_on(moment):
+        if (
+            write_wall(began)[:_HOUR_LENGTH] != hour
+            or began.year not in YEARS
+            or self._is_turned_back_on(moment)
+        ):
             raise KeyError(hour)
         if len(self._hours) >= _HOURS_REMEMBERED:
             self._hours.clear()

@@ -14,6 +14,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from boxis_async import Contract
+from boxis_async._wire.body_text import BodyText
 from boxis_async._wire.cooperative import at_once
 from boxis_async._wire.json import fast_reader, json_in_chunks, read_json
 from boxis_async._wire.json_chunks import Chunked, read_object
@@ -195,12 +196,12 @@ read_by = pytest.mark.parametrize("rows_reader", [None, fast_reader()], ids=["js
 def handed_over(text: str, rows_reader: ReadRows | None = None) -> tuple[object, list[list[Any]]]:
     """Decode an answer, or give the words of its refusal; and the rows that came before."""
     came: list[list[Any]] = []
-    chunks = read_object(text, 0, decoder(), rows_reader, chunked=True)
+    chunks = read_object(BodyText(text.encode()), decoder(), rows_reader, chunked=True)
     while True:
         try:
             came.append(next(chunks))
         except StopIteration as end:
-            return end.value[0], came
+            return end.value, came
         except ValueError as error:
             return str(error), came
 
@@ -315,7 +316,7 @@ def test_steps_are_short(place: str, held: str) -> None:
     """A large answer is read in many steps, and no more than a chunk is decoded in one."""
     text = large(place, held)
     recording = Recording()
-    steps = sum(1 for _ in read_object(text, 0, recording))
+    steps = sum(1 for _ in read_object(BodyText(text.encode()), recording))
     # Where records are members of `params` itself, 64 of them are read between two pauses.
     least = 40 if (place, held) == (PLACES[1], "{%s}") else 80
     assert least <= steps <= least + 20
