@@ -45,7 +45,7 @@ EXAMPLES = sorted((DOCS / "examples").glob("*.py"))
 WANTED = [
     *("index", "first-steps", "command-line", "exports", "web-backend", "batch-job", "bot"),
     *("calls", "duplicates", "time", "errors", "resume", "testing", "design", "performance"),
-    *("provider", "guards", "probe", "glossary", "reference", "support", "changelog"),
+    *("provider", "security", "guards", "probe", "glossary", "reference", "support", "changelog"),
 ]
 OPTIONAL = ("click", "defusedxml", "pyarrow", "pytest", "rich", "uvicorn", "uvloop")
 
