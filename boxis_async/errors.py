@@ -204,6 +204,8 @@ class MalformedAnswerError(BadAnswerError):
 class TooLargeError(BadAnswerError):
     """An answer of more bytes than `max_response_bytes`, or of `row_limit` records or more.
 
+    Or one with over 10,000 records that do not stand together under `cdr`, as the page shows them.
+
     Attributes:
         limit: The limit that was reached.
     """
