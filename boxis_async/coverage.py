@@ -27,12 +27,13 @@ from boxis_async._plain import plain_date
 from boxis_async._wire.records import FINGERPRINT_SIZE
 from boxis_async._wire.wallclock import Span, read_wall, write_wall
 from boxis_async.errors import UsageError
-from boxis_async.models import OVERLAP, Window
+from boxis_async.models import OVERLAP, Window, shown_value
 
 __all__ = ["Coverage", "CoverageBuilder", "Marks", "Memory", "SealedSpan", "memory_of"]
 
 _VERSION: Final = 5
 _SHOWN = 3
+_LONGEST_VERSION: Final = 40
 _EPOCH = datetime.min  # noqa: DTZ901 - a wall time
 _MARK_SIZE = 3 * FINGERPRINT_SIZE
 _ANEW = "fetch the range anew, without resume"
@@ -169,8 +170,9 @@ class Coverage:
         try:
             content = cast("dict[str, Any]", json.loads(text))
             if content["version"] != _VERSION:
+                version = shown_value(content["version"], _LONGEST_VERSION)
                 raise UsageError(
-                    f"the coverage is of version {content['version']!r}, and this library reads "
+                    f"the coverage is of version {version}, and this library reads "
                     f"version {_VERSION}: {_ANEW}"
                 )
             if content.pop("checksum") != _checksum(content):
@@ -187,7 +189,7 @@ class Coverage:
                         )
                         for start, end, first, last in content["sealed"]
                     ),
-                    bytes.fromhex(content["key"]),
+                    _read_key(content["key"]),
                     _unpack(content["marks"]),
                     tuple(
                         RejectedSpan(*_read_span((start, end)), _unpack(marks))
@@ -205,7 +207,10 @@ class Coverage:
         ) as error:
             if isinstance(error, UsageError):
                 raise
-            raise UsageError(f"this is no coverage as to_json() writes it: {error!r}") from error
+            problem = shown_value(f"{type(error).__name__}: {error}")
+            raise UsageError(
+                f"this is no coverage as to_json() writes it ({problem}): {_ANEW}"
+            ) from error
 
     def __repr__(self) -> str:
         spans = ", ".join(str(window) for window in self.sealed[:_SHOWN])
@@ -276,7 +281,7 @@ class CoverageBuilder:
                 self._sealed.add(sealed)
             for window in before.empty:
                 span = _bare(window)
-                if span is not None and any(_contains(sealed, span) for sealed in memory.sealed):
+                if span is not None and self._sealed.contain(span):
                     self._empty.add(span)
             self._marks |= memory.marks
             self._rejected_before = memory.rejected
@@ -424,6 +429,12 @@ class _MergedSpans:
     def __iter__(self) -> Iterator[SealedSpan]:
         return iter(self._spans)
 
+    def contain(self, span: SealedSpan) -> bool:
+        """Report whether one of them contains a span."""
+        # None is within another one, so of those that begin before it the last ends last.
+        place = bisect_right(self._spans, span.start, key=attrgetter("start"))
+        return place > 0 and _contains(self._spans[place - 1], span)
+
     def windows(self) -> tuple[Window, ...]:
         return tuple(Window(span.start, span.end) for span in self._spans)
 
@@ -484,6 +495,13 @@ def _read_span(ends: Sequence[str]) -> Span:
 
 def _windows(spans: Sequence[Sequence[str]]) -> tuple[Window, ...]:
     return tuple(Window(*_read_span(span)) for span in spans)
+
+
+def _read_key(text: str) -> bytes:
+    key = bytes.fromhex(text)
+    if len(key) > blake2b.MAX_KEY_SIZE:
+        raise ValueError("the key is too long")
+    return key
 
 
 def _pack(marks: Iterable[bytes]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import time
 from collections import Counter
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
@@ -281,6 +282,15 @@ def test_a_spoiled_part(name: str, value: object) -> None:
         {"rejected": [["2024-03-05 00:00:00", "2024-03-06 00:00:00", "AAAA"]]},
         {"key": 5},
         {"key": "é"},
+        {"key": "00" * 65},
+        {"version": float("nan")},
+        {"version": 10**400},
+        {"version": "5" * 100_000},
+        {"sealed": [["9999-12-31 23:59:59", "10000-01-01 00:00:00", "", ""]]},
+        {"sealed": [["2024-03-05 00:00:00", "2024-03-06 00:00:00", "", "A" * 76]]},
+        {"empty": [[float("nan"), float("inf")]]},
+        {"failed": [[10**18, 10**19]]},
+        {"sealed": {"a": "b"}},
         {"marks": 5},
         {"marks": "é"},
     ],
@@ -289,8 +299,9 @@ def test_a_spoiled_part(name: str, value: object) -> None:
 def test_a_foreign_version(spoiled: dict[str, object]) -> None:
     """Another version, a cut mark, a date that is none: each is refused."""
     assert Coverage.from_json(written(GOOD)).sealed == (Window(DAY, NEXT_DAY),)
-    with pytest.raises(UsageError, match="coverage"):
+    with pytest.raises(UsageError, match=r"(?s)coverage.*: fetch the range anew") as caught:
         Coverage.from_json(written(GOOD | spoiled))
+    assert len(str(caught.value)) < 500
 
 
 @given(at=st.integers(min_value=0), digit=st.sampled_from("0123456789"))
@@ -303,6 +314,48 @@ def test_a_changed_digit(at: int, digit: str) -> None:
         return
     with pytest.raises(UsageError, match="coverage"):
         Coverage.from_json(changed)
+
+
+@st.composite
+def spoiled_texts(draw: st.DrawFn, text: str) -> str:
+    """Draw what becomes of a text: a part of it is lost, comes twice, or is something else."""
+    begin, end = sorted(draw(st.tuples(*[st.integers(0, len(text))] * 2)))
+    other = draw(
+        st.one_of(
+            st.just(text[begin:end] * 2),
+            st.text(max_size=3),
+            st.sampled_from(["NaN", "1e999", "9" * 5000, "[" * 2000, "null", '"sealed":[],', "{}"]),
+        )
+    )
+    return text[:begin] + other + text[draw(st.sampled_from([begin, end])) :]
+
+
+@given(coverages, st.data())
+def test_whatever_becomes_of_it(coverage: Coverage, data: st.DataObject) -> None:
+    """Whatever is lost or changed of a coverage, it is refused with what to do, or the same."""
+    text = data.draw(spoiled_texts(coverage.to_json()))
+    problem = ""
+    try:
+        assert Coverage.from_json(text) == coverage
+    except UsageError as error:
+        problem = str(error)
+    assert not problem or "fetch the range anew" in problem
+    assert len(problem) < 500
+
+
+def test_many_spans() -> None:
+    """A coverage of very many spans is read, resumed and written in no more time than they take."""
+    start = datetime(2024, 1, 1)  # noqa: DTZ001 - the provider's wall clock
+    many = [Window(start + 2 * n * HOUR, start + (2 * n + 1) * HOUR) for n in range(20_000)]
+    builder = CoverageBuilder("x", b"key", None, carry_keys=False)
+    for window in many:
+        builder.hand_over(window, Marks(), is_sealed=True, is_empty=True)
+    coverage = Coverage.from_json(builder.coverage().to_json())
+    began = time.process_time()
+    resumed = CoverageBuilder("x", b"key", coverage, carry_keys=False)
+    assert resumed.coverage() == coverage
+    # To compare each empty window with each sealed one took a minute.
+    assert time.process_time() - began < 10
 
 
 def test_an_earlier_version() -> None:
