@@ -506,3 +506,36 @@ def test_moments_of_the_repeated_hour_are_told_apart_by_leg() -> None:
         for hours in (0, 1)
     ]
     assert verdicts("leg", *legs) == [NEW, NEW]
+
+
+# Records that a server chose so that they are hard to tell apart
+
+
+def all_texts(cdr: CDR) -> str:
+    return f"{cdr.uniqueid} {cdr.sequence} {cdr.dst}"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("unique_by", ["leg", "uniqueid", all_texts])
+@pytest.mark.parametrize(
+    "chosen",
+    [
+        lambda number: {"uniqueid": "a", "sequence": f"{65_536 * number}"},
+        lambda number: {"uniqueid": "a", "sequence": f"{(2**61 - 1) * number}"},
+        lambda number: {"uniqueid": f"{number:b}".replace("0", "a").replace("1", "b")},
+        lambda number: {"uniqueid": "", "dst": f"{65_536 * number}"},
+    ],
+    ids=["65,536 apart", "of one hash", "alike", "without a uniqueid"],
+)
+def test_chosen_records(unique_by: UniqueBy, chosen: Any) -> None:
+    """Whatever a server chooses to stand in records, they are spread evenly, and found at once."""
+    sent = records(*(chosen(number) | {"start": START} for number in range(1, 20_001)))
+    deduplicator = new(unique_by)
+    verdicts = deduplicator.compare(sent)
+    of_one_key = unique_by == "uniqueid" and sent.cdrs[0].uniqueid == "a"
+    assert verdicts == (dict.fromkeys(range(1, 20_000), CONFLICT) if of_one_key else {})
+    assert set(deduplicator.compare(sent).values()) == {DUPLICATE}
+    buckets: list[bytes] = deduplicator._table._buckets  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] - what is not told
+    size = (3 if unique_by == "uniqueid" else 2) * FINGERPRINT_SIZE
+    # By chance the fullest of 65,536 has seven or so; all in one would take minutes.
+    assert max(map(len, buckets)) <= 15 * size
