@@ -15,7 +15,7 @@ import pytest
 from calls import DAY, HOUR, MINUTE, NEXT_DAY, SECOND, call, ids, ids_of
 from choices import MODES, ORDERS
 from clients import connected
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from ledgers import NIGHTS, ledgers
 from resumes import kept
@@ -120,7 +120,9 @@ async def test_under_every_rule_the_stream_is_right_or_raises(data: st.DataObjec
     assert sorted(found) == undivided(provider, datefrom, dateto)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rule", WITHIN, ids=str)
+@settings(max_examples=settings.default.max_examples // 2)  # for each of four rules
 @given(data=st.data())
 async def test_a_contract_cures_within(rule: DateRule, data: st.DataObject) -> None:
     """With the longest call known, windows overlap by it, and lose none; a resumed run neither."""
