@@ -116,8 +116,10 @@ CLOCKS_READ = {
     "_http/loop_clock.py": {"get_running_loop().time"},
     "_http/requester.py": {"time.perf_counter"},  # how long a request took, for hooks and logs
     "_http/server_clock.py": {"time.time"},  # what the provider is to know, and what now is
+    "_http/waiting.py": {"anyio.current_time"},  # the loop's, for what waits on it
     "retry.py": {"datetime.now"},  # a date to wait until, where the answer has no date of its own
     "export/checkpoints.py": {"time.monotonic"},  # when to save; nothing waits for it
+    "cli/calls.py": {"datetime.now"},
     "cli/check.py": {"time.perf_counter", "datetime.now"},
     "cli/demo.py": {"time.perf_counter"},
     "cli/export_to_file.py": {"datetime.now"},
