@@ -219,6 +219,7 @@ async def test_ranges_of_a_few_seconds(
     rows = [
         call(f"{DAY}", f"a-{number}.1") | dict.fromkeys(("start", "answer", "end"), f"{moment}")
         for number, moment in enumerate(start + at * SECOND for at in range(4))
+        if start == NOON  # no record is of the first year, or of the last
     ]
     provider = Provider(rows, filter_mode=rule)
     async with connected(provider) as client:

@@ -85,6 +85,7 @@ async def test_the_clock_is_set_as_in_the_sample(respx_mock: respx.MockRouter) -
     assert "1336560000" in signed[1:]
 
 
+@time_machine.travel(1336553826, tick=False)
 async def test_a_clock_that_is_refused_twice(respx_mock: respx.MockRouter) -> None:
     """A second refusal in a row is an error, not a loop."""
     refused = b'{"result":"0","resulttxt":"","timestamperror":"1","timestamp":"1336560000"}'
