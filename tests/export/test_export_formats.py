@@ -511,7 +511,7 @@ async def test_the_zone_of_a_table(
 COSTS = ("0", "-0.5", "1E+3", "1e-10", "0E-30", "12345678901234567890.0123456789", "1.50000")
 
 
-@pytest.mark.parametrize("cost", [*COSTS, "1E-11", "1E+40", "9" * 30])
+@pytest.mark.parametrize("cost", [*COSTS, "1E-11", "1E+29", "9" * 30])
 @pytest.mark.parametrize("form", EXACT)
 async def test_costs(make_client: MakeClient, tmp_path: Path, form: Format, cost: str) -> None:
     """A cost keeps each digit, or does not fit, and then nothing is rounded in silence."""
