@@ -9,7 +9,7 @@ import httpx
 import pytest
 from signed_by_hand import form
 
-from boxis_async import BoxisClient, RetryPolicy
+from boxis_async import BoxisClient, Contract, RetryPolicy
 from boxis_async.testing import Fault, LoopbackServer, Provider
 from boxis_async.testing.asgi import accepts_gzip
 
@@ -102,7 +102,12 @@ async def test_clients_read_both(*, over_http: bool, compress: bool) -> None:
         async with provider.client() as inside:
             settings = {"base_url": server.url} if over_http else {"http_client": inside}
             async with BoxisClient(
-                provider.username, provider.api_key, tenant=provider.tenant, **settings
+                provider.username,
+                provider.api_key,
+                tenant=provider.tenant,
+                # All are of one second, so that nothing could prove that an answer is whole.
+                contract=Contract(no_cap_up_to=1000),
+                **settings,
             ) as client:
                 cdrs = await client.cdrs().to_list()
     assert [cdr.uniqueid for cdr in cdrs] == [row["uniqueid"] for row in ROWS]
@@ -123,6 +128,7 @@ async def test_refusals_and_faults() -> None:
             tenant=provider.tenant,
             http_client=client,
             retry=retry,
+            contract=Contract(no_cap_up_to=1000),
         ) as boxis:
             calls = boxis.cdrs()
             assert len(await calls.to_list()) == len(ROWS)
