@@ -302,8 +302,8 @@ class Guard:
         may_be = known.ignores_dates is None and not known.is_rule_stated
         if not may_be or not await holds_everything(answer, ask):
             raise self._error(
-                f"the answer for window {answer.window} holds records from outside of it, which no known "
-                "rule gives",
+                f"the answer for window {answer.window} holds records from outside of it, which no "
+                "known rule gives",
                 answer.window,
             )
         known.find_dates_ignored(len(answer))

@@ -119,8 +119,8 @@ async def prove_whole(  # noqa: PLR0913 - each is one thing that the proof needs
                 else "and a call that is longer than the halves of this window may be in neither"
             )
             raise ContractError(
-                f"{len(answer)} records came for window {answer.window}, {why}, and whether more were cut "
-                "off cannot be shown",
+                f"{len(answer)} records came for window {answer.window}, {why}, and whether more "
+                "were cut off cannot be shown",
                 window=answer.window,
                 tenant=tenant,
             )
@@ -137,7 +137,8 @@ async def prove_whole(  # noqa: PLR0913 - each is one thing that the proof needs
         if not known.may_be_cut(len(answer)):
             return answer
     raise ContractError(
-        f"the answers for window {answer.window} differ each time, so that none can be proved whole",
+        f"the answers for window {answer.window} differ each time, so that none can be proved "
+        "whole",
         window=answer.window,
         tenant=tenant,
     )
