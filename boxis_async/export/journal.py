@@ -45,6 +45,7 @@ _STORED_NAMES = {
 _ATTRIBUTES = {stored: attribute for attribute, stored in _STORED_NAMES.items()}
 # As many as Linux follows.
 _MOST_LINKS = 40
+_LONGEST_PROBLEM = 200
 _PROGRESS = frozenset({"records", "covered"})
 
 
@@ -139,9 +140,11 @@ class Journal:
             AttributeError,
             RecursionError,
         ) as error:
+            # Some errors show all that they are about: here the whole file.
+            problem = f"{type(error).__name__}: {error}"[:_LONGEST_PROBLEM]
             raise UsageError(
                 f"{folder.path / _NAME} is not a journal that this version can resume "
-                f"({error!r}): start over (overwrite=True, without resume), or remove its folder"
+                f"({problem}): start over (overwrite=True, without resume), or remove its folder"
             ) from error
 
     @classmethod
