@@ -14,7 +14,7 @@ telephone number that a key function gave.
 import base64
 import json
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from hashlib import blake2b
 from itertools import pairwise
@@ -415,8 +415,8 @@ class _MergedSpans:
         merged = [span, *others]
         start = min(one.start for one in merged)
         until = max(one.end for one in merged)
-        first = _joined(one.first for one in merged)
-        last = _joined(one.last for one in merged)
+        first = _joined((one.first for one in merged), min)
+        last = _joined((one.last for one in merged), max)
         union = SealedSpan(
             start,
             until,
@@ -448,10 +448,14 @@ def _overlap(one: SealedSpan, other: SealedSpan, enough: timedelta) -> bool:
     )
 
 
-def _joined(edges: Iterable[Reaches]) -> dict[bytes, datetime]:
+def _joined(
+    edges: Iterable[Reaches], farther: Callable[[datetime, datetime], datetime]
+) -> dict[bytes, datetime]:
+    """Join marks; of a record that two spans have, keep how far it reaches at most."""
     joined: dict[bytes, datetime] = {}
     for edge in edges:
-        joined.update(edge)
+        for mark, reach in edge.items():
+            joined[mark] = farther(reach, joined.get(mark, reach))
     return joined
 
 

@@ -118,6 +118,20 @@ async def test_spans_are_merged(make_client: MakeClient) -> None:
     assert "failed=2" in repr(coverage)
 
 
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_a_record_of_two_spans_reaches_as_far_as_in_either(order: tuple[int, int]) -> None:
+    """Where two spans that are merged mark one record, the farther reach of the two counts."""
+    builder = CoverageBuilder("x", b"key", None, carry_keys=False, overlap=2 * HOUR)
+    mark = b"%048d" % 1
+    spans = (Window(DAY, DAY + 3 * HOUR), Window(DAY + HOUR, DAY + 5 * HOUR))
+    nearer, farther = DAY + 2 * HOUR, DAY + 3 * HOUR
+    marks = (Marks({mark: DAY}, {mark: nearer}), Marks({mark: DAY + HOUR}, {mark: farther}))
+    for number in order:
+        builder.hand_over(spans[number], marks[number], is_sealed=True, is_empty=False)
+    (sealed,) = memory_of(builder.coverage()).sealed
+    assert (sealed.first, sealed.last) == ({mark: DAY}, {mark: farther})
+
+
 @given(order=st.permutations(range(10)), count=st.integers(0, 10))
 def test_any_order_of_spans(order: list[int], count: int) -> None:
     """In whatever order windows are handed over, the spans are the same, merged and sorted."""
