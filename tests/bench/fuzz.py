@@ -78,7 +78,8 @@ class Fuzzer:
             raise
         except BaseException:  # noqa: BLE001 - whatever a fault looks like
             self.faults += 1
-            print(f"\nFAULT in {self.name}: {keep(self.name, self._latest)}, seed {number}")
+            found = keep(self.name, self._latest)
+            print(f"\nFAULT in {self.name}: {found}, seed {number}", flush=True)
             traceback.print_exc(limit=-6, file=sys.stdout)
         self.seconds += time.monotonic() - began
 
@@ -124,5 +125,6 @@ if __name__ == "__main__":
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--seed", type=int, default=time.time_ns() % 2**32)
     chosen = parser.parse_args()
-    logging.getLogger("boxis_async").setLevel(logging.CRITICAL)
+    # What a command sets up for its own run would undo a level.
+    logging.disable()
     sys.exit(not main(chosen.targets or list(TARGETS), chosen.seconds, chosen.seed))

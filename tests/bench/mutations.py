@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 def beside(name: str) -> ModuleType:
     """Import a module of the tests by its path, as this script has its name too."""
     spec = importlib.util.spec_from_file_location(
-        f"tests_{name}", Path(__file__).parents[1] / f"{name}.py"
+        f"tests_{name}", Path(__file__).parents[1] / "support" / f"{name}.py"
     )
     assert spec is not None
     assert spec.loader is not None
