@@ -54,14 +54,18 @@ def _install(session: nox.Session, *groups: str) -> None:
 
 @nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
-    """Run the test suite, on asyncio and on uvloop, on as many cores as there are."""
+    """Run the test suite, on as many cores as there are; on further Pythons without the long."""
     if ABSENT:
         session.notify("absent")
     _install(session, "tests")
-    # What a property finds seldom depends on the Python: the first one looks far, the others less.
-    profile = "fast" if session.python == LOWEST_PRESENT else "brief"
-    env = {"HYPOTHESIS_PROFILE": os.environ.get("HYPOTHESIS_PROFILE", profile)}
-    session.run("pytest", "-n", "auto", *session.posargs, env=env)
+    if session.python == LOWEST_PRESENT:
+        session.run("pytest", "-n", "auto", *session.posargs)
+        return
+    # What a long property, a page of the docs or a browser shows seldom depends on the Python. All
+    # of them on each would take half an hour.
+    chosen = "not slow and not docs and not browser"
+    env = {"HYPOTHESIS_PROFILE": os.environ.get("HYPOTHESIS_PROFILE", "brief")}
+    session.run("pytest", "-n", "auto", "-m", chosen, *session.posargs, env=env)
 
 
 @nox.session(python=False)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import httpx
 
 # `HYPOTHESIS_PROFILE=thorough pytest` looks ten times as far.
-# On the Pythons beside the first one, `nox` looks a quarter as far.
+# On further Pythons `nox` looks a quarter as far.
 settings.register_profile("brief", deadline=None, max_examples=25)
 settings.register_profile("fast", deadline=None, max_examples=100)
 settings.register_profile("thorough", deadline=None, max_examples=1000)

@@ -16,7 +16,7 @@ import pytest
 import time_machine
 from calls import DAY, HOUR, MINUTE, NEXT_DAY, SECOND, call, hourly, ids, ids_of
 from clients import PROMPTLY, connected
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from transports import answering
 
@@ -199,6 +199,7 @@ async def test_a_start_that_lies_after_now(make_client: MakeClient) -> None:
 
 
 @pytest.mark.slow
+@settings(max_examples=settings.default.max_examples // 4)  # each takes a third of a second
 @given(
     days=st.sampled_from([3, -3, 0.1, -0.1, 0]),
     settle=st.sampled_from([2 * MINUTE, 3 * HOUR, timedelta(days=1)]),
