@@ -147,7 +147,7 @@ async def test_exports(
             tenant="T",
             http_client=http_client,
             retry=RetryPolicy(attempts=1),
-            contract=Contract(rule="overlap"),
+            contract=Contract(dates_ignored=True),  # the answer is the same, whatever the dates
         ) as client,
     ):
         stream = client.cdrs(DAY, NEXT_DAY, window=NEXT_DAY - DAY, unique_by="leg")
