@@ -18,7 +18,7 @@ from statistics import mean
 from _plot import Panel, draw
 from _steady import START, end_of, serving
 
-from boxis_async import BoxisClient
+from boxis_async import BoxisClient, Contract
 
 RECORDS = (10_000, 30_000, 100_000, 300_000, 1_000_000)
 PER_DAY = 2740
@@ -26,10 +26,13 @@ WINDOWS = (10, 100, 1000, 10_000)
 OF_WINDOWS = 100_000
 STREAMS, OF_EACH, LATENCY = 100, 20, 0.01
 
+# The calls of the bench end as they start, and by such calls no rule can be found out.
+RULE = Contract(rule="start")
+
 
 async def stream(url: str, days: int, window: timedelta | None) -> tuple[int, int, float]:
     """Take all records, dropping them, and give records, windows and seconds of processor time."""
-    async with BoxisClient("a@b.ch", "key", tenant="T", base_url=url) as client:
+    async with BoxisClient("a@b.ch", "key", tenant="T", base_url=url, contract=RULE) as client:
         calls = client.cdrs(START, end_of(days), window=window, unique_by="leg")
         gc.collect()
         began = time.process_time()
@@ -70,7 +73,7 @@ def by_windows() -> list[tuple[int, float]]:
 async def fairness(url: str, days: int) -> tuple[float, float]:
     """Run many streams at once, and give the mean and the longest time that one took."""
     took: list[float] = []
-    async with BoxisClient("a@b.ch", "key", tenant="T", base_url=url) as client:
+    async with BoxisClient("a@b.ch", "key", tenant="T", base_url=url, contract=RULE) as client:
         began = time.perf_counter()
 
         async def one() -> None:
