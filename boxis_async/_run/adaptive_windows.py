@@ -36,9 +36,6 @@ _HALF_LIFE = timedelta(days=3)
 # Before anything is known, assume 1.5 hours of traffic at one full answer (1,000 records) a day.
 # As we aim at a quarter of an answer then, see `_length`, the first window is six hours.
 _DAY, _GUESS = timedelta(days=1), timedelta(hours=1.5)
-# Up to a day is one request while nothing is known, also if it is what a run before left missing:
-# then it reaches into what lies on either side, by the overlap.
-_FIRST = _DAY
 # Never have more than four times the time in flight that is completed. A quiet tenant still reaches
 # windows of 31 days in five requests, and a busy one is noticed before its windows are too long.
 _GROWTH = 4
@@ -100,7 +97,9 @@ class AdaptiveWindows:
         """Choose the next window; None to wait for what comes back of those in flight."""
         start, end = self._spans[0]
         length = self._length()
-        longest = _LAST * length if self._traffic.seen else _FIRST + 2 * self._overlap
+        # Up to a day is one request while nothing is known, also if it is what a run before left
+        # missing: then it reaches into what lies on either side, by the overlap.
+        longest = _LAST * length if self._traffic.seen else _DAY + 2 * self._overlap
         until = end
         if end - start > min(longest, _LONGEST):
             is_guess = self._over < _DAY or self._ahead + length > _GROWTH * self._over

@@ -266,8 +266,6 @@ class Guard:
         except _StrangersError:
             await self._find_dates_ignored(answer, ask)
             return answer
-        except ContractError as error:
-            raise self._error(error.evidence, error.window) from error
 
     async def _take_everything(self, answer: Fetched, ask: Ask) -> Fetched:
         """Take an answer with records from outside its window for one of the whole range."""
