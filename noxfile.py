@@ -78,7 +78,7 @@ def absent(session: nox.Session) -> None:
 
 @nox.session(python=LOWEST_PRESENT)
 def quick(session: nox.Session) -> None:
-    """Run the tests that need no process, browser or page of the docs: under a minute."""
+    """Run the tests that need no process, browser or page of the docs, without the slow."""
     _install(session, "tests")
     chosen = "not subprocess and not browser and not slow and not docs"
     session.run("pytest", "-n", "auto", "-m", chosen, *session.posargs)

@@ -13,15 +13,13 @@ import sys
 import time
 from statistics import median
 
+from _contracts import RULE
 from _steady import START, end_of, serving
 
-from boxis_async import BoxisClient, Contract
+from boxis_async import BoxisClient
 
 CALLS, DAYS, CALM = 1_000_000, 365, 5.0
 SLEEP = 0.001
-
-# The calls of the bench end as they start, and by such calls no rule can be found out.
-RULE = Contract(rule="start")
 
 
 async def watch(lags: list[float]) -> None:

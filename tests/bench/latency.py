@@ -22,6 +22,7 @@ from typing import TypeAlias
 import httpx
 from _bare import KEY, TENANT, USERNAME, Bare
 from _canned import START, serving, windows_of
+from _contracts import KNOWN
 from aiostream import stream
 
 from boxis_async import CDR, BoxisClient
@@ -111,7 +112,9 @@ async def run(way: Way, url: str) -> tuple[float, float]:
     """Take all records, dropping them, and give the seconds to the first and to the last."""
     async with (
         httpx.AsyncClient() as http,
-        BoxisClient(USERNAME, KEY, tenant=TENANT, base_url=url, concurrency=CONCURRENCY) as client,
+        BoxisClient(
+            USERNAME, KEY, tenant=TENANT, base_url=url, concurrency=CONCURRENCY, contract=KNOWN
+        ) as client,
     ):
         bare = Bare(http, url, LENGTH)
         # Warm: the connections that either will use are open.
@@ -136,7 +139,9 @@ async def memory(way: Way, url: str) -> int:
     """Give the peak of traced memory, in bytes, from the first item on."""
     async with (
         httpx.AsyncClient() as http,
-        BoxisClient(USERNAME, KEY, tenant=TENANT, base_url=url, concurrency=CONCURRENCY) as client,
+        BoxisClient(
+            USERNAME, KEY, tenant=TENANT, base_url=url, concurrency=CONCURRENCY, contract=KNOWN
+        ) as client,
     ):
         gc.collect()
         tracemalloc.start()

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import parse_qs
 
 import httpx
+from _contracts import KNOWN
 
 from boxis_async import BoxisClient
 from boxis_async.testing import generate_calls
@@ -86,7 +87,9 @@ async def stream(unique_by: UniqueBy, measure: str, records: int) -> dict[str, f
     began = time.perf_counter()
     async with (
         httpx.AsyncClient(transport=Made()) as http_client,
-        BoxisClient("a@example.com", "key", tenant="T", http_client=http_client) as client,
+        BoxisClient(
+            "a@example.com", "key", tenant="T", http_client=http_client, contract=KNOWN
+        ) as client,
     ):
         calls = client.cdrs(START, START + hours * HOUR, window=HOUR, unique_by=unique_by)
         async for cdr in calls:

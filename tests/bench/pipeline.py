@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING
 import httpx
 from _bare import KEY, TENANT, USERNAME, Bare, without_orjson
 from _canned import START, serving, windows_of
+from _contracts import KNOWN
 
 from boxis_async import CDR, BoxisClient
 from boxis_async.testing import Provider, generate_calls
@@ -62,7 +63,7 @@ async def floor(url: str, *, has_fingerprints: bool = True) -> list[CDR]:
 async def ours(url: str, *, by_record: bool = False) -> list[CDR]:
     """Stream the same windows into one list, by the library, or record by record."""
     async with BoxisClient(
-        USERNAME, KEY, tenant=TENANT, base_url=url, concurrency=CONCURRENCY
+        USERNAME, KEY, tenant=TENANT, base_url=url, concurrency=CONCURRENCY, contract=KNOWN
     ) as client:
         calls = client.cdrs(START, START + WINDOWS * LENGTH, window=LENGTH, unique_by="leg")
         return [cdr async for cdr in calls] if by_record else await calls.to_list()
@@ -79,7 +80,9 @@ async def handing_over(made: list[Row]) -> tuple[float, float]:
     provider = Provider(made)
     async with (
         provider.client() as http,
-        BoxisClient(provider.username, KEY, tenant=provider.tenant, http_client=http) as client,
+        BoxisClient(
+            provider.username, KEY, tenant=provider.tenant, http_client=http, contract=KNOWN
+        ) as client,
     ):
         for _ in range(PROCESSES * ROUNDS):
             stream = client.cdrs(DAY_FROM, DAY_TO, window=DAY_TO - DAY_FROM, unique_by="leg")

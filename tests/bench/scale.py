@@ -15,19 +15,17 @@ from datetime import timedelta
 from pathlib import Path
 from statistics import mean
 
+from _contracts import RULE
 from _plot import Panel, draw
 from _steady import START, end_of, serving
 
-from boxis_async import BoxisClient, Contract
+from boxis_async import BoxisClient
 
 RECORDS = (10_000, 30_000, 100_000, 300_000, 1_000_000)
 PER_DAY = 2740
 WINDOWS = (10, 100, 1000, 10_000)
 OF_WINDOWS = 100_000
 STREAMS, OF_EACH, LATENCY = 100, 20, 0.01
-
-# The calls of the bench end as they start, and by such calls no rule can be found out.
-RULE = Contract(rule="start")
 
 
 async def stream(url: str, days: int, window: timedelta | None) -> tuple[int, int, float]:
