@@ -377,7 +377,8 @@ async def test_the_time_of_a_window_is_limited(make_client: MakeClient) -> None:
         await stream.to_list()
     assert isinstance(caught.value.cause, (StatusError, AttemptTimeoutError))
     assert caught.value.window == Window(DAY, NEXT_DAY)
-    assert 1 < caught.value.attempts <= len(provider.requests)
+    # The time may be up while the last attempt is on its way: then the provider never sees it.
+    assert 1 < caught.value.attempts <= len(provider.requests) + 1
 
 
 async def test_the_time_limit_cuts_an_attempt_short(make_client: MakeClient) -> None:
