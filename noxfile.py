@@ -78,9 +78,9 @@ def absent(session: nox.Session) -> None:
 
 @nox.session(python=LOWEST_PRESENT)
 def quick(session: nox.Session) -> None:
-    """Run the tests that need no process, browser or page of the docs, without the slow."""
+    """Run the tests that need no process, PostgreSQL, browser or docs, without the slow."""
     _install(session, "tests")
-    chosen = "not subprocess and not browser and not slow and not docs"
+    chosen = "not subprocess and not postgres and not browser and not slow and not docs"
     session.run("pytest", "-n", "auto", "-m", chosen, *session.posargs)
 
 
