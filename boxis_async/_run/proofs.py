@@ -40,8 +40,10 @@ Ask: TypeAlias = Callable[[Window], Awaitable[Fetched]]
 _SECOND = timedelta(seconds=1)
 _HOUR = timedelta(hours=1)
 _DAY = timedelta(days=1)
-_MONTH = timedelta(days=30)
 _YEAR = timedelta(days=366)
+# How far the last windows reach that may hold more than an answer which nothing else proves: one
+# after the other, as the next has much to send where the one before had little.
+_FAR = (timedelta(days=30), _YEAR, 5 * _YEAR, 25 * _YEAR)
 _TRIES = 3
 _MANY_RECORDS = 4000
 # Before all telephone exchanges that are read here, and no server takes it for a missing date.
@@ -111,7 +113,7 @@ async def prove_whole(  # noqa: PLR0913 - each is one thing that the proof needs
         lacking = await parting.lacking(_bounded(answer, now), answer.legs())
         may_lose = known.follows_within is not False and overlap == OVERLAP
         if lacking is None or (not lacking and may_lose and known.may_be_cut(len(answer))):
-            if await _has_more(_around(answer.window, _MONTH), answer, ask):
+            if await _is_exceeded_far_away(answer, ask):
                 return answer
             why = (
                 "nearly all of them in one second"
@@ -178,6 +180,14 @@ class _Parting:
                 if lacks is None or lacks:
                     return lacks
         return frozenset()
+
+
+async def _is_exceeded_far_away(answer: Fetched, ask: Ask) -> bool:
+    """Report whether a much longer window has more records, so that a cap would be larger."""
+    for further in _FAR:
+        if await _has_more(_around(answer.window, further), answer, ask):
+            return True
+    return False
 
 
 async def _has_more(window: Window | None, answer: Fetched, ask: Ask) -> bool:
