@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import anyio
 import attrs
 
+from boxis_async._http.attempts import Attempts
 from boxis_async._http.requester import Deadline, Options, Request, RequestCounts
 from boxis_async._run.fetched import Fetched
 from boxis_async._run.guards import Guard
@@ -26,16 +27,15 @@ from boxis_async._wire.members import UnknownMembers
 from boxis_async._wire.readers import ContentReader, Convert, RecordsReader
 from boxis_async._wire.wallclock import Span
 from boxis_async.errors import (
-    AttemptTimeoutError,
     BadAnswerError,
     NoAnswerError,
     RefusedError,
     TooLargeError,
     WindowError,
 )
-from boxis_async.hooks import Hooks, RetryEvent, WindowEvent, notify
+from boxis_async.hooks import WindowEvent, notify
 from boxis_async.models import Window
-from boxis_async.retry import attempts_on, is_cured_by_less, is_too_much, should_retry
+from boxis_async.retry import is_cured_by_less, is_too_much
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -85,19 +85,16 @@ class _Cut:
 
     job: Job
     deadline: Deadline
-    answered: set[Window] = attrs.field(factory=set)
+    answered: set[Window] = attrs.field(factory=set[Window])
     """The smallest windows that were tried and answered, so that none is tried again."""
 
 
 class Fetcher:
     """Fetches windows for the streams of one client, and calls the API's other functions."""
 
-    def __init__(
-        self, requester: Requester, *, returntype: ReturnType, hooks: Hooks | None = None
-    ) -> None:
+    def __init__(self, requester: Requester, *, returntype: ReturnType) -> None:
         self.requester = requester
         self._returntype: ReturnType = returntype
-        self._hooks = hooks or Hooks()
         self._unknown = UnknownMembers()
 
     async def fetch(self, window: Window, job: Job) -> list[Piece]:
@@ -137,16 +134,7 @@ class Fetcher:
             counts=RequestCounts(),
             options=options,
         )
-        reader = ContentReader(self._returntype)
-
-        def on(error: Exception) -> bool | float:
-            return self._should_retry(error, request)
-
-        async for attempt in attempts_on(options.retry, on, what=f"{section}/{action}"):
-            with attempt:
-                request = attrs.evolve(request, attempt=attempt.num)
-                return await self.requester.request(request, reader)
-        raise AssertionError("stamina ends with a result or an error")
+        return await Attempts(self.requester, request).answer(ContentReader(self._returntype))
 
     async def _pieces(self, window: Window, cut: _Cut, halvings: int) -> list[Piece]:
         job, deadline = cut.job, cut.deadline
@@ -176,7 +164,7 @@ class Fetcher:
         if is_too_much(failed.cause):
             is_due = halvings % _TRIED_EACH == _FIRST_TRIED
             return await self._try_smallest(failed, window, cut) if is_due else None
-        if cut.deadline.left() <= 0:
+        if cut.deadline.is_over:
             return _reworded(failed, f"{failed}; and its time (RetryPolicy.timeout) is used up")
         try:
             await self._whole(smallest(window, cut.job.overlap), cut.job, cut.deadline)
@@ -291,7 +279,6 @@ class Fetcher:
         Raises:
             WindowError: The window failed for good.
         """
-        retry = job.options.retry
         request = Request.of_window(
             window, job.tenant, deadline=deadline, counts=job.counts, options=job.options
         )
@@ -303,39 +290,11 @@ class Fetcher:
             unknown=self._unknown,
             collect_rejects=job.collect_rejects,
         )
-        last: Exception = AttemptTimeoutError(f"the {retry.timeout:g} s for it are used up")
-
-        def on(error: Exception) -> bool | float:
-            nonlocal last
-            last = error
-            return deadline.left() > 0 and self._should_retry(error, request)
-
+        attempts = Attempts(self.requester, request)
         try:
-            async for attempt in attempts_on(retry, on, what=f"window {window}"):
-                with attempt:
-                    if deadline.left() <= 0:
-                        raise last
-                    request = attrs.evolve(request, attempt=attempt.num)
-                    job.counts.retries += attempt.num > 1
-                    return Fetched(window, await self.requester.request(request, reader))
+            return Fetched(window, await attempts.answer(reader))
         except (NoAnswerError, BadAnswerError, RefusedError) as error:
-            raise _failure(error, window, job.tenant, request.attempt) from error
-        raise AssertionError("stamina ends with a result or an error")
-
-    def _should_retry(self, error: Exception, request: Request) -> bool | float:
-        """Report whether a request is sent again, and call the hook if it is."""
-        policy = request.options.retry
-        wait = should_retry(policy, error)
-        if wait is not False and request.attempt < policy.attempts:
-            event = RetryEvent(
-                section=request.section,
-                action=request.action,
-                window=request.window,
-                attempt=request.attempt,
-                error=error,
-            )
-            notify(self._hooks.on_retry, event)
-        return wait
+            raise _failure(error, window, job.tenant, attempts.request.attempt) from error
 
     def _failed(self, error: WindowError) -> WindowError:
         """Call the hook for a window that failed for good, and give its error."""
@@ -351,9 +310,9 @@ class Fetcher:
         records: int | None = None,
         error: WindowError | None = None,
     ) -> None:
-        if self._hooks.on_window is not None:
+        if self.requester.hooks.on_window is not None:
             event = WindowEvent(tenant=tenant, window=window, records=records, error=error)
-            notify(self._hooks.on_window, event)
+            notify(self.requester.hooks.on_window, event)
 
 
 def is_cancelled() -> bool:
