@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from boxis_async._run.known_server import KnownServer
     from boxis_async._wire.wallclock import Span
 
-__all__ = ["Ask", "find_rule_within", "holds_everything", "prove_whole"]
+__all__ = ["Ask", "far_from", "find_rule_within", "holds_everything", "prove_whole"]
 
 Ask: TypeAlias = Callable[[Window], Awaitable[Fetched]]
 """Requests exactly one window, once more where it fails."""
@@ -75,13 +75,20 @@ async def find_rule_within(known: KnownServer, calls: Fetched, ask: Ask) -> None
 
 async def holds_everything(answer: Fetched, ask: Ask) -> bool:
     """Find out whether a window far away has the same records."""
-    spans = [wall_span(cdr) for cdr in answer.records.cdrs]
-    begin = min(min(span) for span in spans)
-    if begin - _FIRST > 2 * _YEAR:
-        far = begin - _YEAR - _HOUR
-    else:
-        far = max(max(span) for span in spans) + _YEAR
-    return answer.legs() <= (await ask(Window(far, far + _HOUR))).legs()
+    far = far_from(wall_span(cdr) for cdr in answer.records.cdrs)
+    return answer.legs() <= (await ask(Window(*far))).legs()
+
+
+def far_from(spans: Iterable[Span]) -> Span:
+    """Give the two dates of a window more than a year away from some spans.
+
+    It lies before them, where there is such a time: a server that minds `dateto` alone has nothing
+    for it. Of a window behind them it would have all, and pass for one that ignores both dates.
+    """
+    ends = [moment for span in spans for moment in span]
+    begin = min(ends)
+    far = begin - _YEAR - _HOUR if begin - _FIRST > 2 * _YEAR else max(ends) + _YEAR
+    return far, far + _HOUR
 
 
 async def prove_whole(  # noqa: PLR0913 - each is one thing that the proof needs

@@ -570,7 +570,7 @@ async def test_a_proof_that_the_server_does_not_answer(make_client: MakeClient) 
 
     def too_long(request: Received) -> Fault | None:
         is_long = request.datefrom is not None and request.datefrom < f"{DAY}"
-        return Fault(status=504) if is_long else None
+        return Fault.status(504) if is_long else None
 
     provider.faults = too_long
     client = make_client(provider)
@@ -580,7 +580,7 @@ async def test_a_proof_that_the_server_does_not_answer(make_client: MakeClient) 
 async def test_a_proof_that_fails_is_a_failure_of_its_window(make_client: MakeClient) -> None:
     """What cannot be proved is not handed over; it is collected as any other failure."""
     provider = Provider(many(200))
-    provider.faults = lambda _: None if len(provider.requests) == 1 else Fault(status=403)
+    provider.faults = lambda _: None if len(provider.requests) == 1 else Fault.status(403)
     stream = make_client(provider).cdrs(DAY, NEXT_DAY, window=timedelta(days=1), on_error="collect")
     assert await stream.to_list() == []
     assert [error.window for error in stream.failures] == [Window(DAY, NEXT_DAY)]
