@@ -198,7 +198,7 @@ class BoxisClient:
             returntype=returntype,
             hooks=hooks,
         )
-        self._fetcher = Fetcher(self._requester, returntype=returntype, hooks=hooks)
+        self._fetcher = Fetcher(self._requester, returntype=returntype)
         self._prefetches = Prefetches(concurrency)
         self._traffic: dict[str, Traffic] = {}
         self._known_server = KnownServer(contract)

@@ -35,7 +35,6 @@ from boxis_async._probe.exact_windows import ExactWindows, NoRequestLeftError
 from boxis_async._probe.places import (
     MANY_RECORDS,
     SETTLE,
-    YEAR,
     baselines,
     centre_of,
     other_side,
@@ -43,6 +42,7 @@ from boxis_async._probe.places import (
     wider,
 )
 from boxis_async._probe.rules import ALL_RULES, RULES, admitting, next_window, remaining
+from boxis_async._run.proofs import far_from
 from boxis_async._wire.cooperative import Cooperative
 from boxis_async.contract_model import Contract, Finding
 from boxis_async.errors import (
@@ -66,7 +66,6 @@ if TYPE_CHECKING:
 __all__ = ["probe"]
 
 _SECOND: Final = timedelta(seconds=1)
-_HOUR: Final = timedelta(hours=1)
 _ENOUGH: Final = 12
 """Calls from which two further windows can nearly always be chosen that decide."""
 _LONG: Final = 3 * _SECOND
@@ -270,13 +269,7 @@ class _Probe:
     async def _check_whether_dates_are_ignored(self) -> None:
         """Ask for a window more than a year away from all that came."""
         calls = known_calls(self._answers)
-        window = self._answers[0].window
-        if any(end < window[0] for _, end in calls):
-            # Nothing that minds `datefrom` gives these calls for a later window.
-            begin = max(end for _, end in calls) + YEAR
-        else:
-            begin = min(start for start, _ in calls) - YEAR - _HOUR
-        far = await self._ask((begin, begin + _HOUR), "dates")
+        far = await self._ask(far_from(calls), "dates")
         if far is not None:
             self._are_dates_ignored = not calls.isdisjoint(far.calls)
 

@@ -7,10 +7,10 @@ look at the day first, and convert to UTC only the calls that run over a midnigh
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, time, timedelta, tzinfo
-from functools import lru_cache
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TypeVar
 
+from boxis_async._wire.wallclock import is_steady
 from boxis_async.call_model import Call
 from boxis_async.models import CDR
 
@@ -53,7 +53,7 @@ def real_time_of(legs: Sequence[CDR]) -> Callable[[datetime], datetime]:
         day == last.toordinal()
         and zone is not None
         and all(moment.tzinfo is zone for moment in times)
-        and _is_steady(day, zone)
+        and is_steady(day, zone)
     ):
         return _as_it_is
     return _in_utc
@@ -69,17 +69,6 @@ def _in_utc(moment: datetime) -> datetime:
     except OverflowError:
         # At the end of time an hour more or less is no matter.
         return moment.replace(tzinfo=UTC)
-
-
-@lru_cache(maxsize=4096)
-def _is_steady(day: int, zone: tzinfo) -> bool:
-    """Report whether no clock is changed on a day."""
-    midnight = datetime.combine(datetime.fromordinal(day), time(), zone)
-    try:
-        next_midnight = (midnight + timedelta(days=1)).replace(fold=1)
-    except OverflowError:
-        return False
-    return midnight.utcoffset() == next_midnight.utcoffset()
 
 
 def _sorted(items: list[Item], places: Sequence[Place]) -> list[Item]:

@@ -71,7 +71,7 @@ class RequestCounts:
     retries: int = 0
     splits: int = 0
     last_failure: Exception | None = None
-    """Why a request was last sent again."""
+    """Why the latest attempt failed for which another one was possible."""
 
 
 class TimeLimit:
@@ -122,15 +122,26 @@ class Deadline:
         """
         if self._end is None:
             self._end = loop_time() + self._seconds
-        left = self.left()
-        if left <= 0:
+        self.check()
+        return self._left()
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more can be sent."""
+        return self._left() <= 0
+
+    def check(self) -> None:
+        """Refuse to send anything once it is over.
+
+        Raises:
+            AttemptTimeoutError: It is.
+        """
+        if self._left() <= 0:
             raise AttemptTimeoutError(
                 f"the {self._seconds:g} s for the window (RetryPolicy.timeout) are used up"
             )
-        return left
 
-    def left(self) -> float:
-        """Give the seconds that are left."""
+    def _left(self) -> float:
         return self._seconds if self._end is None else self._end - loop_time()
 
 
@@ -194,7 +205,7 @@ class Requester:
         self._transport = transport
         self._credentials = credentials
         self._returntype: ReturnType = returntype
-        self._hooks = hooks or Hooks()
+        self.hooks = hooks or Hooks()
         self._slots = asyncio.Semaphore(concurrency)
         # One answer is read at a time. Others wait meanwhile, each whole in the memory: no more of
         # them than may be in flight.
@@ -261,7 +272,7 @@ class Requester:
                 clock_was_refused = True
                 self.clock.correct(error.server_time, seen=corrections)
                 request.counts.retries += 1
-                notify(self._hooks.on_retry, _event(RetryEvent, request, error=error))
+                notify(self.hooks.on_retry, _event(RetryEvent, request, error=error))
             except BoxisError as error:
                 observe(reader.server_time)
                 seconds_to_wait = pause_after(request.options.retry, error, request.attempt)
@@ -303,8 +314,8 @@ class Requester:
                 returntype=self._returntype,
             )
             request.counts.requests += 1
-            if self._hooks.on_request is not None:
-                notify(self._hooks.on_request, _event(RequestEvent, request))
+            if self.hooks.on_request is not None:
+                notify(self.hooks.on_request, _event(RequestEvent, request))
             began = time.perf_counter()
             sending = self._transport.post(form, timeout=options.timeout, within=left)
             # This frame is in the traceback of each error from here on, and errors are kept.
@@ -342,7 +353,7 @@ class Requester:
             end = f"{records} records, {end}" if error is None else f"{end}: {error}"
             size = len(reply.body)
             logger.debug("%s: status %d, %d bytes, %s", request, reply.status_code, size, end)
-        if self._hooks.on_response is not None:
+        if self.hooks.on_response is not None:
             event = _event(
                 ResponseEvent,
                 request,
@@ -352,7 +363,7 @@ class Requester:
                 records=records,
                 error=error,
             )
-            notify(self._hooks.on_response, event)
+            notify(self.hooks.on_response, event)
 
 
 def _running_loop() -> asyncio.AbstractEventLoop:

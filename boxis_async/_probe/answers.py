@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import pairwise
 from operator import ge, le
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 import attrs
 
 from boxis_async._probe.rules import Ends
-from boxis_async._wire.wallclock import epoch_of
+from boxis_async._wire.wallclock import epoch_of, is_steady
 from boxis_async.contract_model import Finding
 from boxis_async.models import CDR
 
@@ -55,7 +55,6 @@ _YEARS = range(1971, 9000)
 """A record of another year is none: to look a year before or after it must be possible."""
 
 _A_STEP = 256  # records, in a millisecond or so
-_DAY = timedelta(days=1)
 _QUARTER = 15 * 60
 _LONGEST = (
     366 * 86400
@@ -90,7 +89,6 @@ class UsableCalls:
 
     def __init__(self, zone: tzinfo) -> None:
         self._zone = zone
-        self._steady: dict[date, bool] = {}
 
     def of(self, cdrs: Iterable[CDR]) -> Steps[frozenset[Ends]]:
         """Give the start and the end of each usable record, in steps."""
@@ -105,21 +103,10 @@ class UsableCalls:
                 cdr.end.replace(tzinfo=None, fold=0),
             )
             is_real = start <= end and start.year in _YEARS and end.year in _YEARS
-            if is_real and self._is_steady(start.date()) and self._is_steady(end.date()):
+            days = {start.toordinal(), end.toordinal()}
+            if is_real and all(is_steady(day, self._zone) for day in days):
                 found.add((start, end))
         return frozenset(found)
-
-    def _is_steady(self, day: date) -> bool:
-        known = self._steady.get(day)
-        if known is None:
-            try:
-                begin = datetime.combine(day, time(), self._zone)
-                after = datetime.combine(day + _DAY, time(), self._zone).replace(fold=1)
-                known = begin.utcoffset() == after.utcoffset()
-            except OverflowError:
-                known = False
-            self._steady[day] = known
-        return known
 
 
 def known_calls(answers: Iterable[Answer]) -> frozenset[Ends]:

@@ -10,8 +10,7 @@ from __future__ import annotations
 import secrets
 from typing import TYPE_CHECKING
 
-import attrs
-
+from boxis_async._http.attempts import Attempts
 from boxis_async._http.requester import Deadline, Request, RequestCounts
 from boxis_async._wire.readers import RecordsReader
 from boxis_async._wire.records import Fingerprinter, Records, make_converter
@@ -23,7 +22,6 @@ from boxis_async.errors import (
     WindowError,
 )
 from boxis_async.models import Window
-from boxis_async.retry import attempts_on, should_retry
 
 if TYPE_CHECKING:
     from boxis_async._http.requester import Options, Requester
@@ -67,6 +65,22 @@ class _CountedDeadline(Deadline):
         super().__init__(seconds)
         self._allowance = allowance
 
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more can be sent: no time is left, or no request."""
+        return super().is_over or not self._allowance.left
+
+    def check(self) -> None:
+        """Refuse to send anything once it is over.
+
+        Raises:
+            AttemptTimeoutError: No time is left.
+            NoRequestLeftError: No request is.
+        """
+        super().check()
+        if not self._allowance.left:
+            raise NoRequestLeftError("max_requests are sent")
+
     def begin(self) -> float:
         """Count a request, and give the seconds left.
 
@@ -75,8 +89,6 @@ class _CountedDeadline(Deadline):
             NoRequestLeftError: No request is.
         """
         left = super().begin()
-        if not self._allowance.left:
-            raise NoRequestLeftError("max_requests are sent")
         self._allowance.sent += 1
         return left
 
@@ -135,39 +147,26 @@ class ExactWindows:
             NoRequestLeftError: It was not answered by as many requests as may be sent.
         """
         window = Window(*ends)
-        retry = self._options.retry
         reader = _Reader(RecordsReader(self._convert, self._returntype, window=window))
         request = Request.of_window(
             window,
             self._tenant,
-            deadline=_CountedDeadline(retry.timeout, self.allowance),
+            deadline=_CountedDeadline(self._options.retry.timeout, self.allowance),
             counts=self.counts,
             options=self._options,
         )
-        last: Exception | None = None
-
-        def on(error: Exception) -> bool | float:
-            nonlocal last
-            if isinstance(error, NoRequestLeftError):
-                return False
-            last = self.counts.last_failure = error
-            # Nothing is waited for when there is no request left to send after the wait.
-            return self.allowance.left > 0 and should_retry(retry, error)
-
+        attempts = Attempts(self._requester, request)
         try:
-            async for attempt in attempts_on(retry, on, what=f"window {window}"):
-                with attempt:
-                    request = attrs.evolve(request, attempt=attempt.num)
-                    records = await self._requester.request(request, reader)
-                    self.compression = reader.compression
-                    return records
+            records = await attempts.answer(reader)
         except (NoAnswerError, BadAnswerError, RefusedError) as error:
-            raise self._failed(error, window, request.attempt) from error
+            raise self._failed(error, window, attempts.request.attempt) from error
         except NoRequestLeftError:
-            if last is not None:
-                raise self._failed(last, window, request.attempt - 1) from last
-            raise
-        raise AssertionError("stamina ends with a result or an error")
+            if (failure := attempts.failure) is None:
+                raise
+            # The clock was refused, and what failed before says more.
+            raise self._failed(failure, window, attempts.request.attempt - 1) from failure
+        self.compression = reader.compression
+        return records
 
     def _failed(self, error: Exception, window: Window, attempts: int) -> WindowError:
         return WindowError.of(error, window=window, tenant=self._tenant, attempts=attempts)

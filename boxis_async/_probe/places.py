@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 __all__ = [
     "MANY_RECORDS",
     "SETTLE",
-    "YEAR",
     "baselines",
     "centre_of",
     "other_side",
@@ -31,13 +30,13 @@ __all__ = [
 _HOUR: Final = timedelta(hours=1)
 _DAY: Final = timedelta(days=1)
 _WEEK: Final = 7 * _DAY
-YEAR: Final = 366 * _DAY
+_YEAR: Final = 366 * _DAY
 SETTLE: Final = _DAY
 """How old a record must be to be at rest, as in `BoxisClient.cdrs`."""
 _WEEKS_BACK: Final = 53
 _FIRST_YEAR: Final = 1980
 
-_BASELINES: Final = (_HOUR, 8 * _HOUR, 3 * _DAY, 30 * _DAY, YEAR)
+_BASELINES: Final = (_HOUR, 8 * _HOUR, 3 * _DAY, 30 * _DAY, _YEAR)
 """Lengths of the baseline, tried one after the other: each holds the one before."""
 
 MANY_RECORDS: Final = 3000
@@ -77,7 +76,7 @@ def wider(window: Ends, records: int, horizon: datetime) -> Ends:
     length = window[1] - window[0]
     factor = max(4.0, MANY_RECORDS / max(records, 1))
     wanted = length * factor * (_PEAK if length < _DAY else 1)
-    return _around(window, min(wanted, max(YEAR, length)), horizon)
+    return _around(window, min(wanted, max(_YEAR, length)), horizon)
 
 
 def widened(window: Ends, horizon: datetime) -> Ends:

@@ -1,4 +1,10 @@
-"""One window → its records: again, or in halves, when that may help."""
+"""One window → its records: again, or in halves, when that may help.
+
+Halves cure what is too large, down to two seconds. Where each of two seconds is too large, as where
+more calls run at a time than the server gives, they cure nothing, and would be thousands. So a part
+that is still too large after two halvings is first tried at three moments: if two seconds at each
+are too large, no halves are asked for.
+"""
 
 from __future__ import annotations
 
@@ -12,34 +18,43 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import anyio
 import attrs
 
+from boxis_async._http.attempts import Attempts
 from boxis_async._http.requester import Deadline, Options, Request, RequestCounts, TimeLimit
 from boxis_async._run.fetched import Fetched
 from boxis_async._run.guards import Guard
-from boxis_async._run.windows import halve, smallest
+from boxis_async._run.windows import halve, meets, smallest
 from boxis_async._wire.members import UnknownMembers
 from boxis_async._wire.readers import ContentReader, Convert, RecordsReader
 from boxis_async._wire.wallclock import Span
 from boxis_async.errors import (
-    AttemptTimeoutError,
     BadAnswerError,
     NoAnswerError,
     RefusedError,
     TooLargeError,
     WindowError,
 )
-from boxis_async.hooks import Hooks, RetryEvent, WindowEvent, notify
-from boxis_async.retry import attempts_on, is_cured_by_less, is_too_much, should_retry
+from boxis_async.hooks import WindowEvent, notify
+from boxis_async.models import Window
+from boxis_async.retry import is_cured_by_less, is_too_much
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from boxis_async._http.requester import Requester
-    from boxis_async.models import Window
     from boxis_async.types import ReturnType
 
 __all__ = ["Fetcher", "Job", "Piece", "is_cancelled"]
 
 logger = logging.getLogger("boxis_async")
+
+# The smallest parts are tried at the second halving, and at each third one from there on. Answers
+# that a hundred windows cure cost a tenth more by it; where none is small enough, tens of requests
+# show it, and not thousands.
+_FIRST_TRIED, _TRIED_EACH = 2, 3
+# A window that is hardly longer than the smallest has few halves: to try these costs no more.
+_WORTH_TRYING = 8
+# Where in a window they are tried, from its start to its end.
+_PLACES = (0.0, 0.5, 1.0)
 
 
 @attrs.frozen(eq=False, repr=False)
@@ -52,6 +67,8 @@ class Job:
     overlap: timedelta
     convert: Convert
     collect_rejects: bool
+    stops_at_failure: bool
+    """Whether nothing that follows a window that failed is handed over."""
     options: Options
     counts: RequestCounts
     guard: Guard | None = None
@@ -62,15 +79,22 @@ Piece: TypeAlias = Fetched | WindowError
 """What came of a part of a window: its records, or why it failed for good."""
 
 
+@attrs.frozen(eq=False, repr=False)
+class _Cut:
+    """One window that is cut into as many pieces as it takes."""
+
+    job: Job
+    deadline: Deadline
+    answered: set[Window] = attrs.field(factory=set[Window])
+    """The smallest windows that were tried and answered, so that none is tried again."""
+
+
 class Fetcher:
     """Fetches windows for the streams of one client, and calls the API's other functions."""
 
-    def __init__(
-        self, requester: Requester, *, returntype: ReturnType, hooks: Hooks | None = None
-    ) -> None:
+    def __init__(self, requester: Requester, *, returntype: ReturnType) -> None:
         self.requester = requester
         self._returntype: ReturnType = returntype
-        self._hooks = hooks or Hooks()
         self._unknown = UnknownMembers()
 
     async def fetch(self, window: Window, job: Job) -> list[Piece]:
@@ -78,7 +102,7 @@ class Fetcher:
 
         Each piece is a span with all its records, or the error of one that failed for good.
         """
-        return await self._pieces(window, job, Deadline(job.options.retry.timeout))
+        return await self._pieces(window, _Cut(job, Deadline(job.options.retry.timeout)), 0)
 
     async def finish(self, job: Job) -> None:
         """Make sure, at the end of a run, that no record is missing between two windows.
@@ -111,21 +135,13 @@ class Fetcher:
             counts=counts,
             options=options,
         )
-        reader = ContentReader(self._returntype)
-
-        def on(error: Exception) -> bool | float:
-            return self._should_retry(error, request)
-
-        what = f"{section}/{action}"
         limit = TimeLimit(options.deadline)
         with anyio.move_on_after(limit.left()):
-            async for attempt in attempts_on(options.retry, on, what=what):
-                with attempt:
-                    request = attrs.evolve(request, attempt=attempt.num)
-                    return await self.requester.request(request, reader)
-        raise limit.error(what, counts)
+            return await Attempts(self.requester, request).answer(ContentReader(self._returntype))
+        raise limit.error(f"{section}/{action}", counts)
 
-    async def _pieces(self, window: Window, job: Job, deadline: Deadline) -> list[Piece]:
+    async def _pieces(self, window: Window, cut: _Cut, halvings: int) -> list[Piece]:
+        job, deadline = cut.job, cut.deadline
         try:
             fetched = await self._checked(await self._whole(window, job, deadline), job)
         except WindowError as error:
@@ -134,33 +150,87 @@ class Fetcher:
             self._notify(window, job.tenant, records=len(fetched))
             return [fetched]
         halves = halve(window, job.uncut, job.overlap)
-        if not is_cured_by_less(failed.cause):
-            return [self._failed(failed)]
-        if halves is None:
-            return [self._failed(_with_advice(failed))]
-        if not is_too_much(failed.cause):
-            if deadline.left() <= 0:
-                message = f"{failed}; and its time (RetryPolicy.timeout) is used up"
-                return [self._failed(_reworded(failed, message))]
-            try:
-                await self._whole(smallest(window, job.overlap), job, deadline)
-            except WindowError as same:
-                # Not the size, then: halving would only multiply the requests of an outage.
-                return [self._failed(_outage(failed, same))]
+        incurable = await self._incurable(failed, window, cut, halvings, can_halve=bool(halves))
+        if halves is None or incurable is not None:
+            return [self._failed(incurable or failed)]
         job.counts.splits += 1
         logger.debug("window %s is cut in halves: %s", window, failed.cause)
-        return await self._both(halves, job, deadline)
+        return await self._both(halves, cut, halvings + 1)
 
-    async def _both(
-        self, halves: tuple[Window, Window], job: Job, deadline: Deadline
-    ) -> list[Piece]:
+    async def _incurable(
+        self, failed: WindowError, window: Window, cut: _Cut, halvings: int, *, can_halve: bool
+    ) -> WindowError | None:
+        """Give the error of a window that halves would not cure; None to ask for them."""
+        if not is_cured_by_less(failed.cause):
+            return failed
+        if not can_halve:
+            return _with_advice(failed)
+        if is_too_much(failed.cause):
+            is_due = halvings % _TRIED_EACH == _FIRST_TRIED
+            return await self._try_smallest(failed, window, cut) if is_due else None
+        if cut.deadline.is_over:
+            return _reworded(failed, f"{failed}; and its time (RetryPolicy.timeout) is used up")
+        try:
+            await self._whole(smallest(window, cut.job.overlap), cut.job, cut.deadline)
+        except WindowError as same:
+            # Not the size, then: halving would only multiply the requests of an outage.
+            return _outage(failed, same)
+        return None
+
+    async def _try_smallest(
+        self, failed: WindowError, window: Window, cut: _Cut
+    ) -> WindowError | None:
+        """Try the smallest windows at the start, in the middle and at the end of one.
+
+        Returns:
+            An error if all three are too large, or if the first is and nothing after it counts.
+
+        Raises:
+            ContractError: All three have as many records as the server gives at most, and nothing
+                after a failure counts.
+        """
+        job = cut.job
+        length = smallest(window, job.overlap).length
+        if window.start is None or window.length < _WORTH_TRYING * length:
+            return None
+        errors: list[WindowError] = []
+        for share in _PLACES:
+            start = (window.start + share * (window.length - length)).replace(microsecond=0)
+            part = Window(start, start + length)
+            if part in cut.answered or meets(part, job.uncut):
+                break
+            try:
+                await self._checked(await self._whole(part, job, cut.deadline), job)
+            except WindowError as error:
+                if not is_too_much(error.cause):
+                    break
+                errors.append(_with_advice(error))
+            else:
+                cut.answered.add(part)
+                break
+        first = errors[0] if errors else None
+        if len(errors) == len(_PLACES):
+            if job.guard is not None and job.stops_at_failure:
+                job.guard.refuse_too_many(errors)
+            if not job.stops_at_failure:
+                return _reworded(failed, f"{failed}; and {' and '.join(map(str, errors))}")
+        return first if job.stops_at_failure else None
+
+    async def _both(self, halves: tuple[Window, Window], cut: _Cut, halvings: int) -> list[Piece]:
         found: list[list[Piece]] = [[], []]
         errors: list[BaseException] = []
+
+        def is_last() -> bool:
+            """Report whether nothing that comes after the first half counts."""
+            has_failed = any(isinstance(piece, WindowError) for piece in found[0])
+            return has_failed and cut.job.stops_at_failure
 
         async def fetch(place: int) -> None:
             # The error is kept as a value, so that none leaves in a group.
             try:
-                found[place] = await self._pieces(halves[place], job, deadline)
+                found[place] = await self._pieces(halves[place], cut, halvings)
+                if is_last():
+                    group.cancel_scope.cancel()
             except (Exception, asyncio.CancelledError) as error:
                 # One that nobody requested would end the group as if both halves were there.
                 if isinstance(error, asyncio.CancelledError) and is_cancelled():
@@ -173,7 +243,7 @@ class Fetcher:
             group.start_soon(fetch, 1)
         if errors:
             raise errors[0]
-        return found[0] + found[1]
+        return found[0] if is_last() else found[0] + found[1]
 
     async def _checked(self, fetched: Fetched, job: Job) -> Fetched:
         """Let the guard look at an answer, before it is handed over.
@@ -213,7 +283,6 @@ class Fetcher:
         Raises:
             WindowError: The window failed for good.
         """
-        retry = job.options.retry
         request = Request.of_window(
             window, job.tenant, deadline=deadline, counts=job.counts, options=job.options
         )
@@ -225,40 +294,11 @@ class Fetcher:
             unknown=self._unknown,
             collect_rejects=job.collect_rejects,
         )
-        last: Exception = AttemptTimeoutError(f"the {retry.timeout:g} s for it are used up")
-
-        def on(error: Exception) -> bool | float:
-            nonlocal last
-            last = error
-            return deadline.left() > 0 and self._should_retry(error, request)
-
+        attempts = Attempts(self.requester, request)
         try:
-            async for attempt in attempts_on(retry, on, what=f"window {window}"):
-                with attempt:
-                    if deadline.left() <= 0:
-                        raise last
-                    request = attrs.evolve(request, attempt=attempt.num)
-                    job.counts.retries += attempt.num > 1
-                    return Fetched(window, await self.requester.request(request, reader))
+            return Fetched(window, await attempts.answer(reader))
         except (NoAnswerError, BadAnswerError, RefusedError) as error:
-            raise _failure(error, window, job.tenant, request.attempt) from error
-        raise AssertionError("stamina ends with a result or an error")
-
-    def _should_retry(self, error: Exception, request: Request) -> bool | float:
-        """Report whether a request is sent again, and call the hook if it is."""
-        policy = request.options.retry
-        wait = should_retry(policy, error)
-        if wait is not False and request.attempt < policy.attempts:
-            request.counts.last_failure = error
-            event = RetryEvent(
-                section=request.section,
-                action=request.action,
-                window=request.window,
-                attempt=request.attempt,
-                error=error,
-            )
-            notify(self._hooks.on_retry, event)
-        return wait
+            raise _failure(error, window, job.tenant, attempts.request.attempt) from error
 
     def _failed(self, error: WindowError) -> WindowError:
         """Call the hook for a window that failed for good, and give its error."""
@@ -274,9 +314,9 @@ class Fetcher:
         records: int | None = None,
         error: WindowError | None = None,
     ) -> None:
-        if self._hooks.on_window is not None:
+        if self.requester.hooks.on_window is not None:
             event = WindowEvent(tenant=tenant, window=window, records=records, error=error)
-            notify(self._hooks.on_window, event)
+            notify(self.requester.hooks.on_window, event)
 
 
 def is_cancelled() -> bool:

@@ -91,7 +91,8 @@ class Guard:
         marks = memory_of(query.resume).every_mark()
         self._seen = {mark[FINGERPRINT_SIZE : 2 * FINGERPRINT_SIZE] for mark in marks}
         self._is_parted = False
-        self._everything: int | None = None
+        # The legs of the answer that holds everything, where the dates are ignored.
+        self._everything: frozenset[bytes] | None = None
 
     @property
     def has_everything(self) -> bool:
@@ -138,6 +139,24 @@ class Guard:
             except _StrangersError:
                 return await self._take_everything(answer, ask)
         return await self._prove_whole(answer, ask)
+
+    def refuse_too_many(self, errors: Sequence[WindowError]) -> None:
+        """Refuse a run in which the smallest windows are cut off, wherever they lie.
+
+        Raises:
+            ContractError: What cuts them off is the server, and not `row_limit`.
+        """
+        first, cap = errors[0], self._known.row_cap
+        limits = {error.cause.limit for error in errors if isinstance(error.cause, TooLargeError)}
+        if self._query.row_limit is not None or limits != {cap}:
+            return
+        places = " and ".join(f"{error.window}" for error in errors)
+        raise self._error(
+            f"the server cuts answers off at {cap:,} records, and the windows {places} have as "
+            "many, so that no window is small enough. More calls run at a time than it gives, or "
+            "it ignores the dates",
+            first.window,
+        )
 
     async def finish(self, ask: Ask, fetch: FetchPieces) -> None:
         """Make sure, at the end of a run that saw no call of any length, that there was none.
@@ -275,13 +294,20 @@ class Guard:
                 if not known.ignores_dates:
                     await self._find_dates_ignored(answer, ask)
         self._refuse_resume(answer.window)
-        if len(answer) < (self._everything or 0):
+        if known.row_cap is not None and len(answer) >= known.row_cap:
             raise self._error(
-                f"the provider ignores the dates, and an answer holds {len(answer):,} records "
-                f"where an earlier one held {self._everything:,}",
+                f"the provider ignores the dates, and cuts answers off at {known.row_cap:,} "
+                "records, so that no request brings the others",
                 answer.window,
             )
-        self._everything = len(answer)
+        legs, earlier = answer.legs(), self._everything or frozenset()
+        if lacking := earlier - legs:
+            raise self._error(
+                f"the provider ignores the dates, and an answer holds {len(legs):,} records "
+                f"where an earlier one held {len(earlier):,}: it lacks {len(lacking):,} of those",
+                answer.window,
+            )
+        self._everything = legs
         if self._range is None:
             return answer
         return Fetched(Window(self._range.start, self._range.end), answer.records)

@@ -89,7 +89,7 @@ class KnownServer:
         """Learn that every answer holds everything."""
         self.ignores_dates = True
         logger.warning(
-            "the provider ignores the two dates: an answer holds everything, %d records. "
-            "One request is sent for a range",
+            "the provider ignores the two dates: an answer holds everything, %d records, or as "
+            "many as an answer can hold, which no request shows. One is sent for a range",
             count,
         )

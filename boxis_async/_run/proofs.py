@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from boxis_async._run.known_server import KnownServer
     from boxis_async._wire.wallclock import Span
 
-__all__ = ["Ask", "find_rule_within", "holds_everything", "prove_whole"]
+__all__ = ["Ask", "far_from", "find_rule_within", "holds_everything", "prove_whole"]
 
 Ask: TypeAlias = Callable[[Window], Awaitable[Fetched]]
 """Requests exactly one window, once more where it fails."""
@@ -40,8 +40,10 @@ Ask: TypeAlias = Callable[[Window], Awaitable[Fetched]]
 _SECOND = timedelta(seconds=1)
 _HOUR = timedelta(hours=1)
 _DAY = timedelta(days=1)
-_MONTH = timedelta(days=30)
 _YEAR = timedelta(days=366)
+# How far the last windows reach that may hold more than an answer which nothing else proves: one
+# after the other, as the next has much to send where the one before had little.
+_FAR = (timedelta(days=30), _YEAR, 5 * _YEAR, 25 * _YEAR)
 _TRIES = 3
 _MANY_RECORDS = 4000
 # Before all telephone exchanges that are read here, and no server takes it for a missing date.
@@ -73,13 +75,20 @@ async def find_rule_within(known: KnownServer, calls: Fetched, ask: Ask) -> None
 
 async def holds_everything(answer: Fetched, ask: Ask) -> bool:
     """Find out whether a window far away has the same records."""
-    spans = [wall_span(cdr) for cdr in answer.records.cdrs]
-    begin = min(min(span) for span in spans)
-    if begin - _FIRST > 2 * _YEAR:
-        far = begin - _YEAR - _HOUR
-    else:
-        far = max(max(span) for span in spans) + _YEAR
-    return answer.legs() <= (await ask(Window(far, far + _HOUR))).legs()
+    far = far_from(wall_span(cdr) for cdr in answer.records.cdrs)
+    return answer.legs() <= (await ask(Window(*far))).legs()
+
+
+def far_from(spans: Iterable[Span]) -> Span:
+    """Give the two dates of a window more than a year away from some spans.
+
+    It lies before them, where there is such a time: a server that minds `dateto` alone has nothing
+    for it. Of a window behind them it would have all, and pass for one that ignores both dates.
+    """
+    ends = [moment for span in spans for moment in span]
+    begin = min(ends)
+    far = begin - _YEAR - _HOUR if begin - _FIRST > 2 * _YEAR else max(ends) + _YEAR
+    return far, far + _HOUR
 
 
 async def prove_whole(  # noqa: PLR0913 - each is one thing that the proof needs
@@ -111,7 +120,7 @@ async def prove_whole(  # noqa: PLR0913 - each is one thing that the proof needs
         lacking = await parting.lacking(_bounded(answer, now), answer.legs())
         may_lose = known.follows_within is not False and overlap == OVERLAP
         if lacking is None or (not lacking and may_lose and known.may_be_cut(len(answer))):
-            if await _has_more(_around(answer.window, _MONTH), answer, ask):
+            if await _is_exceeded_far_away(answer, ask):
                 return answer
             why = (
                 "nearly all of them in one second"
@@ -178,6 +187,14 @@ class _Parting:
                 if lacks is None or lacks:
                     return lacks
         return frozenset()
+
+
+async def _is_exceeded_far_away(answer: Fetched, ask: Ask) -> bool:
+    """Report whether a much longer window has more records, so that a cap would be larger."""
+    for further in _FAR:
+        if await _has_more(_around(answer.window, further), answer, ask):
+            return True
+    return False
 
 
 async def _has_more(window: Window | None, answer: Fetched, ask: Ask) -> bool:

@@ -372,6 +372,7 @@ class Run:
             overlap=query.overlap,
             convert=converter.get_structure_hook(Records),
             collect_rejects=query.bad_records == "collect",
+            stops_at_failure=query.on_error == "raise",
             options=self._options,
             counts=self._counts,
             guard=guard,

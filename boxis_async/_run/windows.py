@@ -40,6 +40,7 @@ __all__ = [
     "Windows",
     "boundary",
     "halve",
+    "meets",
     "overlap_by",
     "plan_of",
     "smallest",
@@ -151,6 +152,15 @@ def halve(
                 return None
             middle = edges[0]
     return Window(window.start, middle), Window(middle - by, window.end)
+
+
+def meets(window: Window, uncut: Iterable[Span]) -> bool:
+    """Report whether a window has time in common with a span inside which no two may part."""
+    start, end = window.start, window.end
+    return any(
+        start is not None and end is not None and start < last and first < end
+        for first, last in uncut
+    )
 
 
 def smallest(window: Window, by: timedelta = OVERLAP) -> Window:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from contextlib import suppress
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
-from functools import cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, TypeAlias
 
 import attrs
@@ -20,7 +20,16 @@ from boxis_async.errors import UsageError
 if TYPE_CHECKING:
     from boxis_async.models import CDR
 
-__all__ = ["YEARS", "Range", "Span", "WallClock", "epoch_of", "read_wall", "write_wall"]
+__all__ = [
+    "YEARS",
+    "Range",
+    "Span",
+    "WallClock",
+    "epoch_of",
+    "is_steady",
+    "read_wall",
+    "write_wall",
+]
 
 Span: TypeAlias = tuple[datetime, datetime]
 """Two wall times, from the first to the last."""
@@ -70,6 +79,27 @@ def read_wall(text: str) -> datetime:
 def write_wall(wall: datetime) -> str:
     """Write a wall time the way the API takes it."""
     return wall.isoformat(" ", "seconds")
+
+
+def is_steady(day: int, zone: tzinfo) -> bool:
+    """Report whether no clock is changed on a day, given as an ordinal; and remember it."""
+    try:
+        return _known_steady(day, zone)
+    except TypeError:
+        # A zone without a hash, as those of dateutil, can be no key of what is remembered.
+        return _steady(day, zone)
+
+
+def _steady(day: int, zone: tzinfo) -> bool:
+    midnight = datetime.combine(date.fromordinal(day), time(), zone)
+    try:
+        next_midnight = (midnight + _DAY).replace(fold=1)
+        return midnight.utcoffset() == next_midnight.utcoffset()
+    except OverflowError:
+        return False
+
+
+_known_steady = lru_cache(maxsize=_DAYS_REMEMBERED)(_steady)
 
 
 @attrs.frozen(eq=False)

@@ -394,6 +394,92 @@ async def test_halves_that_overlap_by_hours_are_few(make_client: MakeClient) -> 
     assert sorted(ids(await stream.to_list())) == undivided(provider, DAY, DAY + 6 * HOUR)
 
 
+def at_once(count: int, *, start: datetime, hours: int) -> list[Row]:
+    """Make calls that all run at the same time, each of them some hours long."""
+    starts = [start + number * SECOND for number in range(count)]
+    return [call(f"{begin}", end=f"{begin + hours * HOUR}") for begin in starts]
+
+
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("window", [None, HOUR, timedelta(days=1)], ids=str)
+@pytest.mark.parametrize("keeps", KEEPS)
+async def test_more_calls_at_a_time_than_the_cap(
+    make_client: MakeClient, keeps: Literal["first", "last"], window: timedelta | None, order: Order
+) -> None:
+    """No window is small enough then, which some requests find out, and not thousands."""
+    rows = [*at_once(15, start=DAY + 8 * HOUR, hours=7), *many(30, length=SECOND)]
+    provider = Provider(rows, filter_mode="overlap", row_limit=10, row_limit_keeps=keeps)
+    stream = make_client(provider, contract=Contract(rule="overlap", row_cap=10)).cdrs(
+        DAY, NEXT_DAY, window=window, order=order
+    )
+    # In order of completion the window at the end of such hours may fail first, at its start.
+    with pytest.raises((ContractError, WindowError), match=r"no (smaller window|window is small)"):
+        await stream.to_list()
+    assert len(provider.requests) < (50 if window != HOUR else 150)
+
+
+@pytest.mark.parametrize("keeps", KEEPS)
+async def test_more_calls_at_a_time_than_a_cap_that_is_not_known(
+    make_client: MakeClient, keeps: Literal["first", "last"]
+) -> None:
+    """The cap is found first, and then that no window is small enough."""
+    rows = [*at_once(150, start=DAY + 8 * HOUR, hours=7), *many(300, length=SECOND)]
+    provider = Provider(rows, filter_mode="overlap", row_limit=100, row_limit_keeps=keeps)
+    with pytest.raises(ContractError, match="no window is small enough") as caught:
+        await make_client(provider).cdrs(DAY, NEXT_DAY).to_list()
+    assert caught.value.window is not None
+    assert len(provider.requests) < 60
+
+
+async def test_more_calls_at_a_time_than_the_cap_for_hours(make_client: MakeClient) -> None:
+    """What can be had around such hours is collected, and they are failures."""
+    rows = [*at_once(15, start=DAY + 8 * HOUR, hours=7), *many(30, length=SECOND)]
+    provider = Provider(rows, filter_mode="overlap", row_limit=10)
+    client = make_client(provider, contract=Contract(rule="overlap", row_cap=10))
+    stream = client.cdrs(DAY, NEXT_DAY, on_error="collect")
+    found = await stream.to_list()
+    assert len(provider.requests) < 300
+    failed = [error.window for error in stream.failures if error.window is not None]
+    assert failed
+    for window in failed:
+        assert window.start is not None
+        assert window.end is not None
+        assert DAY + 7 * HOUR < window.start < window.end < DAY + 16 * HOUR
+    missing = set(undivided(Provider(rows, filter_mode="overlap"), DAY, NEXT_DAY)) - set(ids(found))
+    assert all(
+        any(
+            f"{span.start}" <= f"{row['end']}" and f"{row['start']}" <= f"{span.end}"
+            for span in failed
+        )
+        for row in rows
+        if row["uniqueid"] in missing
+    )
+
+
+@pytest.mark.parametrize("order", ORDERS)
+async def test_one_second_with_more_calls_than_the_cap(
+    make_client: MakeClient, order: Order
+) -> None:
+    """It costs its two seconds alone, and a run that stops there asks for less than all."""
+    crowd = DAY + 5 * HOUR
+    rows = [*many(120, length=SECOND), *(call(f"{crowd}") for _ in range(15))]
+    provider = Provider(rows, filter_mode="start", row_limit=10)
+    contract = Contract(rule="start", row_cap=10)
+    stream = make_client(provider, contract=contract).cdrs(
+        DAY, NEXT_DAY, window=timedelta(days=1), on_error="collect", order=order
+    )
+    assert len(await stream.to_list()) == 120
+    assert {error.window and error.window.length for error in stream.failures} == {2 * SECOND}
+    requests = len(provider.requests)
+    with pytest.raises(WindowError, match="no smaller window can be asked for"):
+        await (
+            make_client(provider, contract=contract)
+            .cdrs(DAY, NEXT_DAY, window=timedelta(days=1), order=order)
+            .to_list()
+        )
+    assert len(provider.requests) - requests < requests
+
+
 async def test_a_known_cap_spares_the_proof(make_client: MakeClient) -> None:
     """A contract that names a cap, or how large answers are whole, costs no request more."""
     provider = Provider(many(300))
@@ -484,7 +570,7 @@ async def test_a_proof_that_the_server_does_not_answer(make_client: MakeClient) 
 
     def too_long(request: Received) -> Fault | None:
         is_long = request.datefrom is not None and request.datefrom < f"{DAY}"
-        return Fault(status=504) if is_long else None
+        return Fault.status(504) if is_long else None
 
     provider.faults = too_long
     client = make_client(provider)
@@ -494,7 +580,7 @@ async def test_a_proof_that_the_server_does_not_answer(make_client: MakeClient) 
 async def test_a_proof_that_fails_is_a_failure_of_its_window(make_client: MakeClient) -> None:
     """What cannot be proved is not handed over; it is collected as any other failure."""
     provider = Provider(many(200))
-    provider.faults = lambda _: None if len(provider.requests) == 1 else Fault(status=403)
+    provider.faults = lambda _: None if len(provider.requests) == 1 else Fault.status(403)
     stream = make_client(provider).cdrs(DAY, NEXT_DAY, window=timedelta(days=1), on_error="collect")
     assert await stream.to_list() == []
     assert [error.window for error in stream.failures] == [Window(DAY, NEXT_DAY)]
@@ -516,6 +602,42 @@ async def test_a_consumer_that_waits_for_moments_only(make_client: MakeClient) -
                     break
                 found += 1
     assert found == 600
+
+
+@pytest.mark.parametrize("days", [200, 5000])
+@pytest.mark.parametrize("kind", ["without a length", "of a second", "in one second", "at once"])
+async def test_what_only_a_far_call_proves(make_client: MakeClient, kind: str, days: int) -> None:
+    """On an honest server nothing is raised, however far away the call is that proves it."""
+    rows = {
+        "without a length": many(150, length=0 * SECOND),
+        "of a second": many(150, length=SECOND),
+        "in one second": [call(f"{DAY + HOUR}", sequence=f"{number}") for number in range(150)],
+        "at once": at_once(150, start=DAY + 2 * HOUR, hours=2),
+    }[kind]
+    rows.append(call(f"{DAY - timedelta(days=days)}"))
+    provider = Provider(rows, filter_mode="overlap")
+    stream = make_client(provider, contract=None).cdrs(DAY, NEXT_DAY, window=timedelta(days=1))
+    assert sorted(ids(await stream.to_list())) == undivided(provider, DAY, NEXT_DAY)
+    assert len(provider.requests) < 60
+
+
+@pytest.mark.parametrize("length", [0, 1])
+async def test_what_no_request_can_prove(make_client: MakeClient, length: int) -> None:
+    """Where nobody has more calls than came, a cap of just so many may hide a longer one."""
+    provider = Provider(many(150, length=length * SECOND), filter_mode="start")
+    with pytest.raises(ContractError, match="whether more were cut off cannot be shown"):
+        await (
+            make_client(provider, contract=None)
+            .cdrs(DAY, NEXT_DAY, window=timedelta(days=1))
+            .to_list()
+        )
+    for known in (
+        {"contract": Contract(rule="start")},
+        {"contract": Contract(no_cap_up_to=151)},
+    ):
+        client = make_client(provider, **known)
+        found = await client.cdrs(DAY, NEXT_DAY, window=timedelta(days=1)).to_list()
+        assert len(found) == 150
 
 
 # Dates that are ignored
@@ -612,6 +734,44 @@ async def test_an_answer_that_holds_less_than_everything(make_client: MakeClient
     go_on.set()
     with pytest.raises(ContractError, match=r"an answer holds 2 records where .* held 200"):
         await stream.to_list()
+
+
+async def test_an_answer_with_others_than_everything(make_client: MakeClient) -> None:
+    """As many records as before, but not the same: the answers of such a server are cut off."""
+    provider = Provider(busy(days=4, calls_per_day=50), ignore_dates=True, row_limit=150)
+    go_on = asyncio.Event()
+
+    async def keep_the_second(request: Received) -> None:
+        if provider.requests.index(request) == 1:
+            await go_on.wait()
+
+    provider.gate = keep_the_second
+    client = make_client(provider, concurrency=2)
+    stream = client.cdrs(*FOUR_DAYS, window=HOUR, order="completion")
+    async for batch in stream.batches():
+        assert len(batch.cdrs) == 150
+        break
+    provider.row_limit_keeps = "last"
+    go_on.set()
+    with pytest.raises(ContractError, match=r"holds 150 records where .* 150: it lacks 50"):
+        await stream.to_list()
+
+
+@pytest.mark.parametrize("window", [None, HOUR, timedelta(days=1)], ids=str)
+@pytest.mark.parametrize("known", ["contract", "row_limit"])
+async def test_dates_that_are_ignored_and_a_cap(
+    make_client: MakeClient, window: timedelta | None, known: str
+) -> None:
+    """No window brings what is cut off, so that it raises at once where the cap is known."""
+    provider = Provider(busy(days=4, calls_per_day=5), ignore_dates=True, row_limit=15)
+    contract = Contract(row_cap=15) if known == "contract" else None
+    stream = make_client(provider, contract=contract).cdrs(
+        *FOUR_DAYS, window=window, row_limit=15 if known == "row_limit" else None
+    )
+    with pytest.raises((ContractError, WindowError)):
+        await stream.to_list()
+    assert stream.coverage.sealed == ()
+    assert len(provider.requests) < (20 if known == "contract" else 150)
 
 
 async def test_a_run_cannot_be_resumed_where_dates_are_ignored(make_client: MakeClient) -> None:

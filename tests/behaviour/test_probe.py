@@ -24,6 +24,7 @@ from boxis_async import (
     BoxisClient,
     ClientClosedError,
     Contract,
+    Hooks,
     RefusedError,
     UsageError,
     WindowError,
@@ -205,6 +206,19 @@ async def test_never_wrong(data: st.DataObject) -> None:
         contract = await client.probe(around=around, max_requests=most)
     check(contract, provider)
     assert len(provider.requests) <= most
+
+
+async def test_hooks_of_a_probe(make_client: MakeClient) -> None:
+    """A probe's requests, answers and retries call the hooks, as those of a stream do."""
+    seen: list[str] = []
+    hooks = Hooks(
+        on_request=lambda event: seen.append(f"request {event.attempt}"),
+        on_response=lambda event: seen.append(f"response {event.status_code}"),
+        on_retry=lambda event: seen.append(f"retry {event.attempt} {event.window is not None}"),
+    )
+    provider = Provider([call("2026-06-10 14:50:00")], faults=[Fault.status(503)])
+    await make_client(provider, hooks=hooks).probe(around=THERE, max_requests=2)
+    assert seen == ["request 1", "response 503", "retry 1 True", "request 2", "response 200"]
 
 
 @pytest.mark.parametrize("cap", [None, 200])

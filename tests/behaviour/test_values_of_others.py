@@ -256,6 +256,26 @@ async def test_zones_of_others(make_client: MakeClient, zone: Any) -> None:  # n
     assert pickle.loads(pickle.dumps(found)) == found
 
 
+class Unhashable(ZoneInfo):
+    """A zone that can be no key, as those of dateutil cannot."""
+
+    __hash__ = None  # type: ignore[assignment]  # that is the point
+
+
+@pytest.mark.parametrize("zone", [dateutil_tz.gettz("Europe/Zurich"), Unhashable("Europe/Zurich")])
+async def test_zones_without_a_hash(make_client: MakeClient, zone: Any) -> None:  # noqa: ANN401
+    """They serve for all that records are used for: calls and a probe too."""
+    rows = [
+        call(f"2024-03-05 12:00:0{number}", "one", sequence=f"{number}") for number in range(1, 3)
+    ]
+    client = make_client(Provider(rows), timezone=zone)
+    (found,) = await client.calls(date(2024, 3, 1), date(2024, 4, 1))
+    assert [leg.sequence for leg in found.legs] == [1, 2]
+    assert (await client.probe(around=date(2024, 3, 5))).finding("records").value
+    batches = client.cdrs(date(2024, 3, 1), date(2024, 4, 1), window=HOUR * 5).batches()
+    assert sum([len(batch.cdrs) async for batch in batches]) == 1
+
+
 def test_fixed_zones_of_others() -> None:
     """A zone that is one offset may come from any library too."""
     moment = datetime(2024, 3, 5, 12, tzinfo=UTC)

@@ -51,6 +51,7 @@ LAYERS = (
     ),
     (
         "_http",
+        "_http.attempts",
         "_http.requester",
         "_http.transport",
         "_http.response_body",
