@@ -16,6 +16,7 @@ from boxis_async.contract_model import Contract
 from boxis_async.coverage import Coverage
 from boxis_async.hooks import Hooks
 from boxis_async.retry import RetryPolicy
+from boxis_async.types import Limiter
 
 __all__ = [
     "problem_with_choice",
@@ -25,6 +26,7 @@ __all__ = [
     "problem_with_dates",
     "problem_with_deadline",
     "problem_with_hooks",
+    "problem_with_limiter",
     "problem_with_margin",
     "problem_with_max_rate",
     "problem_with_max_response_bytes",
@@ -163,6 +165,16 @@ def problem_with_hooks(hooks: object) -> str | None:
     if hooks is None or isinstance(hooks, Hooks):
         return None
     return f"hooks must be Hooks(on_request=…), not {type(hooks).__name__}"
+
+
+def problem_with_limiter(limiter: object) -> str | None:
+    """Check what says when requests may be sent."""
+    if limiter is None or isinstance(limiter, Limiter):
+        return None
+    return (
+        "limiter must have the methods acquire, release and slow_down (boxis_async.types.Limiter), "
+        f"and {type(limiter).__name__} has not"
+    )
 
 
 def problem_with_returntype(returntype: object) -> str | None:

@@ -16,6 +16,7 @@ from boxis_async._checks import (
     problem_with_dates,
     problem_with_deadline,
     problem_with_hooks,
+    problem_with_limiter,
     problem_with_margin,
     problem_with_max_rate,
     problem_with_max_response_bytes,
@@ -59,6 +60,7 @@ if TYPE_CHECKING:
         BadRecords,
         Clip,
         HTTPClient,
+        Limiter,
         OnError,
         Order,
         Reached,
@@ -110,6 +112,7 @@ class BoxisClient:
         http_client: HTTPClient | None = None,
         hooks: Hooks | None = None,
         contract: Contract | None = None,
+        limiter: Limiter | None = None,
     ) -> None:
         """Check the configuration; nothing is sent yet.
 
@@ -144,6 +147,8 @@ class BoxisClient:
             contract: What the provider's two dates mean, as `probe()` found it. Without one the
                 client finds out what it must know, by some requests more. Where the dates follow
                 the rule *within*, windows need one that states the `longest_call`.
+            limiter: Says when each request may be sent, where one limit holds for several clients;
+                `concurrency` and `max_rate` apply as well.
 
         Raises:
             ConfigurationError: Something is missing or wrong; it names all of it.
@@ -172,6 +177,7 @@ class BoxisClient:
             problem_with_http_client(http_client),
             problem_with_hooks(hooks),
             problem_with_contract(contract),
+            problem_with_limiter(limiter),
         )
         if any(problems) or username is None or key is None or wall_clock is None:
             raise ConfigurationError(*filter(None, problems))
@@ -195,6 +201,7 @@ class BoxisClient:
             Credentials(username, key),
             concurrency=concurrency,
             rate_limiter=RateLimiter(max_rate),
+            limiter=limiter,
             returntype=returntype,
             hooks=hooks,
         )

@@ -11,6 +11,7 @@ __all__ = [
     "BadRecords",
     "Clip",
     "HTTPClient",
+    "Limiter",
     "OnError",
     "Order",
     "Reached",
@@ -70,4 +71,30 @@ class HTTPClient(Protocol):
             auth: Always None: the form carries its own signature.
             follow_redirects: Always false: a redirect must not carry the form elsewhere.
         """
+        ...
+
+
+@runtime_checkable
+class Limiter(Protocol):
+    """What may be given as `limiter`: it says when each request of a client may be sent.
+
+    So one limit can hold for several clients, in several processes. The client's own `max_rate` and
+    `concurrency` apply as well. All methods are called on the client's event loop.
+    """
+
+    async def acquire(self) -> None:
+        """Wait until one request may be sent.
+
+        The client sends it as soon as this returns, and then calls `release` once, however the
+        request ends. A wait that is cancelled, or that raises, has acquired nothing. What it raises
+        ends the stream, as the cause of its error.
+        """
+        ...
+
+    def release(self) -> None:
+        """Note that a request has ended: its answer is there, or none will come."""
+        ...
+
+    def slow_down(self, seconds: float) -> None:
+        """Note that the provider wants no request for so long: after a 429, or `Retry-After`."""
         ...

@@ -1,5 +1,7 @@
 """When the whole client may send: never faster than `max_rate`, and not while it has to wait.
 
+Where one limit holds for several clients, a `Limiter` that the user gave is asked as well.
+
 A 429, or any answer with `Retry-After`, pauses all of the client (`retry.pause_after`).
 """
 
@@ -8,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import deque
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import stamina
@@ -15,9 +18,12 @@ import stamina
 from boxis_async._http.loop_clock import loop_time
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
     from types import TracebackType
 
-__all__ = ["RateLimiter"]
+    from boxis_async.types import Limiter
+
+__all__ = ["RateLimiter", "turn_of"]
 
 
 class RateLimiter:
@@ -99,3 +105,16 @@ class RateLimiter:
         if self._in_flight + len(self._ended) >= self._most:
             wait = max(wait, self._ended[0] + self._span - now if self._ended else math.inf)
         return wait
+
+
+@asynccontextmanager
+async def turn_of(limiter: Limiter | None) -> AsyncGenerator[None]:
+    """Wait for a turn that a user's limiter gives, and give it back at the end; None always has."""
+    if limiter is None:
+        yield
+        return
+    await limiter.acquire()
+    try:
+        yield
+    finally:
+        limiter.release()

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import attrs
 
 from boxis_async._http.loop_clock import loop_time
-from boxis_async._http.rate_limiter import RateLimiter
+from boxis_async._http.rate_limiter import RateLimiter, turn_of
 from boxis_async._http.server_clock import ServerClock
 from boxis_async._wire.cooperative import Cooperative
 from boxis_async._wire.signing import sign
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from boxis_async._wire.messages import Reply
     from boxis_async._wire.readers import Reader
     from boxis_async._wire.signing import Credentials
-    from boxis_async.types import ReturnType
+    from boxis_async.types import Limiter, ReturnType
 
 __all__ = ["Deadline", "Options", "Request", "RequestCounts", "Requester", "TimeLimit"]
 
@@ -201,6 +201,7 @@ class Requester:
         rate_limiter: RateLimiter,
         returntype: ReturnType,
         hooks: Hooks | None = None,
+        limiter: Limiter | None = None,
     ) -> None:
         self._transport = transport
         self._credentials = credentials
@@ -211,6 +212,7 @@ class Requester:
         # them than may be in flight.
         self._answers = asyncio.Semaphore(2 * concurrency)
         self._rate_limiter = rate_limiter
+        self._limiter = limiter
         self._cooperative = Cooperative()
         self._loop: asyncio.AbstractEventLoop | None = None
         self.clock = ServerClock()
@@ -277,6 +279,8 @@ class Requester:
                 observe(reader.server_time)
                 seconds_to_wait = pause_after(request.options.retry, error, request.attempt)
                 self._rate_limiter.pause(seconds_to_wait)
+                if self._limiter is not None and seconds_to_wait > 0:
+                    self._limiter.slow_down(seconds_to_wait)
                 self._report(request, seconds, reply, error)
                 del reply
                 _let_go_of_the_answer(error, before)
@@ -300,8 +304,15 @@ class Requester:
         options = request.options
         # The semaphores are held while we wait for the client's rate limiter, so that nobody
         # overtakes. The limiter of the options comes first: held meanwhile, a semaphore would let
-        # requests with other options wait for it as well.
-        async with options.rate_limiter, self._place(), self._slots, self._rate_limiter:
+        # requests with other options wait for it as well. A limiter of the user's comes last: its
+        # turn may be for this very moment.
+        async with (
+            options.rate_limiter,
+            self._place(),
+            self._slots,
+            self._rate_limiter,
+            turn_of(self._limiter),
+        ):
             left = request.deadline.begin()
             # Signed only now, as the waits may have been long.
             corrections = self.clock.corrections

@@ -40,6 +40,7 @@ from boxis_async.types import (
     BadRecords,
     Clip,
     HTTPClient,
+    Limiter,
     OnError,
     Order,
     Reached,
@@ -161,6 +162,24 @@ def lend(http_client: httpx.AsyncClient, own: OfTheUsersOwn, returntype: ReturnT
     BoxisClient(http_client=http_client)
     BoxisClient(http_client=httpx.AsyncClient(), returntype="xml")
     BoxisClient(http_client=None)
+
+
+class OfTheUsers:
+    """A limiter of the user's own."""
+
+    async def acquire(self) -> None:
+        """Wait."""
+
+    def release(self) -> None:
+        """Give the turn back."""
+
+    def slow_down(self, seconds: float) -> None:
+        """Wait for longer."""
+
+
+def limit() -> BoxisClient:
+    limiter: Limiter = OfTheUsers()
+    return BoxisClient(limiter=limiter)
 
 
 def change(client: BoxisClient) -> None:
