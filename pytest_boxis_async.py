@@ -6,6 +6,7 @@ and the fixtures import the library: tests that use no fixture do not load it.
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -22,11 +23,18 @@ __all__ = ["boxis_client", "boxis_provider", "boxis_server"]
 
 
 @pytest.fixture
-def boxis_provider() -> Provider:
-    """Stand-in for Boxis: add() calls, set faults or latency, read the requests."""
+def boxis_provider() -> Iterator[Provider]:
+    """Stand-in for Boxis: add() calls, set faults or latency, read the requests.
+
+    During the test no client waits before it sends a request again, also one that your program
+    makes itself: stamina is in its test mode, which leaves the attempts as many as they are.
+    """
+    import stamina  # noqa: PLC0415 - see above
+
     from boxis_async.testing import Provider  # noqa: PLC0415 - see above
 
-    return Provider()
+    with stamina.set_testing(True, attempts=sys.maxsize, cap=True):
+        yield Provider()
 
 
 @pytest.fixture

@@ -119,6 +119,48 @@ def test_faults_are_set_where_they_are_needed(run_pytest: RunPytest) -> None:
     ).assert_outcomes(passed=1)
 
 
+def test_no_client_waits(run_pytest: RunPytest) -> None:
+    """A client that a program makes itself does not wait either, and tries as often as it would."""
+    run_pytest(
+        """
+        import asyncio
+        import time
+        from datetime import date
+
+        import pytest
+        import stamina
+
+        from boxis_async import BoxisClient, RetryPolicy, WindowError
+        from boxis_async.testing import Fault
+
+        def test_an_outage(boxis_provider):
+            boxis_provider.faults = lambda _: Fault.status(503, retry_after=3600)
+
+            async def program():
+                async with (
+                    boxis_provider.client() as http_client,
+                    BoxisClient(
+                        boxis_provider.username,
+                        boxis_provider.api_key,
+                        tenant=boxis_provider.tenant,
+                        http_client=http_client,
+                        retry=RetryPolicy(attempts=4, wait_max=3600),
+                    ) as client,
+                ):
+                    await client.cdrs(date(2026, 10, 1), date(2026, 10, 2)).to_list()
+
+            with pytest.raises(WindowError, match="after 4 attempts"):
+                asyncio.run(program())
+
+        def test_afterwards():
+            assert not stamina.is_testing()
+        """,
+        "--timeout=30",
+        "-p",
+        "pytest_timeout",
+    ).assert_outcomes(passed=2)
+
+
 SERVED = """
     import asyncio
     import os
