@@ -139,8 +139,8 @@ class BoxisClient:
                 is asked for in halves.
             allow_insecure: Whether to send to a plain `http://` address that is not on
                 loopback, though whoever listens can replay the authcode.
-            http_client: An `httpx.AsyncClient` that lends its connections, proxies and
-                certificates; it stays yours and stays open. Its headers, time-outs and
+            http_client: An `httpx.AsyncClient` or `httpx2.AsyncClient` that lends its connections,
+                proxies and certificates; it stays yours and stays open. Its headers, time-outs and
                 redirects do not apply. Its pool should have as many connections as `concurrency`:
                 with fewer, requests wait for a place.
             hooks: Functions to call on each request, response, retry and window.

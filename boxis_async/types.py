@@ -44,7 +44,7 @@ Reached: TypeAlias = Literal["nobody", "voicemail", "machine", "hop", "person"]
 
 @runtime_checkable
 class HTTPClient(Protocol):
-    """What may be lent as `http_client`: an `httpx.AsyncClient`, or what sends like one.
+    """What may be lent as `http_client`: a client of httpx or httpx2, or what sends like httpx's.
 
     It lends its connections, proxies and certificates. Requests come with their own headers, and
     without a time-out, as the library limits the time of a whole attempt.
@@ -57,13 +57,13 @@ class HTTPClient(Protocol):
 
     async def send(
         self,
-        request: Any,  # noqa: ANN401 - an httpx.Request; only the transport knows httpx
+        request: Any,  # noqa: ANN401 - a request of its library; one module knows httpx
         *,
         stream: bool,
         auth: None,
         follow_redirects: bool,
-    ) -> Any:  # noqa: ANN401 - an httpx.Response
-        """Send an `httpx.Request` and return the `httpx.Response`.
+    ) -> Any:  # noqa: ANN401 - a response of its library
+        """Send an `httpx.Request` and return the `httpx.Response`; of httpx2 likewise.
 
         Args:
             request: The request, whole: nothing is to be added to it.

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final, cast
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["chain", "fit_to_keep", "no_such_host", "untrusted"]
+__all__ = ["chain", "fit_to_keep", "message_of", "no_such_host", "untrusted"]
 
 _PLAIN: Final = (str, int, float, NoneType)
 _NO_SUCH_HOST: Final = frozenset(
@@ -47,6 +47,11 @@ def no_such_host(error: BaseException) -> bool:
     A resolver that does not answer says so in another way (`EAI_AGAIN`), and that passes.
     """
     return any(isinstance(e, socket.gaierror) and e.errno in _NO_SUCH_HOST for e in chain(error))
+
+
+def message_of(what: str, error: BaseException) -> str:
+    """Say what happened, and by which foreign error."""
+    return f"{what}: {type(error).__name__}" + (f", {error}" if str(error) else "")
 
 
 def fit_to_keep(error: BaseException, holds_secret: Callable[[str], bool]) -> BaseException | None:

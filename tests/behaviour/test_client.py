@@ -116,7 +116,7 @@ def test_http_client_is_asynchronous() -> None:
     """A synchronous HTTP client is refused."""
     with httpx.Client() as http_client:
         assert problems(http_client=http_client) == (
-            "http_client must be an httpx.AsyncClient, not Client",
+            "http_client must be an httpx.AsyncClient or an httpx2.AsyncClient, not Client",
         )
 
 

@@ -190,7 +190,9 @@ async def test_what_sends_like_an_httpx_client_may_be_lent(make_client: MakeClie
 @pytest.mark.parametrize("lent", [httpx.AsyncClient, object()])
 def test_what_does_not_send_is_refused(make_client: MakeClient, lent: object) -> None:
     """A class in place of a client, and what cannot send, are refused at once."""
-    with pytest.raises(ConfigurationError, match=r"http_client must be an httpx\.AsyncClient, not"):
+    with pytest.raises(
+        ConfigurationError, match=r"must be an httpx\.AsyncClient or an httpx2\.AsyncClient"
+    ):
         make_client(Provider(), http_client=lent)
 
 

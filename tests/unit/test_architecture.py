@@ -54,6 +54,8 @@ LAYERS = (
         "_http.attempts",
         "_http.requester",
         "_http.transport",
+        "_http.attempt",
+        "_http.http_library",
         "_http.response_body",
         "_http.connections",
         "_http.foreign_errors",
@@ -220,10 +222,11 @@ def test_modules_import_only_from_below() -> None:
 
 
 def test_httpx_is_known_in_one_module() -> None:
-    """Only the transport knows httpx, not even its types, and the stand-in's own transport."""
+    """One module knows httpx, not even its types, and the stand-in's own transport; none httpx2."""
     importers = {found.importer for found in IMPORTS if found.top == "httpx"}
     core = {module for module in importers if not is_in_wing(module)}
-    assert core == {"_http.transport"}
+    assert core == {"_http.http_library"}
+    assert "httpx2" not in {found.top for found in IMPORTS}
     assert {module for module in importers - core if not module.startswith("testing.")} == set()
 
 
@@ -287,7 +290,7 @@ def test_optional_packages_are_not_loaded_unasked() -> None:
     # httpx has a command line of its own, and loads what that needs where it is installed.
     code = (
         "import sys, httpx; before = set(sys.modules); import boxis_async;"
-        f"print([name for name in {[*OPTIONAL, *(f'{NAME}.{wing}' for wing in WINGS)]} "
+        f"print([name for name in {[*OPTIONAL, 'httpx2', *(f'{NAME}.{wing}' for wing in WINGS)]} "
         "if name in sys.modules and name not in before])"
     )
     done = subprocess.run(
