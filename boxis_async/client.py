@@ -455,7 +455,10 @@ class BoxisClient:
         """Call any function of the API, signed, and return what it returned.
 
         No tenant is added; give the function's own parameters: texts, whole numbers, dates,
-        or naive datetimes on the provider's wall clock.
+        or naive datetimes on the provider's wall clock; and lists and dicts of these.
+
+        `recipients=["+41…", "+41…"]` is sent as `recipients[1]` and `recipients[2]`, as the page
+        "Send SMS" shows it, and `options={"flash": 1}` as `options[flash]`, as PHP reads it.
 
         Args:
             section: The API's module, such as `"voip"`.

@@ -1,14 +1,17 @@
 """Parameters → a signed form.
 
 The provider's page "Get Calls History" is the specification: one endpoint, form-encoded POST,
-`authcode` = md5 of the timestamp and the user's key.
+`authcode` = md5 of the timestamp and the user's key. So parameters take no part in the signature.
+
+A list is sent as PHP reads one. The page "Send SMS" shows `recipients[1]`, `recipients[2]`, so we
+count from 1. Dicts, and what is nested, are our decision: `a[key]` and `a[key][1]`, as PHP has it.
 """
 
 from __future__ import annotations
 
 import hashlib
 from datetime import date, datetime, time
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, NoReturn, cast
 from urllib.parse import urlencode
 
 import attrs
@@ -20,13 +23,14 @@ from boxis_async._wire.wallclock import write_wall
 from boxis_async.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from boxis_async.types import ReturnType
 
 __all__ = ["Credentials", "Key", "sign"]
 
 _API_VERSION = "1.0"
+_DEEPEST = 8
 _SET_BY_US = frozenset(
     {"version", "returntype", "timestamp", "username", "authcode", "section", "action"}
 )
@@ -79,7 +83,7 @@ def sign(  # noqa: PLR0913 - one argument for each part of the form
         section: The API's module, such as `voice`.
         action: The module's function, such as `getCDR`.
         parameters: The function's own parameters: texts, whole numbers, dates, or naive
-            datetimes on the provider's wall clock.
+            datetimes on the provider's wall clock, and lists and dicts of these.
         timestamp: Unix seconds; the provider refuses a clock that is far off.
         returntype: The form of the answer.
 
@@ -98,7 +102,8 @@ def sign(  # noqa: PLR0913 - one argument for each part of the form
             problems.append(f"parameter {name!r} is set by the client itself: leave it out")
             continue
         try:
-            further[_as_text(name)] = _as_text(value)
+            for place, part in _parts(value):
+                further[_as_text(name) + place] = _as_text(part)
         except (TypeError, ValueError) as error:
             problems.append(f"parameter {name!r}: {error}")
     if problems:
@@ -120,6 +125,29 @@ def sign(  # noqa: PLR0913 - one argument for each part of the form
     )
 
 
+def _parts(value: object, depth: int = 0) -> Iterator[tuple[str, object]]:
+    """Give what is in a list or a dict, with its place as PHP writes it: `[1]`, `[key]`."""
+    items: Iterable[tuple[object, object]]
+    if isinstance(value, (list, tuple)):
+        items = enumerate(cast("Iterable[object]", value), start=1)
+    elif isinstance(value, dict):
+        items = cast("dict[object, object]", value).items()
+    else:
+        yield "", value
+        return
+    if not value:
+        # PHP would not see that it was there.
+        raise TypeError("it is empty, and cannot be sent: leave it out")
+    if depth == _DEEPEST:
+        raise TypeError(f"it is nested more than {_DEEPEST} times")
+    for key, part in items:
+        name = _as_text(key)
+        if "[" in name or "]" in name:
+            raise TypeError(f"the key {name!r} has a bracket, and would be read as another one")
+        for place, single in _parts(part, depth + 1):
+            yield f"[{name}]{place}", single
+
+
 def _as_text(value: object) -> str:
     if isinstance(value, str):
         # It cannot be encoded as UTF-8, and urlencode's error would not name the parameter.
@@ -137,4 +165,6 @@ def _as_text(value: object) -> str:
         return write_wall(value)
     if isinstance(value, date):
         return write_wall(datetime.combine(value, time()))
-    raise TypeError(f"give a str, an int or a date, not {type(value).__name__}")
+    raise TypeError(
+        f"give a str, an int, a date, or a list or dict of these, not {type(value).__name__}"
+    )

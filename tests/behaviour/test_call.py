@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
+from clients import connected
+from hypothesis import given
+from hypothesis import strategies as st
 from transports import answering
 
 from boxis_async import (
@@ -21,6 +24,8 @@ from boxis_async import (
 from boxis_async.testing import Fault, Provider
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from conftest import MakeClient
 
 LINES = {"line1": {"number": "41225550101"}, "line2": {"number": "41225550102"}}
@@ -224,8 +229,8 @@ async def test_reserved_names(client: BoxisClient, provider: Provider, name: str
         True,
         1.5,
         b"bytes",
-        ["a"],
-        {"a": 1},
+        {"a"},
+        ["a", None],
         "lone \ud800 surrogate",
         datetime(2024, 3, 5, tzinfo=UTC),
     ],
@@ -244,3 +249,102 @@ async def test_several_wrong_parameters(client: BoxisClient) -> None:
     with pytest.raises(UsageError) as caught:
         await client.call("voip", "getLineList", line=None, authcode="x", count=1.5)
     assert len(caught.value.problems) == 3
+
+
+# Lists and dicts
+
+
+def read_as_php(parameters: Mapping[str, str]) -> dict[str, Any]:
+    """Make of a form what PHP makes of it: `a[1]` and `a[key]` are members of an array."""
+    found: dict[str, Any] = {}
+    for name, value in parameters.items():
+        path = [part.rstrip("]") for part in name.split("[")]
+        inner = found
+        for part in path[:-1]:
+            inner = inner.setdefault(part, {})
+        assert path[-1] not in inner
+        inner[path[-1]] = value
+    return found
+
+
+def counted(value: object) -> object:
+    """Give lists as PHP has them: arrays whose keys count from 1."""
+    if isinstance(value, list):
+        return {str(at): counted(part) for at, part in enumerate(value, start=1)}
+    if isinstance(value, dict):
+        return {str(key): counted(part) for key, part in value.items()}
+    return str(value)
+
+
+values = st.recursive(
+    st.text(max_size=5) | st.integers(),
+    lambda inner: (
+        st.lists(inner, min_size=1, max_size=3)
+        | st.dictionaries(
+            st.text(st.characters(blacklist_characters="[]", codec="utf-8"), max_size=3)
+            | st.integers().map(str),
+            inner,
+            min_size=1,
+            max_size=3,
+        )
+    ),
+    max_leaves=6,
+)
+
+
+@given(values)
+async def test_lists_and_dicts_arrive(value: object) -> None:
+    """PHP finds in the form what was given, whatever is nested in what."""
+    provider = Provider(actions={("sms", "sendSMS"): lambda _: {}})
+    async with connected(provider) as client:
+        await client.call("sms", "sendSMS", recipients=value)
+    (request,) = provider.requests
+    assert request.accepted
+    assert read_as_php(request.parameters)["recipients"] == counted(value)
+
+
+async def test_a_list_as_the_page_shows_it(lines: Provider, make_client: MakeClient) -> None:
+    """Recipients are numbered from 1, as on the provider's page on sending an SMS."""
+    await make_client(lines).call(
+        "sms",
+        "sendSMS",
+        number="1",
+        recipients=["+41795550101", "+41795550102"],
+        options={"flash": 1, "at": [date(2024, 3, 5)]},
+    )
+    (request,) = lines.requests
+    sent = {name: text for name, text in request.parameters.items() if "[" in name}
+    assert sent == {
+        "recipients[1]": "+41795550101",
+        "recipients[2]": "+41795550102",
+        "options[flash]": "1",
+        "options[at][1]": "2024-03-05 00:00:00",
+    }
+
+
+ENDLESS: list[Any] = []
+ENDLESS.append(ENDLESS)
+
+
+@pytest.mark.parametrize(
+    ("value", "problem"),
+    [
+        ([], "it is empty"),
+        ({}, "it is empty"),
+        ({"a": []}, "it is empty"),
+        ([None], "give a str, an int, a date, or a list or dict of these, not NoneType"),
+        ({"a": 1.5}, "not float"),
+        ({None: "a"}, "not NoneType"),
+        ({"a": True}, "not bool"),
+        ({"a][b": "c"}, "has a bracket"),
+        ({"a"}, "not set"),
+        (ENDLESS, "nested more than 8 times"),
+    ],
+)
+async def test_what_cannot_be_sent_in_a_list(
+    value: object, problem: str, lines: Provider, make_client: MakeClient
+) -> None:
+    """What PHP would read otherwise, or not at all, is refused before anything is sent."""
+    with pytest.raises(UsageError, match=f"parameter 'recipients': .*{problem}"):
+        await make_client(lines).call("sms", "sendSMS", recipients=value)
+    assert lines.requests == []
