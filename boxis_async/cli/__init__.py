@@ -4,6 +4,7 @@ A module imports only from the layers below its own, for types too:
 
     entry                                  where the process starts
     main                                   the group of the commands
+    init                                   writes a profile, then does what check does
     calls export stats plan check          one command each
       probe serve demo completion
     export_to_file export_to_output        the two ways to write an export
@@ -14,6 +15,6 @@ A module imports only from the layers below its own, for types too:
     messages exit_codes                    lines on standard error; how a command ended
     signals logs program dates secret      what needs nothing else of the command line
       call_stats call_lines zone_check
-      option_groups
+      option_groups wording
     output                                 the one way to the screen
 """

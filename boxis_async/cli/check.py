@@ -32,6 +32,7 @@ from .output import show
 from .profiles import DEFAULT_PROFILE, profile_path
 from .settings import ConnectionValues, read_settings
 from .signals import run_until_signal
+from .wording import in_options
 from .zone_check import check_zone
 
 if TYPE_CHECKING:
@@ -148,7 +149,10 @@ def _make_client(report: _Report, settings: Settings) -> BoxisClient | None:
         report.problem("credentials", error.message, exit_code=error.code, advice=error.advice)
     except BoxisError as error:
         report.problem(
-            "client", str(error), exit_code=exit_code_of(error), advice=advice_for(error)
+            "client",
+            in_options(str(error)),
+            exit_code=exit_code_of(error),
+            advice=advice_for(error),
         )
     else:
         return client if settings.tenant else None
@@ -178,7 +182,7 @@ async def _send_request(report: _Report, client: BoxisClient, settings: Settings
 
 def _report_failure(report: _Report, error: WindowError, cause: Exception, seconds: float) -> None:
     """Report at which step the request failed."""
-    text, exit_code, advice = str(cause), exit_code_of(error), advice_for(error)
+    text, exit_code, advice = in_options(str(cause)), exit_code_of(error), advice_for(error)
     if isinstance(cause, (NoAnswerError, StatusError)):
         advice = "check the network and the base URL, or try again later"
         report.problem("server", text, exit_code=exit_code, advice=advice)

@@ -13,7 +13,7 @@ import click
 from boxis_async import BoxisClient, Call
 
 from .call_lines import text_lines
-from .messages import percent
+from .messages import percent, plural
 from .progress import ProgressBar
 from .signals import run_until_signal
 from .stand_in import API_KEY, TENANT, USERNAME, require_server
@@ -108,11 +108,11 @@ def _show_stats(console: Console, stats: Stats, seconds: float) -> None:
     _section(
         console,
         "Stats",
-        f"{stats.records:,} records in {stats.windows} windows, "
+        f"{plural(stats.records, 'record')} in {plural(stats.windows, 'window')}, "
         f"{percent(stats.covered)} of the range",
-        f"{stats.requests} requests, {stats.retries} sent again",
-        f"{stats.duplicates} duplicates where windows overlap, {stats.conflicts} conflicts, "
-        f"{stats.revisions} revisions",
+        f"{plural(stats.requests, 'request')}, {stats.retries} sent again",
+        f"{plural(stats.duplicates, 'duplicate')} where windows overlap, "
+        f"{plural(stats.conflicts, 'conflict')}, {plural(stats.revisions, 'revision')}",
         f"{seconds:.1f} s, {stats.records / seconds:,.0f} records a second",
     )
 

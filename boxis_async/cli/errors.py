@@ -24,6 +24,7 @@ from boxis_async import (
 from .exit_codes import ExitCode, exit_code_of, root_cause
 from .messages import plural, them
 from .output import show
+from .wording import in_options
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -82,7 +83,7 @@ class CommandError(click.ClickException):
     def from_library(cls, error: BoxisError, *, exit_code: int | None = None) -> CommandError:
         """Make one of an error of the library; its exit code may be overruled."""
         code = exit_code_of(error) if exit_code is None else exit_code
-        return cls(str(error), exit_code=code, advice=advice_for(error))
+        return cls(in_options(str(error)), exit_code=code, advice=advice_for(error))
 
     def suggest(self, lead: str, command: str) -> Self:
         """Let a command follow, on a line of its own, to be pasted."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import suppress
+from difflib import get_close_matches
 from typing import Any
 
 import click
@@ -18,6 +19,7 @@ from .demo import demo
 from .errors import CommandError
 from .exit_codes import SUMMARY, ExitCode
 from .export import export
+from .init import init
 from .logs import without_logs
 from .output import wrap
 from .plan import plan
@@ -70,6 +72,19 @@ class BoxisGroup(click.Group):
             place = f"{error.filename}: " if error.filename else ""
             _fail(ctx, CommandError(f"{place}{error.strerror or error}"))
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find a command; of a wrong word, say which was meant, as click itself does from 8.4."""
+        name = args[0]
+        if not name.startswith("-") and name not in self.commands and not ctx.resilient_parsing:
+            close = get_close_matches(name, self.commands, n=1)
+            hint = (
+                f"Did you mean {close[0]!r}?" if close else f"There are {', '.join(self.commands)}."
+            )
+            raise click.UsageError(f"No such command {name!r}. {hint}", ctx)
+        return super().resolve_command(ctx, args)
+
     def list_commands(self, ctx: click.Context) -> list[str]:
         """List the commands in the order in which a user meets them, not by the alphabet."""
         del ctx
@@ -106,11 +121,11 @@ def boxis(ctx: click.Context) -> None:
 
     \b
     Try it without an account:  boxis demo
-    Check your account:         boxis check
+    Set up your account:        boxis init
     Then:  boxis export --month 2026-10 --unique-by leg -o october.csv
     """  # noqa: D301 - \b keeps click from wrapping
     ctx.with_resource(without_logs())
 
 
-for _command in (calls, stats, export, plan, check, probe, serve, demo, completion):
+for _command in (calls, stats, export, plan, init, check, probe, serve, demo, completion):
     boxis.add_command(_command)

@@ -83,8 +83,9 @@ def show_exported(
         show(text)
     if exported.conflicts:
         warn(
-            f"{exported.conflicts:,} records were left out that are not duplicates: further legs "
-            "of a uniqueid that is in the output already. To have every leg: --unique-by leg"
+            f"{_records(exported.conflicts)} left out that {_no_copies(exported.conflicts)}: "
+            "further legs of a uniqueid that is in the output already. To have every leg: "
+            "--unique-by leg"
         )
     if stats.revisions:
         _warn_of_revisions(stats.revisions, "kept", again="export the range again")
@@ -94,11 +95,19 @@ def warn_of_dropped(stats: Stats) -> None:
     """Warn of records that were not counted though they are no copies, with `--quiet` too."""
     if stats.conflicts:
         warn(
-            f"{stats.conflicts:,} records were not counted that are not duplicates: they differ "
-            "from another record with the same key"
+            f"{_records(stats.conflicts)} not counted that {_no_copies(stats.conflicts)}, but "
+            "differ from another record with the same key"
         )
     if stats.revisions:
         _warn_of_revisions(stats.revisions, "counted", again="run the command again")
+
+
+def _records(number: int) -> str:
+    return f"{plural(number, 'record')} {'was' if number == 1 else 'were'}"
+
+
+def _no_copies(number: int) -> str:
+    return "is not a duplicate" if number == 1 else "are not duplicates"
 
 
 def _warn_of_revisions(revisions: int, done: str, *, again: str) -> None:

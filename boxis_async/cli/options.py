@@ -13,8 +13,13 @@ from .dates import NO_RANGE, DateRange, parse_length, parse_range, write_length
 from .logs import logs_on_stderr
 from .option_groups import GroupedOption, option
 from .profiles import load_profile, profile_names
-from .secret import Secret
-from .settings import DEFAULT_CONCURRENCY, DEFAULT_COUNTRY, DEFAULT_TIMEZONE, VARIABLES
+from .settings import (
+    DEFAULT_CONCURRENCY,
+    DEFAULT_COUNTRY,
+    DEFAULT_TIMEZONE,
+    VARIABLES,
+    secret,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -68,11 +73,6 @@ def _length(ctx: click.Context, param: click.Parameter, value: str | None) -> ti
         return None if value is None else parse_length(value)
     except ValueError as error:
         raise click.BadParameter(str(error)) from None
-
-
-def _secret(value: str | Secret) -> Secret:
-    """Hide a text; as this takes every text, no error message of click's can show it."""
-    return value if isinstance(value, Secret) else Secret(value)
 
 
 class ConnectionOption(GroupedOption):
@@ -130,7 +130,7 @@ def connection_options(function: Function) -> Function:
             "--key",
             "api_key",
             metavar="KEY",
-            type=_secret,
+            type=secret,
             envvar=VARIABLES["api_key"],
             show_envvar=True,
             help="API key; - prompts for it, or reads a line of a pipe.",

@@ -21,7 +21,7 @@ from .secret import Secret
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["DEFAULT_PROFILE", "load_profile", "profile_names", "profile_path"]
+__all__ = ["DEFAULT_PROFILE", "load_profile", "profile_names", "profile_path", "profile_tables"]
 
 DEFAULT_PROFILE: Final = "default"
 
@@ -77,10 +77,19 @@ def load_profile(name: str | None) -> dict[str, Any]:
     return _values(path, name, _table(tables[name]))
 
 
+def profile_tables() -> Mapping[str, object]:
+    """Read the profiles, as they stand in the file; none where there is no file.
+
+    Raises:
+        ProfileError: The file cannot be read.
+    """
+    return _read(profile_path()) or {}
+
+
 def profile_names() -> list[str]:
     """List the profiles, for completion; none where the file cannot be read."""
     try:
-        return list(_read(profile_path()) or {})
+        return list(profile_tables())
     except ProfileError:
         return []
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Self
 
 from boxis_async import printable
 
-from .messages import percent
+from .messages import percent, plural
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -60,12 +60,14 @@ class ProgressBar:
                 completed=_share(stats.covered),
                 percent=percent(stats.covered),
                 windows=self._of_all(stats.windows),
-                records=f"{stats.records:,} records, {rate:,.0f}/s",
+                records=f"{plural(stats.records, 'record')}, {rate:,.0f}/s",
             )
 
     def _of_all(self, done: int) -> str:
         # There are more than planned where some were halved.
-        return f"{done:,}" if self._windows is None else f"{done:,}/{max(self._windows, done):,}"
+        if self._windows is None:
+            return plural(done, "window")
+        return f"{done:,}/{plural(max(self._windows, done), 'window')}"
 
     def __enter__(self) -> Self:
         if self._progress is not None:
@@ -120,7 +122,7 @@ def _progress() -> Progress | None:
     return Progress(
         BarColumn(bar_width=20),
         TextColumn("{task.fields[percent]:>4}"),
-        TextColumn("{task.fields[windows]} windows"),
+        TextColumn("{task.fields[windows]}"),
         # A cause is the provider's text: not rich's markup.
         TextColumn("{task.fields[records]}", markup=False),
         TimeRemainingColumn(compact=True),

@@ -35,7 +35,9 @@ __all__ = [
     "VARIABLES",
     "ConnectionValues",
     "Settings",
+    "read_key",
     "read_settings",
+    "secret",
 ]
 
 DEFAULT_TIMEZONE: Final = "Europe/Zurich"
@@ -179,7 +181,7 @@ def read_settings(
     api_key = values["api_key"]
     if api_key and sources["api_key"] == FROM_OPTION:
         if api_key.reveal() == _STDIN:
-            values["api_key"] = _read_key() if prompt_for_key else None
+            values["api_key"] = read_key() if prompt_for_key else None
             sources["api_key"] = _FROM_STDIN
         else:
             warn(_KEY_IN_HISTORY)
@@ -199,7 +201,12 @@ def _source(ctx: click.Context, name: str) -> str:
             return "default"
 
 
-def _read_key() -> Secret:
+def secret(value: str | Secret) -> Secret:
+    """Hide a text; as this takes every text, no error message of click's can show it."""
+    return value if isinstance(value, Secret) else Secret(value)
+
+
+def read_key() -> Secret:
     """Prompt for the API key, without echo, or read one line of a pipe."""
     if sys.stdin.isatty():
         return Secret(click.prompt("API key", hide_input=True, err=True, type=str).strip())
@@ -210,8 +217,7 @@ def _missing(names: list[str]) -> CredentialsError:
     return CredentialsError(
         f"no {' and no '.join(names)}",
         advice=(
-            "set BOXIS_USERNAME, BOXIS_API_KEY and BOXIS_TENANT, or write username, api_key and "
-            f"tenant under [default] in {profile_path()} (chmod 600), or give --username, --key - "
-            "and --tenant"
+            f"write them to {profile_path()}: boxis init; or set BOXIS_USERNAME, BOXIS_API_KEY and "
+            "BOXIS_TENANT, or give --username, --key - and --tenant"
         ),
     )
