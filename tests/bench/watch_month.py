@@ -21,7 +21,7 @@ import time
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from statistics import median, quantiles
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 sys.path.append(str(Path(__file__).parents[1] / "support"))
 
@@ -29,9 +29,11 @@ import attrs
 from fast_forward import fast_forward
 from watched import HOUR, ZONE, Handed, Judgement, Kept, World, judge, kinds, of_json
 
-from boxis_async import BoxisClient, Contract, FilePosition
+from boxis_async import FilePosition
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from boxis_async import Position
 
 START = date(2026, 10, 1)
@@ -56,22 +58,11 @@ def world_of(arguments: argparse.Namespace) -> World:
 
 
 async def watch(
-    world: World, rule: str, position: Position, process: int, until: float, note: Any
+    world: World, position: Position, process: int, until: float, note: Callable[[Handed], object]
 ) -> int:
     """Watch until a moment, note each change, and give the requests."""
     rng = random.Random(process)
-    provider = world.provider
-    contract = Contract(rule="end") if rule == "end" else None
-    async with (
-        provider.client() as http_client,
-        BoxisClient(
-            provider.username,
-            provider.api_key,
-            tenant=provider.tenant,
-            http_client=http_client,
-            contract=contract,
-        ) as client,
-    ):
+    async with world.client() as client:
         changes = client.watch(every=EVERY, position=position)
         try:
             async with asyncio.timeout(until - time.time()):
@@ -99,9 +90,7 @@ def in_process(arguments: argparse.Namespace) -> tuple[World, list[Handed], floa
             process += 1
             until = min(end, time.time() + rng.expovariate(1 / (arguments.restart * HOUR)) + 60)
             watched += until - time.time()
-            runner.run(
-                watch(world, arguments.rule, position, process, until, handed.append)
-            )
+            runner.run(watch(world, position, process, until, handed.append))
             # It is down for a while, now and then for half a day.
             down = 12 * HOUR if rng.random() < 0.1 else rng.uniform(1, 300)
             if time.time() < end:
@@ -131,7 +120,7 @@ def child(arguments: argparse.Namespace) -> None:
             clock = asyncio.create_task(tell_time())
             position = FilePosition(folder / "position")
             end = world.end + AFTER
-            await watch(world, arguments.rule, position, arguments.process, end, note)
+            await watch(world, position, arguments.process, end, note)
             clock.cancel()
 
         runner.run(both())

@@ -10,16 +10,18 @@ from __future__ import annotations
 import random
 import time
 from collections import Counter, defaultdict
+from contextlib import asynccontextmanager
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 import attrs
 
-from boxis_async.testing import FilterMode, Fault, Provider, generate_history
+from boxis_async import BoxisClient, Contract
+from boxis_async.testing import Fault, FilterMode, Provider, generate_history
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 
     from boxis_async import CDR, Change
     from boxis_async.testing import Received, TrueCall
@@ -68,7 +70,7 @@ class World:
         long_legs: How many legs of five to nine hours there are besides.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each is one property of the world
         self,
         start: date,
         days: int,
@@ -116,6 +118,26 @@ class World:
             key=lambda repair: repair.moment,
         )
         self._repaired = 0
+
+    @asynccontextmanager
+    async def client(self, **settings: Any) -> AsyncIterator[BoxisClient]:  # noqa: ANN401
+        """Be a client of the provider, which knows whether the filter goes by ends."""
+        provider = self.provider
+        contract = Contract(rule="end") if provider.filter_mode == "end" else None
+        async with (
+            provider.client() as http_client,
+            BoxisClient(
+                provider.username,
+                provider.api_key,
+                **{
+                    "tenant": provider.tenant,
+                    "http_client": http_client,
+                    "contract": contract,
+                    **settings,
+                },
+            ) as client,
+        ):
+            yield client
 
     def catch_up(self) -> None:
         """Repair what is to be repaired by now."""
