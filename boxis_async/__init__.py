@@ -38,6 +38,7 @@ from boxis_async.errors import (
     WindowError,
     WrongLoopError,
 )
+from boxis_async.file_position import FilePosition
 from boxis_async.hooks import Hooks, RequestEvent, ResponseEvent, RetryEvent, WindowEvent
 from boxis_async.models import (
     CDR,
@@ -52,6 +53,8 @@ from boxis_async.models import (
 )
 from boxis_async.retry import RetryPolicy
 from boxis_async.stream import BatchStream, CDRStream
+from boxis_async.watch import CallWatch, Watch
+from boxis_async.watch_model import CallChange, Change, Position
 
 __all__ = [
     "CDR",
@@ -64,7 +67,10 @@ __all__ = [
     "BoxisError",
     "CDRStream",
     "Call",
+    "CallChange",
     "CallStream",
+    "CallWatch",
+    "Change",
     "ClientClosedError",
     "ClockError",
     "ClosedError",
@@ -77,6 +83,7 @@ __all__ = [
     "Direction",
     "Disposition",
     "Extra",
+    "FilePosition",
     "Finding",
     "Hooks",
     "LateLegError",
@@ -85,6 +92,7 @@ __all__ = [
     "NoAnswerError",
     "Outcome",
     "Plan",
+    "Position",
     "RateLimitError",
     "RecordError",
     "RefusedError",
@@ -98,6 +106,7 @@ __all__ = [
     "StreamClosedError",
     "TooLargeError",
     "UsageError",
+    "Watch",
     "Window",
     "WindowError",
     "WindowEvent",

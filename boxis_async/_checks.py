@@ -6,8 +6,9 @@ They give sentences and raise nothing, so that one error can name everything tha
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Iterable
 from datetime import date, timedelta
-from typing import Final, TypeGuard
+from typing import Final, TypeGuard, cast
 
 from boxis_async._plain import plain_date, plain_length
 from boxis_async._wire.answers import xml_reader
@@ -25,6 +26,7 @@ __all__ = [
     "problem_with_date",
     "problem_with_dates",
     "problem_with_deadline",
+    "problem_with_every",
     "problem_with_hooks",
     "problem_with_limiter",
     "problem_with_margin",
@@ -36,15 +38,20 @@ __all__ = [
     "problem_with_returntype",
     "problem_with_row_limit",
     "problem_with_settle",
+    "problem_with_since",
+    "problem_with_tenants",
     "problem_with_text",
     "problem_with_timeout",
     "problem_with_unique_by",
+    "problem_with_watched",
     "problem_with_window",
 ]
 
 _LONGEST_TIMEOUT = 1e9
 _LOWEST_RATE, _HIGHEST_RATE = 1e-6, 1e9
 _SECOND = timedelta(seconds=1)
+_HOUR = timedelta(hours=1)
+_YEAR = timedelta(days=366)
 _LINE_ENDS: Final = frozenset("\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029")
 _KINDS: Final = {
     "Zs": "a blank",
@@ -259,6 +266,46 @@ def problem_with_settle(settle: object) -> str | None:
     if isinstance(settle, timedelta) and plain_length(settle) >= timedelta(0):
         return None
     return f"settle must be a timedelta, zero or more, not {settle!r}"
+
+
+def problem_with_every(every: object) -> str | None:
+    """Check the interval of a watch."""
+    if isinstance(every, timedelta) and _SECOND <= plain_length(every) <= _YEAR:
+        return None
+    return f"every must be a timedelta, from a second to a year, not {every!r}"
+
+
+def problem_with_watched(settle: object) -> str | None:
+    """Check how old a record that a watch looks at may be."""
+    if isinstance(settle, timedelta) and _HOUR <= plain_length(settle) <= _YEAR:
+        return None
+    return f"settle must be a timedelta, from an hour to a year, not {settle!r}"
+
+
+def problem_with_since(since: object) -> str | None:
+    """Check from when on a watch counts."""
+    if since is None or (isinstance(since, timedelta) and plain_length(since) >= timedelta(0)):
+        return None
+    if isinstance(since, date):
+        return problem_with_date(since, "since")
+    return f"since must be a timedelta, zero or more, a datetime or a date, not {since!r}"
+
+
+def problem_with_tenants(tenants: object) -> str | None:
+    """Check the tenants of a watch."""
+    if isinstance(tenants, str) or not isinstance(tenants, Iterable):
+        return f"tenants must be several texts, as in tenants=[tenant], not {tenants!r}"
+    names = list(cast("Iterable[object]", tenants))
+    if not names:
+        return "tenants: there is none"
+    for name in names:
+        if not isinstance(name, str) or not name:
+            return f"tenants must be texts, not {name!r}"
+        if problem := problem_with_name(name, "tenants"):
+            return problem
+    if len(set(names)) < len(names):
+        return "tenants: one comes twice"
+    return None
 
 
 def _is_whole(value: object) -> TypeGuard[int]:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 import os
-from datetime import date, timedelta, tzinfo
+import time
+from datetime import date, datetime, timedelta, tzinfo
 from typing import TYPE_CHECKING, Any, Final, NoReturn, Self, cast
+from weakref import WeakSet
 
 import attrs
 
@@ -15,6 +17,7 @@ from boxis_async._checks import (
     problem_with_contract,
     problem_with_dates,
     problem_with_deadline,
+    problem_with_every,
     problem_with_hooks,
     problem_with_limiter,
     problem_with_margin,
@@ -26,8 +29,11 @@ from boxis_async._checks import (
     problem_with_returntype,
     problem_with_row_limit,
     problem_with_settle,
+    problem_with_since,
+    problem_with_tenants,
     problem_with_timeout,
     problem_with_unique_by,
+    problem_with_watched,
     problem_with_window,
 )
 from boxis_async._http.rate_limiter import RateLimiter
@@ -42,12 +48,12 @@ from boxis_async._run.query import Query
 from boxis_async._run.windows import overlap_by
 from boxis_async._wire.signing import Credentials, Key
 from boxis_async._wire.wallclock import WallClock
-from boxis_async.errors import ConfigurationError, UsageError
+from boxis_async.errors import ClientClosedError, ConfigurationError, UsageError
 from boxis_async.retry import RetryPolicy
 from boxis_async.stream import CDRStream
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from types import TracebackType
 
     from boxis_async.call_model import Call
@@ -67,6 +73,8 @@ if TYPE_CHECKING:
         ReturnType,
         UniqueBy,
     )
+    from boxis_async.watch import Watch, Watcher
+    from boxis_async.watch_model import Position
 
 __all__ = ["BoxisClient"]
 
@@ -207,6 +215,7 @@ class BoxisClient:
         )
         self._fetcher = Fetcher(self._requester, returntype=returntype)
         self._prefetches = Prefetches(concurrency)
+        self._watchers: WeakSet[Watcher] = WeakSet()
         self._traffic: dict[str, Traffic] = {}
         self._known_server = KnownServer(contract)
         self._overlap = overlap_by(contract)
@@ -449,6 +458,72 @@ class BoxisClient:
             closes_early=True,
         )
 
+    def watch(
+        self,
+        since: timedelta | date | None = None,
+        *,
+        every: timedelta = timedelta(seconds=30),
+        tenants: Iterable[str] | None = None,
+        position: str | Position | None = None,
+        settle: timedelta = timedelta(hours=24),
+    ) -> Watch:
+        """Watch for new and changed legs, without end; nothing is sent before the first item.
+
+        `Watch.calls` gives calls instead. An outage does not end the watch: it is logged, and the
+        watch continues where it was. A refusal of who asks ends it.
+
+        Args:
+            since: From when on a leg counts, by its end, where no position is known: how long ago,
+                or a moment (aware datetimes, naive ones by the provider's wall clock, dates). None
+                is from now on.
+            every: How often it looks. Legs of up to 15 minutes are looked at each time, longer ones
+                every few minutes, see `Watch.freshness`; where the contract says that the
+                provider's filter goes by the end too, all are looked at each time.
+            tenants: The tenants, unless it is the client's own. They are looked at in turn.
+            position: What is handled: a text that `Watch.position` gave, or what keeps it, a
+                `FilePosition` or another `Position`. Tenants that it does not know begin with
+                `since`.
+            settle: How old a leg may be when it changes for the last time, from its start. All that
+                is younger is looked at once an hour, and remembered.
+
+        Raises:
+            UsageError: An argument is missing or wrong; it names all that is.
+            WindowError: While iterating: the provider refuses who asks, or its answers cannot be
+                relied on.
+            ClientClosedError: The client is closed.
+        """
+        self._prefetches.check_open()
+        if tenants is None:
+            names = [] if self._tenant is None else [self._tenant]
+            problem = None if names else "no tenant: give tenants=, or set BOXIS_TENANT"
+        else:
+            tenants = tenants if isinstance(tenants, str) else list(tenants)
+            problem = problem_with_tenants(tenants)
+            names = [] if problem else [plain_text(name) for name in tenants]
+        # Loaded here, as `probe` below: many programs never need it.
+        from boxis_async.watch import Watch, Watcher, problem_with_position  # noqa: PLC0415
+
+        problems = (
+            problem,
+            problem_with_since(since),
+            problem_with_every(every),
+            problem_with_watched(settle),
+            problem_with_position(position),
+        )
+        if any(problems):
+            raise UsageError(*filter(None, problems))
+        settle = plain_length(settle)
+        watcher = Watcher(
+            self,
+            names,
+            since=self._since(since, settle),
+            every=plain_length(every),
+            settle=settle,
+            position=plain_text(position) if isinstance(position, str) else position,
+        )
+        self._watchers.add(watcher)
+        return Watch(watcher)
+
     async def call(
         self, section: str, action: str, /, *, retry: bool = False, **parameters: object
     ) -> dict[str, Any]:
@@ -562,6 +637,8 @@ class BoxisClient:
         """
         self._requester.check_loop()
         try:
+            for watcher in list(self._watchers):
+                watcher.close(ClientClosedError("the client was closed while a watch was open"))
             await self._prefetches.close()
         finally:
             await self._transport.aclose()
@@ -699,6 +776,32 @@ class BoxisClient:
         )
         query.check()
         return query
+
+    def _since(self, since: timedelta | date | None, settle: timedelta) -> timedelta | float:
+        """Give from when on a watch counts: how long ago, or a moment in Unix seconds.
+
+        Raises:
+            UsageError: It lies in the future, or before all records.
+        """
+        if since is None or isinstance(since, timedelta):
+            ago: timedelta | float = timedelta(0) if since is None else plain_length(since)
+            begin = time.time() - (0.0 if since is None else plain_length(since).total_seconds())
+        else:
+            given = plain_date(since)
+            if not isinstance(given, datetime):
+                given = datetime(given.year, given.month, given.day)  # noqa: DTZ001 - see below
+            if given.tzinfo is None:
+                given = given.replace(tzinfo=self._wall_clock.zone)
+            try:
+                begin = given.timestamp()
+            except (OverflowError, ValueError):
+                begin = float("-inf")
+            ago = begin
+            if begin > self._requester.clock.latest() + 1:
+                raise UsageError(f"since ({since}) lies in the future: give a moment that is past")
+        if begin < settle.total_seconds():
+            raise UsageError(f"since ({since}) lies too far back: give a moment after 1970")
+        return ago
 
     def _traffic_of(self, tenant: str) -> Traffic:
         """Give what is known of a tenant's calls; of so many tenants at most."""

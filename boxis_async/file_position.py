@@ -1,0 +1,141 @@
+"""The position of a watch in a file: whole or absent, and of one watch at a time."""
+
+# No `from __future__ import annotations` here, see watch_model.py.
+
+import contextlib
+import os
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import anyio.to_thread
+
+from boxis_async.errors import UsageError
+from boxis_async.models import CDR
+from boxis_async.watch_model import Change
+
+__all__ = ["FilePosition"]
+
+
+class FilePosition:
+    """Keeps the position of a watch in a file: `client.watch(position=FilePosition(path))`.
+
+    The file is replaced as a whole, so a crash leaves the one before. While a watch uses it, a lock
+    on a file beside it, `NAME.lock`, keeps others out; that file stays, empty. The lock is the
+    operating system's, and ends with the process.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        """Name the file; nothing is read or written yet.
+
+        Args:
+            path: The file. Its folder must be there.
+
+        Raises:
+            UsageError: It is no path.
+        """
+        try:
+            self._path = Path(path)
+        except TypeError:
+            raise UsageError(f"position: the path must be a text or a Path, not {path!r}") from None
+        self._lock: int | None = None
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self._path
+
+    async def load(self) -> str | None:
+        """Lock the file, and return what it holds; None if there is none.
+
+        Raises:
+            UsageError: Another watch uses it, or it holds something else.
+            OSError: It cannot be read, or not be locked.
+        """
+        return await anyio.to_thread.run_sync(self._load)
+
+    async def save(self, position: str, changes: Sequence[Change]) -> None:  # noqa: ARG002
+        """Replace what the file holds.
+
+        Args:
+            position: The text.
+            changes: Not kept: a file has the position alone.
+
+        Raises:
+            OSError: It cannot be written; the file is as it was.
+        """
+        await anyio.to_thread.run_sync(self._save, position)
+
+    async def previous(self, tenant: str, cdrs: Sequence[CDR]) -> Mapping[tuple[str, ...], CDR]:  # noqa: ARG002
+        """Return nothing: a file has digests alone."""
+        return {}
+
+    def release(self) -> None:
+        """Unlock the file."""
+        lock, self._lock = self._lock, None
+        if lock is not None:
+            os.close(lock)
+
+    def _load(self) -> str | None:
+        if self._lock is None:
+            self._lock = _locked(self._path.with_name(f"{self._path.name}.lock"))
+        try:
+            return self._path.read_text("utf-8")
+        except FileNotFoundError:
+            return None
+        except UnicodeDecodeError:
+            raise UsageError(
+                f"position: {self._path} does not hold the position of a watch"
+            ) from None
+
+    def _save(self, position: str) -> None:
+        descriptor, name = tempfile.mkstemp(
+            prefix=f".{self._path.name}.", suffix=".tmp", dir=self._path.parent
+        )
+        temporary = Path(name)
+        try:
+            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+                file.write(position)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(self._path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                temporary.unlink()
+            raise
+
+    def __repr__(self) -> str:
+        return f"FilePosition({str(self._path)!r})"
+
+
+def _locked(path: Path) -> int:
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o600)
+    try:
+        _lock(descriptor)
+    except _TAKEN:
+        os.close(descriptor)
+        raise UsageError(
+            f"position: another watch uses {path.with_suffix('')}: end that one, or give this one "
+            "a file of its own"
+        ) from None
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+if sys.platform == "win32":
+    import msvcrt
+
+    _TAKEN = (BlockingIOError, PermissionError)
+
+    def _lock(descriptor: int) -> None:
+        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+else:
+    import fcntl
+
+    _TAKEN = BlockingIOError
+
+    def _lock(descriptor: int) -> None:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,0 +1,216 @@
+"""A month of calls, watched in fast motion: is a change missed, or handed over twice?
+
+Costs come four hours late, records are repaired, requests fail in every way, for some hours all of
+them do, and the watch is restarted at random: closed in order, or left as a crash leaves it. With
+`--kill` it runs in a process of its own that gets a SIGKILL at random moments. Prints what was
+missed and repeated, requests an hour, and the delay from hang-up to hand-over. Exits with 1 if a
+change is missed or handed over twice within a process, or it takes over 1.5 requests an interval.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import logging
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from statistics import median, quantiles
+from typing import TYPE_CHECKING
+
+sys.path.append(str(Path(__file__).parents[1] / "support"))
+
+import attrs
+from fast_forward import fast_forward
+from watched import HOUR, ZONE, Handed, Judgement, Kept, World, judge, kinds, of_json
+
+from boxis_async import FilePosition
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from boxis_async import Position
+
+START = date(2026, 10, 1)
+OUTAGES = ((60.5, 64.0), (150.0, 151.0), (400.0, 409.5))
+EVERY = timedelta(seconds=30)
+AFTER = 24 * HOUR
+"""Until all is settled."""
+
+
+def world_of(arguments: argparse.Namespace) -> World:
+    """Make the world, the same in each process."""
+    return World(
+        START,
+        arguments.days,
+        calls_per_day=arguments.calls,
+        seed=arguments.seed,
+        filter_mode=arguments.rule,
+        faults=arguments.faults,
+        outages=OUTAGES,
+        long_legs=arguments.days,
+    )
+
+
+async def watch(
+    world: World, position: Position, process: int, until: float, note: Callable[[Handed], object]
+) -> int:
+    """Watch until a moment, note each change, and give the requests."""
+    rng = random.Random(process)
+    async with world.client() as client:
+        changes = client.watch(every=EVERY, position=position)
+        try:
+            async with asyncio.timeout(until - time.time()):
+                async for change in changes:
+                    note(Handed.of(process, change))
+                    await asyncio.sleep(rng.uniform(0, 1))
+        except TimeoutError:
+            # Closed in order every second time; else what is not saved is lost.
+            if process % 2:
+                await changes.aclose()
+        return changes.requests
+
+
+def in_process(arguments: argparse.Namespace) -> tuple[World, list[Handed], float]:
+    """Watch in this process, restarted at random."""
+    world = world_of(arguments)
+    rng = random.Random(arguments.seed)
+    handed: list[Handed] = []
+    position = Kept()
+    watched = 0.0
+    end = world.end + AFTER
+    with fast_forward(world.start) as runner:
+        process = 0
+        while time.time() < end:
+            process += 1
+            until = min(end, time.time() + rng.expovariate(1 / (arguments.restart * HOUR)) + 60)
+            watched += until - time.time()
+            runner.run(watch(world, position, process, until, handed.append))
+            # It is down for a while, now and then for half a day.
+            down = 12 * HOUR if rng.random() < 0.1 else rng.uniform(1, 300)
+            if time.time() < end:
+                runner.run(asyncio.sleep(min(down, end - time.time())))
+        world.catch_up()
+        print(f"{process} processes, {position.saves:,} saves, {len(position.text or ''):,} bytes")
+        return world, handed, watched
+
+
+def child(arguments: argparse.Namespace) -> None:
+    """Watch in a process that may be killed, from a moment on."""
+    folder = Path(arguments.child)
+    world = world_of(arguments)
+    world.provider.clock_tolerance = 1e9
+    with (folder / "handed").open("a") as file, fast_forward(arguments.start) as runner:
+
+        def note(one: Handed) -> None:
+            file.write(json.dumps(attrs.asdict(one)) + "\n")
+            file.flush()
+
+        async def tell_time() -> None:
+            while True:
+                (folder / "time").write_text(f"{time.time()} {world.requests}")
+                await asyncio.sleep(60)
+
+        async def both() -> None:
+            clock = asyncio.create_task(tell_time())
+            position = FilePosition(folder / "position")
+            end = world.end + AFTER
+            await watch(world, position, arguments.process, end, note)
+            clock.cancel()
+
+        runner.run(both())
+    (folder / "done").touch()
+
+
+def killed(arguments: argparse.Namespace) -> tuple[World, list[Handed], float]:
+    """Watch in processes that are killed at random."""
+    rng = random.Random(arguments.seed)
+    process = 0
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        world = world_of(arguments)
+        moment = world.start
+        while not (folder / "done").exists():
+            process += 1
+            job = subprocess.Popen(
+                [sys.executable, __file__, *sys.argv[1:], "--child", name, "--start", str(moment),
+                 "--process", str(process)],
+            )  # fmt: skip
+            try:
+                job.wait(rng.uniform(*arguments.kill_after))
+            except subprocess.TimeoutExpired:
+                job.kill()
+                job.wait()
+            if (folder / "time").exists():
+                written = (folder / "time").read_text().split()
+                moment = max(moment, float(written[0])) + 1 if written else moment
+        lines = (folder / "handed").read_text().splitlines()
+        handed: list[Handed] = []
+        for line in lines:
+            if line.endswith("}"):
+                handed.append(of_json(json.loads(line)))  # noqa: PERF401
+        with fast_forward(world.end + AFTER):
+            world.catch_up()
+            print(f"{process} processes, {process - 1} kills")
+            world.requests = 0
+            return world, handed, 0.0
+
+
+def show(world: World, handed: list[Handed], watched: float) -> Judgement:
+    """Print the figures."""
+    with fast_forward(world.end + AFTER):
+        found = judge(world, handed, world.start)
+    print(f"{found.legs:,} legs, {found.handed:,} hand-overs: {dict(kinds(handed))}")
+    print(
+        f"missed {found.missed}, twice within a process {found.twice}, again after a crash "
+        f"{found.again}"
+    )
+    if watched:
+        print(
+            f"{world.requests:,} requests in {watched / HOUR:.0f} h, {world.failed:,} failed: "
+            f"{world.requests / watched * HOUR:.1f} an hour, "
+            f"{world.requests / watched * EVERY.total_seconds():.2f} an interval"
+        )
+    for tier, delays in found.delays.items():
+        ways = quantiles(delays, n=20) if len(delays) > 1 else delays
+        print(
+            f"legs up to {tier:8} {len(delays):6,}: median {median(delays):6.0f} s, 95 % "
+            f"{ways[-1]:6.0f} s, longest {max(delays):6.0f} s"
+        )
+    return found
+
+
+def main() -> bool:
+    """Run, and tell whether all is well."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--days", type=int, default=30)
+    parser.add_argument("--calls", type=float, default=120)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--rule", choices=["start", "end"], default="start")
+    parser.add_argument("--faults", type=float, default=0.02)
+    parser.add_argument("--restart", type=float, default=12, help="hours between two, on average")
+    parser.add_argument("--kill", action="store_true")
+    parser.add_argument("--kill-after", type=float, nargs=2, default=(4, 20))
+    parser.add_argument("--child")
+    parser.add_argument("--start", type=float)
+    parser.add_argument("--process", type=int)
+    arguments = parser.parse_args()
+    logging.disable()
+    if arguments.child:
+        child(arguments)
+        return True
+    began = time.perf_counter()
+    world, handed, watched = (killed if arguments.kill else in_process)(arguments)
+    found = show(world, handed, watched)
+    print(f"{time.perf_counter() - began:.0f} s; {datetime.now(ZONE):%Y-%m-%d}")
+    per_interval = world.requests / watched * EVERY.total_seconds() if watched else 0
+    return found.missed == found.twice == 0 and per_interval <= 1.5
+
+
+if __name__ == "__main__":
+    sys.exit(not main())
