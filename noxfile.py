@@ -15,7 +15,7 @@ from pathlib import Path
 import nox
 
 PYTHONS = ["3.11", "3.12", "3.13", "3.14", "3.15"]
-EXTRAS = ["cli", "excel", "fast", "parquet", "testing", "xml"]
+EXTRAS = ["cli", "excel", "fast", "parquet", "pydantic", "testing", "xml"]
 HERE = Path(__file__).parent
 
 # Interpreters that pyenv installed but does not put on the PATH count as present.
@@ -78,9 +78,9 @@ def absent(session: nox.Session) -> None:
 
 @nox.session(python=LOWEST_PRESENT)
 def quick(session: nox.Session) -> None:
-    """Run the tests that need no process, browser or page of the docs, without the slow."""
+    """Run the tests that need no process, PostgreSQL, browser or docs, without the slow."""
     _install(session, "tests")
-    chosen = "not subprocess and not browser and not slow and not docs"
+    chosen = "not subprocess and not postgres and not browser and not slow and not docs"
     session.run("pytest", "-n", "auto", "-m", chosen, *session.posargs)
 
 

@@ -24,6 +24,7 @@ __all__ = [
     "problem_with_contract",
     "problem_with_date",
     "problem_with_dates",
+    "problem_with_deadline",
     "problem_with_every",
     "problem_with_hooks",
     "problem_with_margin",
@@ -110,11 +111,20 @@ def problem_with_concurrency(concurrency: object) -> str | None:
 
 def problem_with_timeout(timeout: object) -> str | None:
     """Check seconds for one attempt."""
-    if _is_number(timeout) and 0 < timeout <= _LONGEST_TIMEOUT:
+    return _problem_with_seconds(timeout, "timeout")
+
+
+def problem_with_deadline(deadline: object) -> str | None:
+    """Check seconds for a whole stream or answer."""
+    return None if deadline is None else _problem_with_seconds(deadline, "deadline")
+
+
+def _problem_with_seconds(seconds: object, name: str) -> str | None:
+    if _is_number(seconds) and 0 < seconds <= _LONGEST_TIMEOUT:
         return None
-    if isinstance(timeout, timedelta):
-        return f"timeout must be seconds: give timeout.total_seconds(), not {timeout!r}"
-    return f"timeout must be seconds, more than zero, at most {_LONGEST_TIMEOUT:g}, not {timeout!r}"
+    if isinstance(seconds, timedelta):
+        return f"{name} must be seconds: give {name}.total_seconds(), not {seconds!r}"
+    return f"{name} must be seconds, more than zero, at most {_LONGEST_TIMEOUT:g}, not {seconds!r}"
 
 
 def problem_with_max_rate(max_rate: object) -> str | None:

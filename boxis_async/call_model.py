@@ -8,6 +8,7 @@ from typing import Any
 
 import attrs
 
+from boxis_async._as_json import core_schema, schema_of_values, to_json
 from boxis_async.models import CDR, Direction, OpenWords
 
 __all__ = ["Call", "Outcome"]
@@ -132,6 +133,39 @@ class Call:
             "cost": f"{self.cost:f}",
             "legs": len(self.legs),
         }
+
+    def to_json(self) -> str:
+        """Give the call as one line of JSON, in ASCII: `to_dict()`, as a text."""
+        return to_json(self.to_dict())
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: object, handler: object) -> dict[str, Any]:
+        return core_schema(cls, cls.to_dict)
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: object, handler: object) -> dict[str, Any]:
+        return schema_of_values(cls, _TYPES)
+
+
+_TYPES: dict[str, object] = {
+    "id": str,
+    "start": datetime,
+    "end": datetime | None,
+    "direction": Direction | None,
+    "caller_number": str,
+    "caller_name": str,
+    "dialled": str,
+    "outside": str,
+    "outcome": Outcome,
+    "answered_by": str,
+    "answered": bool,
+    "missed": bool,
+    "wait_seconds": float,
+    "talk_seconds": float,
+    "cost": Decimal,
+    "legs": int,
+}
+"""The types of what `Call.to_dict` gives, before they are made fit for JSON."""
 
 
 def _seconds(time: timedelta) -> int | float:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import attrs
 
+from boxis_async._http.requester import TimeLimit
 from boxis_async.call_stream import WholeCalls
 from boxis_async.errors import UsageError
 from boxis_async.stream import CDRStream
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from boxis_async.models import CDR
     from boxis_async.types import Reached
 
-    Context: TypeAlias = tuple[Fetcher, Prefetches, Options]
+    Context: TypeAlias = tuple[Fetcher, Prefetches, Options, TimeLimit]
 
 __all__ = ["calls_of_range"]
 
@@ -40,7 +41,7 @@ _END_OF_TIME = datetime.max  # noqa: DTZ901 - a wall time after all others
 
 def calls_of_range(  # noqa: PLR0913 - each is one thing to set, by name
     query: Query,
-    context: Context,
+    context: tuple[Fetcher, Prefetches, Options],
     *,
     margin: timedelta,
     reached: Callable[[CDR], Reached | None] | None,
@@ -58,9 +59,11 @@ def calls_of_range(  # noqa: PLR0913 - each is one thing to set, by name
         closes_early: Whether a call is handed over once it is quiet, rather than at the end.
     """
     start = query.datefrom
+    # One end for all of its streams.
+    limited = (*context, TimeLimit(context[2].deadline))
     if start is None:
         # All is there with the one answer.
-        return _Legs(query, *context).whole_calls(None, reached, country, None)
+        return _Legs(query, *limited).whole_calls(None, reached, country, None)
     range_ = query.range()
     assert range_ is not None  # noqa: S101 - it has a start
     start = _moved(start, -margin)
@@ -72,11 +75,11 @@ def calls_of_range(  # noqa: PLR0913 - each is one thing to set, by name
     else:
         end = _moved(query.dateto, margin)
         around = attrs.evolve(query, datefrom=start, dateto=end, clip=None)
-        further = _Further(around, context, end, margin)
+        further = _Further(around, limited, end, margin)
         whole = WholeCalls(starts_within=range_.starts_within, further=further.after)
     around.check()
     kept_open = margin if closes_early else None
-    return _Legs(around, *context).whole_calls(kept_open, reached, country, whole)
+    return _Legs(around, *limited).whole_calls(kept_open, reached, country, whole)
 
 
 def _nothing_further(_: datetime) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from datetime import date, datetime, timedelta, tzinfo
@@ -15,6 +16,7 @@ from boxis_async._checks import (
     problem_with_concurrency,
     problem_with_contract,
     problem_with_dates,
+    problem_with_deadline,
     problem_with_every,
     problem_with_hooks,
     problem_with_margin,
@@ -107,6 +109,7 @@ class BoxisClient:
         timezone: str | tzinfo = "Europe/Zurich",
         concurrency: int = 8,
         timeout: float = 30.0,
+        deadline: float | None = None,
         returntype: ReturnType = "json",
         retry: RetryPolicy | None = None,
         max_rate: float | None = None,
@@ -129,6 +132,10 @@ class BoxisClient:
                 time, as the page's one example has it.
             concurrency: Requests in flight at most, over all streams of this client.
             timeout: Seconds for one attempt, from connecting to the last byte.
+            deadline: Seconds for a whole answer: for a stream from its first item, for `calls`,
+                `call` and `probe` from their beginning, with all waits and attempts, and with what
+                you do between two items. After that it raises `DeadlineError`, unless all is
+                fetched by then. None is no limit.
             returntype: The form of the answers, `"json"` or `"xml"` (extra `xml`).
             retry: How often, and after how long, a request that failed is sent again.
             max_rate: Requests a second at most, over all streams; a fraction is rounded down, less
@@ -165,6 +172,7 @@ class BoxisClient:
             problem_with_timezone,
             problem_with_concurrency(concurrency),
             problem_with_timeout(timeout),
+            problem_with_deadline(deadline),
             problem_with_returntype(returntype),
             problem_with_retry(retry),
             problem_with_max_rate(max_rate),
@@ -181,7 +189,9 @@ class BoxisClient:
         returntype = cast("ReturnType", plain_text(returntype))
         self._returntype: ReturnType = returntype
         self._wall_clock = wall_clock
-        self._options = Options(plain_number(timeout), retry or RetryPolicy(), RateLimiter(None))
+        self._options = Options(
+            plain_number(timeout), retry or RetryPolicy(), RateLimiter(None), _seconds(deadline)
+        )
         self._transport = Transport(
             base_url,
             most_bytes=max_response_bytes,
@@ -207,6 +217,7 @@ class BoxisClient:
         self,
         *,
         timeout: float | _Unchanged = _UNCHANGED,
+        deadline: float | _Unchanged | None = _UNCHANGED,
         retry: RetryPolicy | _Unchanged | None = _UNCHANGED,
         tenant: str | _Unchanged | None = _UNCHANGED,
         max_rate: float | _Unchanged | None = _UNCHANGED,
@@ -217,6 +228,7 @@ class BoxisClient:
 
         Args:
             timeout: Seconds for one attempt.
+            deadline: Seconds for a whole answer, see `BoxisClient`; None is no limit.
             retry: How often, and after how long, a request that failed is sent again; None is
                 `RetryPolicy()`, as for a new client.
             tenant: The tenant unless `cdrs()` names one.
@@ -232,7 +244,7 @@ class BoxisClient:
         timeout = options.timeout if isinstance(timeout, _Unchanged) else timeout
         retry = options.retry if isinstance(retry, _Unchanged) else retry
         tenant = self._tenant if isinstance(tenant, _Unchanged) else tenant
-        limiter = options.rate_limiter
+        limiter, left = options.rate_limiter, options.deadline
         problems = [
             problem_with_timeout(timeout),
             problem_with_retry(retry),
@@ -240,14 +252,18 @@ class BoxisClient:
         ]
         if not isinstance(max_rate, _Unchanged):
             problems.append(problem_with_max_rate(max_rate))
+        if not isinstance(deadline, _Unchanged):
+            problems.append(problem_with_deadline(deadline))
         if any(problems):
             raise ConfigurationError(*filter(None, problems))
         if not isinstance(max_rate, _Unchanged):
             limiter = RateLimiter(max_rate, parent=limiter)
+        if not isinstance(deadline, _Unchanged):
+            left = _seconds(deadline)
         client = object.__new__(type(self))
         client.__dict__.update(self.__dict__)
         client._tenant = None if tenant is None else plain_text(tenant)
-        client._options = Options(plain_number(timeout), retry or RetryPolicy(), limiter)
+        client._options = Options(plain_number(timeout), retry or RetryPolicy(), limiter, left)
         return client
 
     def cdrs(  # noqa: PLR0913 - each is one thing to set, by name
@@ -367,6 +383,7 @@ class BoxisClient:
         Raises:
             UsageError: An argument is missing or wrong; it names all that is.
             WindowError: A window failed for good.
+            DeadlineError: It took longer than the client's `deadline`.
             ClientClosedError: The client is closed.
         """
         return await self._calls(
@@ -524,6 +541,7 @@ class BoxisClient:
             RefusedError: The API refused; its text is whole in the error.
             NoAnswerError: No answer came.
             BadAnswerError: What came is no answer of the API.
+            DeadlineError: It took longer than the client's `deadline`.
             ClientClosedError: The client is closed.
         """
         self._prefetches.check_open()
@@ -566,6 +584,7 @@ class BoxisClient:
         Raises:
             UsageError: An argument is missing or wrong; it names all that is.
             WindowError: A window failed for good, and no smaller one can help.
+            DeadlineError: It took longer than the client's `deadline`.
             ClientClosedError: The client is closed.
         """
         self._prefetches.check_open()
@@ -779,6 +798,10 @@ class BoxisClient:
         if tenant not in self._traffic and len(self._traffic) == _TENANTS_REMEMBERED:
             del self._traffic[next(iter(self._traffic))]
         return self._traffic.setdefault(tenant, Traffic())
+
+
+def _seconds(deadline: float | None) -> float:
+    return math.inf if deadline is None else plain_number(deadline)
 
 
 def _given(value: str | None, variable: str) -> str | None:

@@ -14,7 +14,10 @@ from __future__ import annotations
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
+import anyio
+
 from boxis_async._checks import problem_with_date, problem_with_name
+from boxis_async._http.requester import TimeLimit
 from boxis_async._plain import plain_date, plain_text
 from boxis_async._probe.answers import (
     Answer,
@@ -100,10 +103,13 @@ async def probe(  # noqa: PLR0913 - each is one thing that a probe needs
     )
     fetch = ExactWindows(requester, options, wall_clock, returntype, tenant, max_requests)
     run = _Probe(fetch, wall_clock)
-    await run.find_rule(windows)
-    await run.find_cap(horizon)
-    await run.find_zone()
-    return await run.contract()
+    limit = TimeLimit(options.deadline)
+    with anyio.move_on_after(limit.left()):
+        await run.find_rule(windows)
+        await run.find_cap(horizon)
+        await run.find_zone()
+        return await run.contract()
+    raise limit.error(f"the probe of tenant {tenant}", fetch.counts)
 
 
 def _problem_with_around(around: object) -> str | None:

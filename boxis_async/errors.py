@@ -12,7 +12,8 @@
     │   └── WrongLoopError
     ├── NoAnswerError                       the provider did not answer
     │   ├── ConnectionFailedError           no connection, or it broke
-    │   └── AttemptTimeoutError (TimeoutError)
+    │   ├── AttemptTimeoutError (TimeoutError)
+    │   └── DeadlineError (TimeoutError)    a whole stream or answer took too long
     ├── BadAnswerError                      what came is not an answer of the API
     │   ├── StatusError                     an HTTP status that carries no answer
     │   │   └── RateLimitError              ... which is 429: too many requests
@@ -53,6 +54,7 @@ __all__ = [
     "ConfigurationError",
     "ConnectionFailedError",
     "ContractError",
+    "DeadlineError",
     "LateLegError",
     "MalformedAnswerError",
     "MissingExtraError",
@@ -152,6 +154,20 @@ class AttemptTimeoutError(NoAnswerError, TimeoutError):
     def __init__(self, message: str, *, was_sent: bool = False) -> None:
         super().__init__(message)
         self.was_sent = was_sent
+
+
+class DeadlineError(NoAnswerError, TimeoutError):
+    """A whole stream, or a whole answer, took longer than the client's `deadline`.
+
+    What was handed over before is right, and is not all.
+
+    Attributes:
+        deadline: The seconds that it had, or None.
+    """
+
+    def __init__(self, message: str, *, deadline: float | None = None) -> None:
+        super().__init__(message)
+        self.deadline = deadline
 
 
 class BadAnswerError(BoxisError):

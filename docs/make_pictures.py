@@ -185,7 +185,7 @@ def main() -> None:
         session = Session(environment, Path(folder))
         standin.is_held = True
         export = "boxis export --month 2026-10 --unique-by leg --window 1d -o calls.csv"
-        draw("progress", session.type(export, until="17/31 windows"))
+        draw("progress", session.type(export, until="18/31 windows"))
         standin.is_held = False
         session.type("boxis export --resume -o calls.csv --window 1d")
         draw("export", session.screen)

@@ -14,6 +14,7 @@ from calls import hourly
 from clients import PROMPTLY, known_rule
 from hypothesis import settings
 from loops import LOOPS
+from postgres_server import PostgresAbsentError, PostgresServer
 from pytest_asyncio import is_async_test
 from waiting import settled
 
@@ -35,6 +36,7 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fast"))
 
 
 DOCS = Path(__file__).parent / "docs"
+POSTGRES = "postgres_server"
 
 
 class MakeClient(Protocol):
@@ -50,10 +52,12 @@ class MakeClient(Protocol):
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what a folder says of all its tests."""
+    """Mark what a folder says of all its tests, and what a fixture says of those that have it."""
     for item in items:
         if DOCS in item.path.parents:
             item.add_marker(pytest.mark.docs)
+        if POSTGRES in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.postgres)
 
 
 def pytest_collection_finish() -> None:
@@ -105,7 +109,8 @@ def _processes_are_marked(
     """Hold each test to its mark, so that who chooses tests by marks gets what they say."""
     before = len(_processes)
     yield
-    if request.node.get_closest_marker("subprocess") is None and len(_processes) > before:
+    marked = any(request.node.get_closest_marker(name) for name in ("subprocess", "postgres"))
+    if not marked and len(_processes) > before:
         pytest.fail(f"mark the test with `subprocess`, as it starts {_processes[before:]}")
 
 
@@ -141,6 +146,27 @@ def server() -> Iterator[LoopbackServer]:
     """Serve providers over real HTTP; mount them."""
     with LoopbackServer() as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """Run a PostgreSQL of the tests' own; whoever stops it starts it again."""
+    try:
+        server = PostgresServer()
+    except PostgresAbsentError as error:
+        if os.environ.get("CI") == "true":
+            raise
+        pytest.skip(f"NOT TESTED: {error}")
+    with server:
+        yield server
+
+
+@pytest.fixture
+def postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
+    """Make a fresh database of that server."""
+    url = postgres_server.create_database()
+    yield url
+    postgres_server.drop_database(url)
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import sys
 import time
 import traceback
@@ -24,6 +25,7 @@ from boxis_async.errors import (
     AttemptTimeoutError,
     BoxisError,
     ClockError,
+    DeadlineError,
     UsageError,
     WrongLoopError,
 )
@@ -40,7 +42,7 @@ if TYPE_CHECKING:
     from boxis_async._wire.signing import Credentials
     from boxis_async.types import ReturnType
 
-__all__ = ["Deadline", "Options", "Request", "RequestCounts", "Requester"]
+__all__ = ["Deadline", "Options", "Request", "RequestCounts", "Requester", "TimeLimit"]
 
 logger = logging.getLogger("boxis_async")
 
@@ -57,6 +59,8 @@ class Options:
     retry: RetryPolicy
     rate_limiter: RateLimiter
     """Limits the requests with these options, besides what limits all of the client's."""
+    deadline: float = math.inf
+    """Seconds for a whole stream, or for all attempts at a single request."""
 
 
 @attrs.define(eq=False, repr=False)
@@ -66,6 +70,39 @@ class RequestCounts:
     requests: int = 0
     retries: int = 0
     splits: int = 0
+    last_failure: Exception | None = None
+    """Why a request was last sent again."""
+
+
+class TimeLimit:
+    """The end of the time that a whole stream or answer has, from its first request on."""
+
+    __slots__ = ("_end", "_seconds")
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._end: float | None = None
+
+    def left(self) -> float:
+        """Let the time begin, unless it has, and give the seconds that are left."""
+        if self._end is None:
+            self._end = loop_time() + self._seconds
+        return max(0.0, self._end - loop_time())
+
+    def error(self, what: str, counts: RequestCounts) -> DeadlineError:
+        """Make the error for when none are left.
+
+        Args:
+            what: What is not complete.
+            counts: What was sent for it.
+        """
+        message = f"{what}: not complete within {self._seconds:g} s (deadline), after "
+        message += "1 request" if counts.requests == 1 else f"{counts.requests} requests"
+        if counts.last_failure is not None:
+            message += f"; the last failure: {counts.last_failure}"
+        error = DeadlineError(message, deadline=self._seconds)
+        error.__cause__ = counts.last_failure
+        return error
 
 
 class Deadline:

@@ -115,7 +115,7 @@ class ExactWindows:
         self._options = options
         self._returntype: ReturnType = returntype
         self._tenant = tenant
-        self._counts = RequestCounts()
+        self.counts = RequestCounts()
         fingerprinter = Fingerprinter(secrets.token_bytes(16))
         converter = make_converter(wall_clock, fingerprinter)
         self._convert: Convert = converter.get_structure_hook(Records)
@@ -141,7 +141,7 @@ class ExactWindows:
             window,
             self._tenant,
             deadline=_CountedDeadline(retry.timeout, self.allowance),
-            counts=self._counts,
+            counts=self.counts,
             options=self._options,
         )
         last: Exception | None = None
@@ -150,7 +150,7 @@ class ExactWindows:
             nonlocal last
             if isinstance(error, NoRequestLeftError):
                 return False
-            last = error
+            last = self.counts.last_failure = error
             # Nothing is waited for when there is no request left to send after the wait.
             return self.allowance.left > 0 and should_retry(retry, error)
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import anyio
 import attrs
 
-from boxis_async._http.requester import Deadline, Options, Request, RequestCounts
+from boxis_async._http.requester import Deadline, Options, Request, RequestCounts, TimeLimit
 from boxis_async._run.fetched import Fetched
 from boxis_async._run.guards import Guard
 from boxis_async._run.windows import halve, smallest
@@ -102,12 +102,13 @@ class Fetcher:
         options: Options,
     ) -> dict[str, Any]:
         """Call any function of the API, and give what it returned."""
+        counts = RequestCounts()
         request = Request(
             section=section,
             action=action,
             parameters=parameters,
             deadline=Deadline(math.inf),
-            counts=RequestCounts(),
+            counts=counts,
             options=options,
         )
         reader = ContentReader(self._returntype)
@@ -115,11 +116,14 @@ class Fetcher:
         def on(error: Exception) -> bool | float:
             return self._should_retry(error, request)
 
-        async for attempt in attempts_on(options.retry, on, what=f"{section}/{action}"):
-            with attempt:
-                request = attrs.evolve(request, attempt=attempt.num)
-                return await self.requester.request(request, reader)
-        raise AssertionError("stamina ends with a result or an error")
+        what = f"{section}/{action}"
+        limit = TimeLimit(options.deadline)
+        with anyio.move_on_after(limit.left()):
+            async for attempt in attempts_on(options.retry, on, what=what):
+                with attempt:
+                    request = attrs.evolve(request, attempt=attempt.num)
+                    return await self.requester.request(request, reader)
+        raise limit.error(what, counts)
 
     async def _pieces(self, window: Window, job: Job, deadline: Deadline) -> list[Piece]:
         try:
@@ -245,6 +249,7 @@ class Fetcher:
         policy = request.options.retry
         wait = should_retry(policy, error)
         if wait is not False and request.attempt < policy.attempts:
+            request.counts.last_failure = error
             event = RetryEvent(
                 section=request.section,
                 action=request.action,

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import math
 import os
 from datetime import timedelta
 from enum import Enum
@@ -17,7 +18,7 @@ from functools import partial
 from operator import length_hint
 from typing import TYPE_CHECKING
 
-from boxis_async._http.requester import RequestCounts
+from boxis_async._http.requester import RequestCounts, TimeLimit
 from boxis_async._run.adaptive_windows import AdaptiveWindows
 from boxis_async._run.dedupe import Deduplicator
 from boxis_async._run.fetch import Job
@@ -114,10 +115,16 @@ class Run:
         fetcher: Fetches the windows.
         prefetches: Those of the client.
         options: Of the client, for each request.
+        limit: Until when all is to be fetched, where several runs have one end.
     """
 
     def __init__(
-        self, query: Query, fetcher: Fetcher, prefetches: Prefetches, options: Options
+        self,
+        query: Query,
+        fetcher: Fetcher,
+        prefetches: Prefetches,
+        options: Options,
+        limit: TimeLimit | None = None,
     ) -> None:
         self.on_drop = OnDrop()
         self.state = State.NEW
@@ -127,6 +134,7 @@ class Run:
         self._fetcher = fetcher
         self._prefetches = prefetches
         self._options = options
+        self._limit = limit or TimeLimit(options.deadline)
         # A resumed run uses the key of the run before, so that it recognises that run's records.
         memory = memory_of(query.resume)
         key = memory.key or os.urandom(FINGERPRINT_SIZE)
@@ -377,7 +385,24 @@ class Run:
             on_error=query.on_error,
         )
         self.on_drop.prefetch = self._prefetch
+        self._end_in_time(self._prefetch)
         return self._prefetch
+
+    def _end_in_time(self, prefetch: Prefetch) -> None:
+        """Cut the run short at its deadline, unless all is fetched by then.
+
+        A timer, and not a time-out around the consumer's wait: nothing of ours may be open while
+        the consumer has the turn.
+        """
+        left = self._limit.left()
+        if left == math.inf:
+            return
+
+        def cut_short() -> None:
+            prefetch.close(self._limit.error(f"tenant {self._query.tenant}", self._counts))
+
+        timer = prefetch.loop.call_later(left, cut_short)
+        prefetch.task.add_done_callback(lambda _: timer.cancel())
 
     def _settle(self) -> None:
         """Count the current window as handed over, now that the item after it is requested."""

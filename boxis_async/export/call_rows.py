@@ -1,7 +1,9 @@
 """Legs → the calls that start in a range, each whole.
 
 A call belongs to where its first leg starts, so that months add up. Its legs may lie beyond the
-ends of the range, so legs are fetched a margin beyond both, as `BoxisClient.iter_calls` does.
+ends of the range, so legs are fetched a margin beyond both, as `BoxisClient.iter_calls` does. That
+one fetches further where a call goes on for longer; here such a call is an error, as it may lack
+legs.
 """
 
 from __future__ import annotations
@@ -9,7 +11,7 @@ from __future__ import annotations
 from datetime import UTC, date, datetime, time, timedelta
 from typing import TYPE_CHECKING, Final
 
-from boxis_async import UsageError
+from boxis_async import LateLegError, UsageError
 from boxis_async.calls import open_calls
 
 if TYPE_CHECKING:
@@ -59,8 +61,33 @@ class CallRows:
         return self._take(before, [call for call in self._quiet if call.start >= began - _HOUR])
 
     def close(self) -> list[Call]:
-        """Give the calls that are left, as no leg follows."""
-        return self._take([*self._quiet, *self._calls.close()], [])
+        """Give the calls that are left, as no leg follows.
+
+        Raises:
+            LateLegError: One goes on so far behind the range that it may have further legs.
+        """
+        calls = self._take([*self._quiet, *self._calls.close()], [])
+        for call in calls:
+            self._check_end(call)
+        return calls
+
+    def _check_end(self, call: Call) -> None:
+        """Refuse a call that reaches into the last quarter of the margin."""
+        end = self._dateto
+        if end is None:
+            return
+        try:
+            reaches = not _is_before(call.end, _moved(end, _MARGIN - _MARGIN / 4))
+        except UsageError:
+            return  # the end of time has no margin behind it, and no legs either
+        if reaches:
+            raise LateLegError(
+                f"the call that began at {call.start} was still going on at {call.end}, so it may "
+                f"have legs that end more than {_MARGIN} behind the end of the range, where none "
+                "are fetched: choose a later end, or take client.calls() or `boxis calls`, which "
+                "follow it",
+                margin=_MARGIN,
+            )
 
     def _take(self, calls: list[Call], kept: list[Call]) -> list[Call]:
         self._quiet = kept

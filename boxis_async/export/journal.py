@@ -46,6 +46,8 @@ _ATTRIBUTES = {stored: attribute for attribute, stored in _STORED_NAMES.items()}
 # As many as Linux follows.
 _MOST_LINKS = 40
 _LONGEST_PROBLEM = 200
+# The 39 columns of a leg, all named, take 500 characters.
+_LONGEST_QUERY = 4_000
 _PROGRESS = frozenset({"records", "covered"})
 
 
@@ -95,6 +97,9 @@ class Journal:
         counts = (request.records, self.conflicts, *(n for position in positions for n in position))
         if any(type(count) is not int or count < 0 for count in counts):
             raise ValueError("a number in it is not a count")
+        # Messages show the query, and whoever can write the folder can write a text of any length.
+        if len(str(attrs.astuple(request))) > _LONGEST_QUERY:
+            raise ValueError("its query is too long")
         if not 0 <= request.covered <= 1:
             raise ValueError("it covers no share of the range")
         if request.records and None in (self.draft, self.keys):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from commands import Running, boxis, environment, invoke, wait_for
+from exports import edit_journal
 from waiting import Gate
 
 from boxis_async.testing import Fault
@@ -170,6 +171,22 @@ def test_options_must_agree(served: Provider, tmp_path: Path, whole: bytes) -> N
         assert message in " ".join(result.stderr.split())
     assert invoke("export", "--resume", *FILE, "--from", "2025-10-01").exit_code == 0
     assert (tmp_path / "calls.csv").read_bytes() == whole
+
+
+def test_a_long_value_in_the_journal(served: Provider, tmp_path: Path) -> None:
+    """Whoever can write the folder fills no screen: a recorded value is shortened."""
+    served.faults = broken_on_the_fifth
+    assert invoke("export", *WEEK, *FILE).exit_code == 6
+    for name in ("tenant", "delimiter", "unique_by", "clip"):
+        edit_journal(
+            tmp_path / "calls.csv",
+            lambda values, name=name: values["asked"].update({name: "x" * 100_000}),  # type: ignore[misc]
+        )
+        option = f"--{name.replace('_', '-')}"
+        given = {"delimiter": "tab", "clip": "start", "unique_by": "leg"}.get(name, "VOICE-2-2")
+        result = invoke("export", "--resume", *FILE, option, given)
+        assert result.exit_code == 2
+        assert len(result.stderr) < 2_000
 
 
 def test_a_nightly_job_may_always_resume(served: Provider, tmp_path: Path, whole: bytes) -> None:

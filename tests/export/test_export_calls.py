@@ -14,7 +14,7 @@ from exports import names, quick_folder, sheet_cells
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from boxis_async import UsageError, WindowError, group_calls
+from boxis_async import LateLegError, UsageError, WindowError, group_calls
 from boxis_async.export import (
     FORMATS,
     Format,
@@ -117,6 +117,35 @@ async def test_a_call_is_whole_beyond_the_range(make_client: MakeClient, tmp_pat
         stream = client.cdrs(DAY, NEXT_DAY, unique_by="leg", clip=clip)  # type: ignore[arg-type]
         await export(stream, target, rows="calls", overwrite=True)
         assert [(row["id"], row["legs"]) for row in rows_of(target.read_bytes())] == [("last", 2)]
+
+
+@pytest.mark.parametrize(("hours", "whole"), [(2, True), (3, False), (5, False)])
+async def test_a_call_that_goes_on_for_longer(
+    make_client: MakeClient, tmp_path: Path, *, hours: int, whole: bool
+) -> None:
+    """A call that may have legs where none are fetched is an error, and never a row with a part."""
+    legs = [
+        call(f"{NEXT_DAY - MINUTE}", linkedid="long"),
+        call(f"{NEXT_DAY}", end=f"{NEXT_DAY + hours * HOUR}", linkedid="long"),
+        *([] if whole else [call(f"{NEXT_DAY + (hours + 1) * HOUR}", linkedid="long")]),
+    ]
+    client = make_client(Provider(legs))
+    target = tmp_path / "calls.jsonl"
+    stream = client.cdrs(DAY, NEXT_DAY, unique_by="leg")
+    file = io.BytesIO()
+    if whole:
+        assert (await export(stream, target, rows="calls")).records == 1
+        assert (await write(stream.again(), file, "jsonl", rows="calls")).records == 1
+        return
+    for written in (
+        export(stream, target, rows="calls"),
+        write(stream.again(), file, "jsonl", rows="calls"),
+    ):
+        with pytest.raises(LateLegError, match="still going on") as caught:
+            await written
+        assert caught.value.margin == 4 * HOUR
+    assert not target.exists()
+    assert len((await client.calls(DAY, NEXT_DAY))[0].legs) == 3
 
 
 @pytest.mark.parametrize("form", ["jsonl", "xlsx"])

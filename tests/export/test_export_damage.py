@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import random
 import shutil
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from calls import DAY, HOUR, NEXT_DAY, SECOND, hourly
 from clients import ONCE_MORE, connected
-from exports import comparable, export_range, names, quick_folder, read, work_folder
+from exports import comparable, edit_journal, export_range, names, quick_folder, read, work_folder
 
 from boxis_async import UsageError, WindowError
 from boxis_async.export import FORMATS, ExportExistsError, Format, unfinished
@@ -199,17 +198,6 @@ async def test_taken_away_after_its_end() -> None:
 # Journals of an earlier version
 
 
-def edit_journal(target: Path, edit: Callable[[dict[str, Any]], object]) -> None:
-    """Change a journal, and its checksum with it, as a program that wrote it so would."""
-    path = work_folder(target) / "journal.json"
-    values = json.loads(path.read_bytes())
-    edit(values)
-    rest = {name: value for name, value in values.items() if name not in ("version", "sum")}
-    text = json.dumps(rest, sort_keys=True).encode()
-    values["sum"] = hashlib.blake2b(text, digest_size=16).hexdigest()
-    path.write_text(json.dumps(values))
-
-
 async def test_a_journal_of_an_earlier_version_is_read() -> None:
     """One with the client's own tenant as None is resumed, unless the tenant is another one."""
     provider = Provider(hourly())
@@ -262,6 +250,23 @@ async def test_a_coverage_of_another_version_is_refused() -> None:
             )
             with pytest.raises(UsageError, match=r"version 99.*start over.*remove its folder"):
                 await export_range(client, target, DAY, NEXT_DAY, resume=True, **ASKED)
+
+
+@pytest.mark.parametrize(
+    "name", ["delimiter", "tenant", "unique_by", "clip", "columns", "formula_safe", "rows"]
+)
+async def test_a_journal_with_a_long_value(name: str) -> None:
+    """Whoever can write the folder makes no message of ours as long as he likes."""
+    provider = Provider(hourly())
+    with quick_folder() as folder:
+        target = folder / "calls.csv"
+        async with connected(provider, retry=ONCE_MORE) as client:
+            await leave(client, provider, target, 8)
+            value = ["x" * 100_000] if name == "columns" else "x" * 100_000
+            edit_journal(target, lambda values: values["asked"].update({name: value}))
+            with pytest.raises(UsageError, match="start over") as caught:
+                await export_range(client, target, DAY, NEXT_DAY, resume=True, **ASKED)
+        assert len(str(caught.value)) < 2_000
 
 
 @pytest.mark.slow

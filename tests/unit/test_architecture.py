@@ -110,14 +110,14 @@ LAYERS = (
     ("errors",),
     ("types",),
     ("models",),
-    ("_printable", "_version"),
+    ("_as_json", "_printable", "_version"),
 )
 """The core from top to bottom. A module imports only from layers below its own, or, within a layer,
 from modules that stand behind it."""
 
 ORDER = [module for layer in LAYERS for module in layer]
 
-WINGS = ("cli", "export", "testing")
+WINGS = ("cli", "export", "pydantic", "testing")
 """Folders of their own, on the public face alone."""
 
 OPTIONAL = {
@@ -125,6 +125,7 @@ OPTIONAL = {
     "defusedxml": "_wire.xml",
     "orjson": "_wire.json_orjson",
     "pyarrow": "export.arrow",
+    "pydantic": "pydantic",
     "rich": "cli",
     "uvicorn": "testing.loopback",
     "xlsxwriter": "export.workbook",

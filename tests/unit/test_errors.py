@@ -119,6 +119,7 @@ EXAMPLES: list[tuple[BoxisError, str]] = [
     (ConnectionFailedError("a"), "a"),
     (AttemptTimeoutError("no answer within 30 s"), "no answer within 30 s"),
     (AttemptTimeoutError("no answer", was_sent=True), "no answer"),
+    (errors.DeadlineError("not complete within 5 s", deadline=5.0), "not complete within 5 s"),
     (errors.TooLargeError("the answer is too large", limit=5), "the answer is too large"),
     (
         errors.ContractError("cut off", window=Window(None, None), tenant="T"),
