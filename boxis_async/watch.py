@@ -66,7 +66,9 @@ def problem_with_position(position: object) -> str | None:
 def _problem_with_quiet(quiet: object, settle: timedelta) -> str | None:
     if isinstance(quiet, timedelta) and timedelta(0) <= plain_length(quiet) < settle:
         return None
-    return f"quiet must be a timedelta, zero or more, and less than settle ({settle}), not {quiet!r}"
+    return (
+        f"quiet must be a timedelta, zero or more, and less than settle ({settle}), not {quiet!r}"
+    )
 
 
 class _Watching:
