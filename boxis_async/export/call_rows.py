@@ -74,7 +74,7 @@ class CallRows:
     def _check_end(self, call: Call) -> None:
         """Refuse a call that reaches into the last quarter of the margin."""
         end = self._dateto
-        if end is None:
+        if end is None or call.end is None:
             return
         try:
             reaches = not _is_before(call.end, _moved(end, _MARGIN - _MARGIN / 4))
