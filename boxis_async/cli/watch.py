@@ -15,7 +15,7 @@ from boxis_async import Call, CallChange, FilePosition
 
 from .change_command import ChangeCommand
 from .change_lines import json_line, text_line
-from .dates import parse_moment, write_length
+from .dates import parse_moment, write_length, write_moment
 from .messages import plural, warn
 from .option_groups import GroupedCommand, option
 from .options import (
@@ -115,8 +115,9 @@ def watch(  # noqa: PLR0913 - each is one option
         items = watched.calls(quiet=quiet_time, country=country)
     if not quiet:
         continues = position is not None and Path(position).exists()
-        begins = f"where {position} ends" if continues else since or "now on"
-        show(f"Watching {tenant} from {begins}, every {write_length(every)}; Ctrl-C ends it")
+        begins = "from now on" if begin is None else f"since {write_moment(begin, settings.zone)}"
+        begins = f"from where {position} ends" if continues else begins
+        show(f"Watching {tenant} {begins}, every {write_length(every)}; Ctrl-C ends it")
     run_until_signal(
         _watch(client, items, handle, missed=missed, heartbeat=None if quiet else heartbeat)
     )
