@@ -14,7 +14,18 @@ from boxis_async import __version__
 from boxis_async.cli.exit_codes import ExitCode
 from boxis_async.cli.main import boxis as group
 
-COMMANDS = ["calls", "stats", "export", "plan", "check", "probe", "serve", "demo", "completion"]
+COMMANDS = [
+    "calls",
+    "stats",
+    "export",
+    "watch",
+    "plan",
+    "check",
+    "probe",
+    "serve",
+    "demo",
+    "completion",
+]
 
 
 def test_commands() -> None:
@@ -56,7 +67,7 @@ def test_no_option_is_hidden(command: str) -> None:
         assert not isinstance(option, click.Option) or option.opts[-1] in shown
 
 
-@pytest.mark.parametrize("command", ["calls", "export", "stats", "plan", "check", "probe"])
+@pytest.mark.parametrize("command", ["calls", "export", "stats", "watch", "plan", "check", "probe"])
 def test_shared_options_are_in_every_help(command: str) -> None:
     """A command that needs an account lists the connection options under a heading of their own."""
     shown = invoke(command, "--help", terminal_width=80).stdout
@@ -72,7 +83,7 @@ def test_shared_options_are_in_every_help(command: str) -> None:
     assert invoke(command, "--concurrency", "0").exit_code == 2
 
 
-@pytest.mark.parametrize("command", ["calls", "export", "stats", "plan", "check", "probe"])
+@pytest.mark.parametrize("command", ["calls", "export", "stats", "watch", "plan", "check", "probe"])
 def test_shared_options_are_completed(command: str) -> None:
     """A shell completes the connection options of each command."""
     complete = ShellComplete(group, {}, "boxis", "_BOXIS_COMPLETE")
