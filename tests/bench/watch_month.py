@@ -99,9 +99,7 @@ def in_process(arguments: argparse.Namespace) -> tuple[World, list[Handed], floa
             process += 1
             until = min(end, time.time() + rng.expovariate(1 / (arguments.restart * HOUR)) + 60)
             watched += until - time.time()
-            runner.run(
-                watch(world, arguments.rule, position, process, until, handed.append)
-            )
+            runner.run(watch(world, arguments.rule, position, process, until, handed.append))
             # It is down for a while, now and then for half a day.
             down = 12 * HOUR if rng.random() < 0.1 else rng.uniform(1, 300)
             if time.time() < end:

@@ -44,7 +44,17 @@ PAGES = [ROOT / "README.md", *sorted(DOCS.glob("*.md"))]
 EXAMPLES = sorted((DOCS / "examples").glob("*.py"))
 WANTED = [
     *("index", "first-steps", "command-line", "exports", "web-backend", "batch-job", "bot"),
-    *("calls", "watch", "duplicates", "time", "errors", "resume", "testing", "design", "performance"),
+    *(
+        "calls",
+        "watch",
+        "duplicates",
+        "time",
+        "errors",
+        "resume",
+        "testing",
+        "design",
+        "performance",
+    ),
     *("provider", "security", "guards", "probe", "glossary", "reference", "support", "changelog"),
 ]
 OPTIONAL = ("click", "defusedxml", "pyarrow", "pytest", "rich", "uvicorn", "uvloop")

@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 
 import attrs
 
-from boxis_async.testing import FilterMode, Fault, Provider, generate_history
+from boxis_async.testing import Fault, FilterMode, Provider, generate_history
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
