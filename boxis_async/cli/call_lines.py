@@ -12,14 +12,14 @@ import json
 import re
 from typing import TYPE_CHECKING, Final
 
-from boxis_async import Direction, printable
+from boxis_async import CDR, Direction, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from boxis_async import Call
 
-__all__ = ["csv_lines", "json_lines", "text_lines"]
+__all__ = ["csv_lines", "json_lines", "leg_line", "text_lines"]
 
 _FORMULA = re.compile(r"[=+\-@\t\r\n'＝＋－＠]")  # noqa: RUF001
 # `+41…` is a number, and would be read as one.
@@ -50,7 +50,6 @@ _COLUMNS: Final = (
 def text_lines(calls: Iterable[Call]) -> Iterator[str]:
     """Write each call as a line for people, at 80 columns: when, which way, who, how it ended."""
     for call in calls:
-        way = _ARROWS.get(call.direction, "-") if call.direction is not None else "-"
         party = call.outside or call.caller_number
         name = call.caller_name if call.direction is not Direction.OUTBOUND else ""
         ended = _shown(str(call.outcome))
@@ -61,11 +60,27 @@ def text_lines(calls: Iterable[Call]) -> Iterator[str]:
                 ended += f" with {_shown(call.answered_by)}"
         elif call.wait:
             ended += f" after {_minutes(call.wait.total_seconds())}"
-        line = f"{call.start:%Y-%m-%d %H:%M} {way:5} {_shown(party):14} "
-        # A call that was forwarded is answered by a long number: the name makes room for it.
-        width = max(0, min(_NAME_WIDTH, _LINE_WIDTH - len(line) - len(f" {ended}")))
-        line += f"{_shown(name)[:width]:{width}} {ended}"
-        yield line.rstrip()
+        yield _line(call, party, name, ended)
+
+
+def leg_line(cdr: CDR) -> str:
+    """Write a leg as a line for people, at 80 columns: which way, who, whom it rang, how it ended.
+
+    What a leg alone says of its end is the exchange's word, and no judgement.
+    """
+    is_outbound = cdr.direction is Direction.OUTBOUND
+    party = cdr.dst if is_outbound else cdr.caller_number
+    ended = f"{_shown(str(cdr.disposition or '-'))} {_minutes(cdr.duration or 0)}"
+    ended += f" at {_shown(cdr.dst)}" if cdr.dst and not is_outbound else ""
+    return _line(cdr, party, "" if is_outbound else cdr.caller_name, ended)
+
+
+def _line(of: Call | CDR, party: str, name: str, ended: str) -> str:
+    way = _ARROWS.get(of.direction, "-") if of.direction is not None else "-"
+    line = f"{of.start:%Y-%m-%d %H:%M} {way:5} {_shown(party):14} "
+    # A call that was forwarded is answered by a long number: the name makes room for it.
+    width = max(0, min(_NAME_WIDTH, _LINE_WIDTH - len(line) - len(f" {ended}")))
+    return f"{line}{_shown(name)[:width]:{width}} {ended}".rstrip()
 
 
 def json_lines(calls: Iterable[Call]) -> Iterator[str]:

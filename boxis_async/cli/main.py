@@ -27,6 +27,7 @@ from .probe import probe
 from .serve import serve
 from .signals import SignalError
 from .stats import stats
+from .watch import watch
 
 __all__ = ["boxis"]
 
@@ -127,5 +128,5 @@ def boxis(ctx: click.Context) -> None:
     ctx.with_resource(without_logs())
 
 
-for _command in (calls, stats, export, plan, init, check, probe, serve, demo, completion):
+for _command in (calls, stats, export, watch, plan, init, check, probe, serve, demo, completion):
     boxis.add_command(_command)

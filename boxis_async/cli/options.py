@@ -38,9 +38,11 @@ __all__ = [
     "call_options",
     "check_rejects",
     "connection_options",
+    "country_option",
     "keep_going_options",
     "quiet_option",
     "range_options",
+    "read_length",
     "read_range",
     "request_options",
     "require_range",
@@ -66,7 +68,7 @@ A DATE is on the provider's clock, and means the moment at which it begins:
   "2026-10-01 08:00+02:00"          a moment with its offset from UTC"""
 
 
-def _length(ctx: click.Context, param: click.Parameter, value: str | None) -> timedelta | None:
+def read_length(ctx: click.Context, param: click.Parameter, value: str | None) -> timedelta | None:
     """Read a length of time, such as `6h`."""
     del ctx, param
     try:
@@ -198,13 +200,20 @@ def range_options(function: Function) -> Function:
     )  # fmt: skip
 
 
+def country_option(function: Function) -> Function:
+    """Add `--country`."""
+    text = f"Country of numbers with a single 0; else {DEFAULT_COUNTRY}."
+    return option("--country", heading=CALLS, metavar="CC", default=DEFAULT_COUNTRY, help=text)(
+        function
+    )
+
+
 def call_options(function: Function) -> Function:
     """Add `--country` and `--margin`, for commands that make calls of legs."""
     return _add(
         function,
-        option("--country", heading=CALLS, metavar="CC", default=DEFAULT_COUNTRY,
-               help=f"Country of numbers with a single 0; else {DEFAULT_COUNTRY}."),
-        option("--margin", heading=CALLS, metavar="LENGTH", callback=_length,
+        country_option,
+        option("--margin", heading=CALLS, metavar="LENGTH", callback=read_length,
                default=write_length(DEFAULT_MARGIN),
                show_default=True, help="How long a call may be quiet between two legs."),
     )  # fmt: skip
@@ -212,7 +221,7 @@ def call_options(function: Function) -> Function:
 
 def window_option(function: Function) -> Function:
     """Add `--window`."""
-    return option("--window", heading=REQUESTS, callback=_length, metavar="LENGTH",
+    return option("--window", heading=REQUESTS, callback=read_length, metavar="LENGTH",
                   help="Time that one request asks for: 30m, 6h, 1d.")(function)  # fmt: skip
 
 

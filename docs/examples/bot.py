@@ -10,7 +10,7 @@ Let Telegram's @BotFather make a bot for you. Then name the tenant and the chats
 TELEGRAM_CHATS lists the chats that get answers; the first one also gets the missed calls. To find
 out the number of a chat, leave the variable out, write to the bot, and see what the bot prints.
 Set BOXIS_BASE_URL if the API is not at the provider's own address. BOT_STATE names the file that
-records what was posted, by default `bot_posted.db`.
+keeps what was posted, by default `bot_position.json`.
 """
 
 import asyncio
@@ -18,19 +18,17 @@ import contextlib
 import logging
 import os
 import re
-import sqlite3
 from collections.abc import AsyncIterator, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Protocol
 from zoneinfo import ZoneInfo
 
 from telegram_chat import Telegram
 
-from boxis_async import BoxisClient, BoxisError, Call, Direction
+from boxis_async import BoxisClient, BoxisError, Call, CallWatch, Direction, FilePosition
 
 ZONE = ZoneInfo("Europe/Zurich")  # the provider's zone, which is the client's default
-LOOK_BACK = timedelta(days=1)  # how far back each look goes: an outage may last as long
-QUIET = timedelta(minutes=5)  # how long a call must be over: somebody may still answer it
+PAUSE = 10  # seconds until a message that the chat did not take is sent again
 MOST = 4096  # characters in a message, the limit of Telegram
 
 logger = logging.getLogger("bot")
@@ -46,12 +44,6 @@ class Chat(Protocol):
     async def send(self, chat_id: int, text: str) -> bool:
         """Send a text that is not markup, and return whether that worked."""
         ...
-
-
-async def calls_since(client: BoxisClient, since: datetime) -> list[Call]:
-    """Return the inbound calls since a moment, in order of time."""
-    calls = await client.calls(since)
-    return [call for call in calls if call.direction is Direction.INBOUND]
 
 
 def shown(text: str, most: int = 60) -> str:
@@ -82,10 +74,14 @@ async def who_called_today(client: BoxisClient) -> str:
     """Say who called since midnight, by the provider's wall clock."""
     midnight = datetime.now(ZONE).replace(hour=0, minute=0, second=0, microsecond=0)
     try:
-        calls = await calls_since(client, midnight)
+        calls = await client.calls(midnight)
     except BoxisError as error:
         return message(f"I cannot fetch the calls: {error}")
-    lines = [summary(call, "%H:%M") + "  missed" * call.missed for call in calls]
+    lines = [
+        summary(call, "%H:%M") + "  missed" * call.missed
+        for call in calls
+        if call.direction is Direction.INBOUND
+    ]
     return message(f"Calls of {midnight:%Y-%m-%d}: {len(lines) or 'none'}", lines)
 
 
@@ -100,56 +96,28 @@ async def answer(client: BoxisClient, chat: Chat, chats: Sequence[int]) -> None:
             await chat.send(chat_id, "Ask me: who called today?")
 
 
-async def post_missed(
-    client: BoxisClient, chat: Chat, chat_id: int, state: sqlite3.Connection
-) -> None:
-    """Post each recent missed call, unless the state says that it was posted."""
-    now = datetime.now(UTC)
-    calls = await calls_since(client, now - LOOK_BACK)
-    state.execute("CREATE TABLE IF NOT EXISTS posted (call TEXT PRIMARY KEY, start REAL)")
-    posted = {call for (call,) in state.execute("SELECT call FROM posted")}
-    new = {
-        call.id or f"{call.start}": call
-        for call in calls
-        if call.missed and (call.end or call.start) <= now - QUIET
-    }
-    for known in posted & new.keys():
-        del new[known]
-    lines = [summary(call, "%Y-%m-%d %H:%M") for call in new.values()]
-    if new and await chat.send(chat_id, message(f"Missed calls: {len(new)}", lines)):
-        with state:
-            starts = [(name, call.start.timestamp()) for name, call in new.items()]
-            state.executemany("INSERT INTO posted VALUES (?, ?)", starts)
-            # Forget what is too old to be fetched again.
-            oldest = (now - LOOK_BACK).timestamp()
-            state.execute("DELETE FROM posted WHERE start < ?", (oldest,))
+async def post_missed(changes: CallWatch, chat: Chat, chat_id: int) -> None:
+    """Post each missed call once, and once more if somebody took it after all."""
+    async for change in changes:
+        call, before = change.call, change.previous
+        was_missed = before is not None and before.missed
+        if call.missed == was_missed:
+            continue
+        title = "Missed call" if call.missed else f"Taken after all, by {call.answered_by}"
+        text = message(title, [summary(call, "%Y-%m-%d %H:%M")])
+        # Until the next change is requested, this one does not count as handled.
+        while not await chat.send(chat_id, text):  # noqa: ASYNC110 - a failed message has no event
+            await asyncio.sleep(PAUSE)
 
 
-async def watch(
-    client: BoxisClient, chat: Chat, chat_id: int, state: sqlite3.Connection, every: float
-) -> None:
-    """Post missed calls, for ever; when the provider fails, report it once."""
-    is_reported = False
-    while True:
-        try:
-            await post_missed(client, chat, chat_id, state)
-            is_reported = False
-        except BoxisError as error:
-            logger.warning("cannot fetch the calls: %s", error)
-            report = message(f"I cannot fetch the calls: {error}")
-            is_reported = is_reported or await chat.send(chat_id, report)
-        await asyncio.sleep(every)
-
-
-async def run(client: BoxisClient, chat: Chat, *, every: float = 60) -> None:
+async def run(client: BoxisClient, chat: Chat) -> None:
     """Answer and watch, for ever."""
     chats = [int(chat_id) for chat_id in os.environ.get("TELEGRAM_CHATS", "").split(",") if chat_id]
-    state = sqlite3.connect(os.environ.get("BOT_STATE", "bot_posted.db"))
-    with contextlib.closing(state):
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(answer(client, chat, chats))
-            for chat_id in chats[:1]:
-                tasks.create_task(watch(client, chat, chat_id, state, every))
+    position = FilePosition(os.environ.get("BOT_STATE", "bot_position.json"))
+    async with client.watch(position=position).calls() as changes, asyncio.TaskGroup() as tasks:
+        tasks.create_task(answer(client, chat, chats))
+        for chat_id in chats[:1]:
+            tasks.create_task(post_missed(changes, chat, chat_id))
 
 
 async def main() -> None:

@@ -18,6 +18,7 @@ COMMANDS = [
     "calls",
     "stats",
     "export",
+    "watch",
     "plan",
     "init",
     "check",
@@ -67,7 +68,7 @@ def test_no_option_is_hidden(command: str) -> None:
         assert not isinstance(option, click.Option) or option.opts[-1] in shown
 
 
-@pytest.mark.parametrize("command", ["calls", "export", "stats", "plan", "check", "probe"])
+@pytest.mark.parametrize("command", ["calls", "export", "stats", "watch", "plan", "check", "probe"])
 def test_shared_options_are_in_every_help(command: str) -> None:
     """A command that needs an account lists the connection options under a heading of their own."""
     shown = invoke(command, "--help", terminal_width=80).stdout
@@ -83,7 +84,7 @@ def test_shared_options_are_in_every_help(command: str) -> None:
     assert invoke(command, "--concurrency", "0").exit_code == 2
 
 
-@pytest.mark.parametrize("command", ["calls", "export", "stats", "plan", "check", "probe"])
+@pytest.mark.parametrize("command", ["calls", "export", "stats", "watch", "plan", "check", "probe"])
 def test_shared_options_are_completed(command: str) -> None:
     """A shell completes the connection options of each command."""
     complete = ShellComplete(group, {}, "boxis", "_BOXIS_COMPLETE")

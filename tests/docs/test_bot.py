@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
-import sqlite3
 from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -14,14 +12,17 @@ from zoneinfo import ZoneInfo
 import pytest
 import time_machine
 from calls import call
+from clients import connected
 from examples import load
+from fast_forward import run_fast
 from telegram.request import BaseRequest
 from waiting import settled
+from watched import Kept
 
 from boxis_async.testing import Fault, LoopbackServer, Provider, ServedProvider
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
     from telegram.request import RequestData
@@ -130,12 +131,6 @@ def inbound(start: str, uniqueid: str, **fields: str) -> dict[str, str | None]:
 @pytest.fixture
 def provider() -> Provider:
     return Provider()
-
-
-@pytest.fixture
-def state(tmp_path: Path) -> Iterator[sqlite3.Connection]:
-    with contextlib.closing(sqlite3.connect(tmp_path / "posted.db")) as state:
-        yield state
 
 
 def lines(text: str) -> list[str]:
@@ -261,125 +256,145 @@ async def test_an_answer_without_the_provider(client: BoxisClient, provider: Pro
     assert chat.sent[1:] == ["Calls of 2026-10-01: none"]
 
 
-async def test_each_missed_call_is_posted_once(
-    client: BoxisClient, provider: Provider, tmp_path: Path
+def post(
+    provider: Provider,
+    chat: Chat,
+    position: Kept,
+    *events: tuple[float, Callable[[], object]],
+    since: datetime = NOON,
 ) -> None:
-    """Each call that nobody answered is posted once, over many looks and new beginnings."""
+    """Let the bot watch from noon on, and let each event happen so many minutes later."""
+
+    async def main() -> None:
+        async with (
+            connected(provider) as client,
+            client.watch(position=position).calls() as changes,
+            asyncio.TaskGroup() as tasks,
+        ):
+            posting = tasks.create_task(bot.post_missed(changes, chat, OURS))
+            now = 0.0
+            for minutes, event in (*events, (events[-1][0] + 120, posting.cancel)):
+                await asyncio.sleep(60 * (minutes - now))
+                event()
+                now = minutes
+
+    run_fast(since.timestamp(), main())
+
+
+def test_each_missed_call_is_posted_once(provider: Provider) -> None:
+    """Each call that nobody answered is posted once, over many looks and new beginnings.
+
+    The first start posts nothing of before.
+    """
     provider.add(
-        inbound("2026-09-30 11:00:00", "too long ago"),
-        inbound("2026-10-01 08:00:00", "queue"),
-        inbound("2026-10-01 08:00:10", "queue", sequence="2", disposition="ANSWERED"),
-        call("2026-10-01 08:30:00", "ours", userfield="[outbound]", disposition="BUSY"),
-        inbound("2026-10-01 09:00:00", "two legs"),
-        inbound("2026-10-01 09:00:00", "two legs", sequence="2"),
+        inbound("2026-10-01 09:00:00", "before"),
+        inbound("2026-10-01 11:30:00", "shortly before"),
     )
-    chat = Chat()
-    with time_machine.travel(NOON) as clock:
-        for hours in (0, 0.5, 1):
-            clock.move_to(NOON + timedelta(hours=hours))
-            if hours:
-                provider.add(inbound("2026-10-01 12:10:00", "new"))
-            for _ in range(2):
-                with contextlib.closing(sqlite3.connect(tmp_path / "posted.db")) as state:
-                    await bot.post_missed(client, chat, OURS, state)
-    assert chat.sent == [
-        "Missed calls: 1\n2026-10-01 09:00  0041445550123  Anna Meier",
-        "Missed calls: 1\n2026-10-01 12:10  0041445550123  Anna Meier",
-    ]
+    chat, position = Chat(), Kept()
+    later = (
+        inbound("2026-10-01 12:10:00", "queue"),
+        inbound("2026-10-01 12:10:10", "queue", sequence="2", disposition="ANSWERED"),
+        call("2026-10-01 12:10:20", "ours", userfield="[outbound]", disposition="BUSY"),
+        inbound("2026-10-01 12:11:00", "two legs"),
+        inbound("2026-10-01 12:11:00", "two legs", sequence="2"),
+    )
+    post(provider, chat, position, (12, lambda: provider.add(*later)))
+    assert chat.sent == ["Missed call\n2026-10-01 12:11  0041445550123  Anna Meier"]
+    while_off = inbound("2026-10-01 15:00:00", "while it was off")
+    restart = NOON + timedelta(hours=5)
+    post(provider, chat, position, (0, lambda: provider.add(while_off)), since=restart)
+    post(provider, chat, position, (0, lambda: None), since=restart + timedelta(hours=3))
+    assert [lines(text)[0][11:16] for text in chat.sent] == ["12:11", "15:00"]
 
 
-async def test_a_call_that_is_not_over_is_no_missed_call(
-    client: BoxisClient, provider: Provider, state: sqlite3.Connection
-) -> None:
+def test_a_call_that_is_not_over_is_no_missed_call(provider: Provider) -> None:
     """A call that rang out a moment ago may still be answered: it is not posted yet."""
-    provider.add(inbound("2026-10-01 11:56:00", "answered"), inbound("2026-10-01 11:57:00", "not"))
     chat = Chat()
-    with time_machine.travel(NOON) as clock:
-        await bot.post_missed(client, chat, OURS, state)
-        assert chat.sent == []
-        provider.add(
-            inbound("2026-10-01 11:57:30", "answered", sequence="2", disposition="ANSWERED")
-        )
-        clock.move_to(NOON + timedelta(minutes=10))
-        await bot.post_missed(client, chat, OURS, state)
-    assert [lines(text)[0][:16] for text in chat.sent] == ["2026-10-01 11:57"]
+    rings = (inbound("2026-10-01 12:01:00", "answered"), inbound("2026-10-01 12:02:00", "not"))
+    taken = inbound("2026-10-01 12:02:10", "answered", sequence="2", disposition="ANSWERED")
+    post(
+        provider,
+        chat,
+        Kept(),
+        (3, lambda: provider.add(*rings)),
+        (4, lambda: provider.add(taken)),
+    )
+    assert [lines(text)[0][:16] for text in chat.sent] == ["2026-10-01 12:02"]
 
 
-async def test_a_post_that_failed_is_tried_again(
-    client: BoxisClient, provider: Provider, state: sqlite3.Connection
-) -> None:
+def test_a_call_that_was_taken_after_all(provider: Provider) -> None:
+    """A post that was wrong is followed up, after a new beginning too."""
+    chat, position = Chat(), Kept()
+    rings = inbound("2026-10-01 12:01:00", "long")
+    post(provider, chat, position, (3, lambda: provider.add(rings)))
+    assert [text.splitlines()[0] for text in chat.sent] == ["Missed call"]
+    taken = call(
+        "2026-10-01 12:01:20",
+        "long",
+        linkedid="long",
+        sequence="2",
+        userfield="[inbound]",
+        dstchannel="SIP/302-1",
+        end="2026-10-01 14:40:00",
+    )
+    restart = NOON + timedelta(hours=3)
+    post(provider, chat, position, (0, lambda: provider.add(taken)), since=restart)
+    assert len(chat.sent) == 2
+    assert chat.sent[1].splitlines()[0] == "Taken after all, by 302"
+    assert lines(chat.sent[1]) == lines(chat.sent[0])
+
+
+def test_a_post_that_failed_is_tried_again(provider: Provider) -> None:
     """Only what was sent counts as posted."""
-    provider.add(inbound("2026-10-01 09:00:00", "missed"))
-    chat = Chat()
+    chat, position = Chat(), Kept()
     chat.is_broken = True
-    with time_machine.travel(NOON):
-        await bot.post_missed(client, chat, OURS, state)
-        chat.is_broken = False
-        for _ in range(2):
-            await bot.post_missed(client, chat, OURS, state)
+    missed = inbound("2026-10-01 12:01:00", "missed")
+    post(provider, chat, position, (2, lambda: provider.add(missed)))
+    assert chat.sent == []
+    chat.is_broken = False
+    post(provider, chat, position, (0, lambda: None), since=NOON + timedelta(hours=3))
     assert len(chat.sent) == 1
 
 
-async def test_what_is_kept_is_bounded(
-    client: BoxisClient, provider: Provider, state: sqlite3.Connection
-) -> None:
-    """What was posted is kept for as long as it can be read again, and no longer."""
+def test_an_outage_loses_no_call(provider: Provider) -> None:
+    """What the provider wrote while nobody could read it is posted when it can be read again."""
     chat = Chat()
-    with time_machine.travel(NOON) as clock:
-        for day in range(5):
-            now = NOON + timedelta(days=day)
-            clock.move_to(now)
-            provider.add(
-                *(inbound(f"{now.date()} 0{hour}:00:00", f"{day}-{hour}") for hour in range(9))
-            )
-            for _ in range(2):
-                await bot.post_missed(client, chat, OURS, state)
-    assert [text.splitlines()[0] for text in chat.sent] == ["Missed calls: 9"] * 5
-    assert state.execute("SELECT count(*) FROM posted").fetchone() == (9,)
 
+    def fail() -> None:
+        provider.faults = lambda _: Fault.status(503)
+        provider.add(inbound("2026-10-01 12:05:00", "missed"))
 
-async def test_a_failure_is_told_once(
-    client: BoxisClient, provider: Provider, state: sqlite3.Connection
-) -> None:
-    """A provider that fails is told of once, and watched on; so is its next failure."""
-    chat = Chat()
-    broken = Fault.refuse("out of order")
-
-    async def fails(text: str) -> None:
-        provider.faults = lambda _: broken
-        provider.reset()
-        await settled(lambda: len(provider.requests) > 5)
+    def mend() -> None:
         provider.faults = []
-        # Whichever window was under way when it began.
-        assert len([sent for sent in chat.sent if "out of order" in sent]) == count
-        assert text in chat.sent[-1]
-        assert "out of order" in chat.sent[-1]
 
-    with time_machine.travel(NOON):
-        watching = asyncio.create_task(bot.watch(client, chat, OURS, state, 0))
-        for count in (1, 2):
-            await fails("I cannot fetch the calls: ")
-            provider.add(inbound("2026-10-01 09:00:00", f"{count}"))
-            await settled(lambda: "Missed calls: 1" in chat.sent[-1])
-        watching.cancel()
-        await asyncio.wait([watching])
-    assert len(chat.sent) == 4
+    post(provider, chat, Kept(), (4, fail), (64, mend))
+    assert [lines(text)[0][11:16] for text in chat.sent] == ["12:05"]
+
+
+@pytest.fixture
+def ran_before(provider: Provider, tmp_path: Path) -> Path:
+    """Be the position of a bot that ran until some hours before noon."""
+    kept, path = Kept(), tmp_path / "position.json"
+    post(provider, Chat(), kept, (0, lambda: None), since=NOON - timedelta(hours=4))
+    assert kept.text is not None
+    path.write_text(kept.text, "utf-8")
+    return path
 
 
 async def test_on_telegram(
     server: LoopbackServer,
     provider: Provider,
     monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
+    ran_before: Path,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """Started as its docstring says, it posts and answers over Telegram's own library."""
-    provider.add(inbound("2026-10-01 09:00:00", "missed", clid=NASTY))
+    provider.add(inbound("2026-10-01 11:00:00", "missed", clid=NASTY))
     environment = {
         **ServedProvider(server.mount(provider), provider).environment,
         "TELEGRAM_TOKEN": "123:stand-in-token",
         "TELEGRAM_CHATS": f"{OURS},-5",
-        "BOT_STATE": str(tmp_path / "posted.db"),
+        "BOT_STATE": str(ran_before),
     }
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
@@ -398,12 +413,11 @@ async def test_on_telegram(
     posted, answered = telegram.sent
     assert posted == {
         "chat_id": OURS,
-        "text": "Missed calls: 1\n"
-        "2026-10-01 09:00  0041445550199  <b>=SUM(A1)</b> 10:00 all is well",
+        "text": "Missed call\n2026-10-01 11:00  0041445550199  <b>=SUM(A1)</b> 10:00 all is well",
         "link_preview_options": {"is_disabled": True},
     }
     assert answered["chat_id"] == -5
-    assert answered["text"].startswith("Calls of 2026-10-01: 1\n09:00  0041445550199  <b>")
+    assert answered["text"].startswith("Calls of 2026-10-01: 1\n11:00  0041445550199  <b>")
     assert "parse_mode" not in answered
     assert telegram.offsets == [None, 8, 9, 10]
     assert "stand-in-token" not in caplog.text

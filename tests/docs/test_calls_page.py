@@ -6,37 +6,25 @@ thread of the tests.
 
 from __future__ import annotations
 
-import contextlib
-import os
-import re
-import shutil
-import subprocess
-import sys
 from datetime import date, timedelta
-from typing import IO, TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import pytest
+from browsing import DESK, PHONE, backend
 from calls import call
-from examples import EXAMPLES, ROOT
-from playwright.sync_api import Browser, Page, ViewportSize, expect, sync_playwright
+from playwright.sync_api import Browser, Page, ViewportSize, expect
 from waiting import Gate
 
 from boxis_async import e164
 from boxis_async.testing import Fault, LoopbackServer, Provider, ServedProvider, generate_history
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from boxis_async.testing import Received, TrueCall
 
 pytestmark = [pytest.mark.browser, pytest.mark.subprocess]
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-FLAGS = (
-    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
-    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
-)
-PHONE, DESK = ViewportSize(width=390, height=844), ViewportSize(width=1280, height=800)
 NASTY = call(
     "2026-10-14 22:50:00",
     clid='"<b onclick=alert(1)>=SUM(A1)</b> and a name that goes on and on" <0041445550199>',
@@ -66,51 +54,6 @@ ROWS = [*HISTORY.rows, NASTY, LONG]
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """Be the Chromium of this machine; none is ever downloaded."""
-    found = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if found is None:
-        if os.environ.get("CI") == "true":
-            pytest.fail(f"the page goes untested: none of {', '.join(BROWSERS)} is on the PATH")
-        pytest.skip(f"none of {', '.join(BROWSERS)} is on the PATH")
-    # No test waits for time to pass; a busy machine may need some.
-    expect.set_options(timeout=20_000)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=found, args=FLAGS)
-        yield browser
-        browser.close()
-
-
-@contextlib.contextmanager
-def backend(environment: Mapping[str, str]) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """Start the backend in a process of its own, and give its address."""
-    process = subprocess.Popen(
-        [sys.executable, "-W", "error", str(EXAMPLES / "web_backend.py")],
-        env={**os.environ, **environment, "PORT": "0", "PYTHONPATH": str(ROOT)},
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stderr is not None
-    with process:
-        try:
-            yield process, address(process.stderr)
-        finally:
-            process.terminate()
-            # To its end: a full pipe would keep the process from ending.
-            process.stderr.read()
-
-
-def address(log: IO[str]) -> str:
-    """Read where a server listens from what it says of itself."""
-    said: list[str] = []
-    for line in log:
-        said.append(line)
-        if found := re.search(r"running on (http://127\.0\.0\.1:\d+)", line):
-            return found[1]
-    pytest.fail("".join(said))
-
-
-@pytest.fixture(scope="module")
 def provider() -> Provider:
     """Hold the calls of a fortnight."""
     return Provider(ROWS)
@@ -121,7 +64,7 @@ def url(provider: Provider) -> Iterator[str]:
     """Serve the page, and behind it the provider."""
     with (
         LoopbackServer(provider) as server,
-        backend(ServedProvider(server.url, provider).environment) as (_, url),
+        backend("web_backend", ServedProvider(server.url, provider).environment) as (_, url),
     ):
         yield url
 
@@ -304,7 +247,7 @@ def test_a_backend_that_dies(browser: Browser) -> None:
     provider = Provider(ROWS, gate=gate)
     with (
         LoopbackServer(provider) as server,
-        backend(ServedProvider(server.url, provider).environment) as (process, url),
+        backend("web_backend", ServedProvider(server.url, provider).environment) as (process, url),
         browser.new_page() as page,
     ):
         page.goto(url)

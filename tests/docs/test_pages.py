@@ -254,6 +254,8 @@ class Shell:
         """Run a block to its end, or until its server listens, and give what it prints."""
         if block.body.startswith("boxis serve"):
             return self._serve(block.body)
+        if block.body.startswith("boxis watch"):
+            return self._watch(block.body)
         done = subprocess.run(
             ["sh", "-c", block.body], stdin=subprocess.DEVNULL, timeout=45, check=False,
             **self._settings(),
@@ -270,15 +272,26 @@ class Shell:
 
     def _serve(self, command: str) -> str:
         assert self._server is None
-        self._server = subprocess.Popen(["sh", "-c", f"exec {command}"], **self._settings())
-        assert self._server.stdout is not None
+        self._server, printed = self._begin(command)
+        self._environment |= {one["name"]: one["value"] for one in EXPORTED.finditer(printed)}
+        return printed
+
+    def _watch(self, command: str) -> str:
+        """Run a command that never ends, until it says how to end it."""
+        process, printed = self._begin(command)
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=10)
+        return printed
+
+    def _begin(self, command: str) -> tuple[subprocess.Popen[str], str]:
+        process = subprocess.Popen(["sh", "-c", f"exec {command}"], **self._settings())
+        assert process.stdout is not None
         printed = ""
-        for line in self._server.stdout:
+        for line in process.stdout:
             printed += line
             if "Ctrl-C" in line:
                 break
-        self._environment |= {one["name"]: one["value"] for one in EXPORTED.finditer(printed)}
-        return printed
+        return process, printed
 
     def _settings(self) -> dict[str, Any]:
         # Both streams as one, in the order in which a terminal would show them.

@@ -1,0 +1,245 @@
+"""`boxis watch`: new and changed calls as they come, until Ctrl-C."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Protocol, Unpack
+
+import click
+
+from boxis_async import Call, CallChange, FilePosition
+
+from .change_command import ChangeCommand
+from .change_lines import json_line, text_line
+from .dates import parse_moment, write_length, write_moment
+from .messages import plural, warn
+from .option_groups import GroupedCommand, option
+from .options import (
+    CALLS,
+    OUTPUT,
+    REQUESTS,
+    connection_options,
+    country_option,
+    quiet_option,
+    read_length,
+    verbose_option,
+)
+from .output import show, show_lines
+from .settings import ConnectionValues, read_settings
+from .signals import run_until_signal
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, AsyncIterator
+    from zoneinfo import ZoneInfo
+
+    from boxis_async import BoxisClient, CallWatch, Change, Watch
+
+__all__ = ["watch"]
+
+_EVERY: Final = timedelta(seconds=30)
+_QUIET: Final = timedelta(minutes=5)
+_HEARTBEAT: Final = timedelta(minutes=15)
+
+
+class _Handler(Protocol):
+    async def __call__(self, change: Change | CallChange) -> None: ...
+
+
+@click.command(cls=GroupedCommand, short_help="Show new and changed calls as they come.")
+@option("--since", heading=CALLS, metavar="DATE",
+        help="Begin with what ended since then: 1h, today; else from now on.")  # fmt: skip
+@option("--calls", "by_calls", heading=CALLS, is_flag=True,
+        help="Show calls, each once it is over; else each leg.")  # fmt: skip
+@option("--missed", heading=CALLS, is_flag=True,
+        help="Show missed calls, and those that were missed before.")  # fmt: skip
+@option("--quiet-time", heading=CALLS, metavar="LENGTH", callback=read_length,
+        default=write_length(_QUIET), show_default=True,
+        help="How long a call must be over.")  # fmt: skip
+@country_option
+@option("--every", heading=REQUESTS, metavar="LENGTH", callback=read_length,
+        default=write_length(_EVERY), show_default=True, help="How often to look.")  # fmt: skip
+@option("--position", heading=REQUESTS, metavar="FILE", type=click.Path(dir_okay=False),
+        help="Keep in FILE what was shown, and continue there.")  # fmt: skip
+@option("--json", "as_json", heading=OUTPUT, is_flag=True,
+        help="Print a JSON object a line, as a pipe gets it anyway.")  # fmt: skip
+@option("--exec", "command", heading=OUTPUT, metavar="COMMAND",
+        help="Run COMMAND for each, with the JSON on its standard input.")  # fmt: skip
+@option("--heartbeat", heading=OUTPUT, metavar="LENGTH", callback=read_length,
+        default=write_length(_HEARTBEAT), show_default=True,
+        help="How often to say on stderr that it is alive.")  # fmt: skip
+@connection_options
+@quiet_option("heartbeat")
+@verbose_option
+@click.pass_context
+def watch(  # noqa: PLR0913 - each is one option
+    ctx: click.Context,
+    *,
+    since: str | None,
+    by_calls: bool,
+    missed: bool,
+    quiet_time: timedelta,
+    country: str,
+    every: timedelta,
+    position: str | None,
+    as_json: bool,
+    command: str | None,
+    heartbeat: timedelta,
+    quiet: bool,
+    verbose: bool,
+    **connection: Unpack[ConnectionValues],
+) -> None:
+    """Show new and changed calls as they come, without end.
+
+    An outage does not end it: it is said once when it begins, and once when it is over. Where
+    --position is given, the next start continues where this one ends; what was shown last may then
+    come again.
+
+    \b
+    Example: boxis watch --missed --position missed.json --exec "./post-to-chat"
+    """  # noqa: D301 - \b keeps click from wrapping
+    del verbose
+    settings = read_settings(ctx, connection)
+    tenant = settings.require_tenant()
+    begin = _moment(since, settings.zone)
+    handle = _handler(command, as_json=as_json)
+    client = settings.client()
+    watched = client.watch(
+        begin, every=every, position=None if position is None else FilePosition(position)
+    )
+    items: Watch | CallWatch = watched
+    if by_calls or missed:
+        items = watched.calls(quiet=quiet_time, country=country)
+    if not quiet:
+        continues = position is not None and Path(position).exists()
+        begins = "from now on" if begin is None else f"since {write_moment(begin, settings.zone)}"
+        begins = f"from where {position} ends" if continues else begins
+        show(f"Watching {tenant} {begins}, every {write_length(every)}; Ctrl-C ends it")
+    run_until_signal(
+        _watch(client, items, handle, missed=missed, heartbeat=None if quiet else heartbeat)
+    )
+
+
+async def _watch(
+    client: BoxisClient,
+    items: Watch | CallWatch,
+    handle: _Handler,
+    *,
+    missed: bool,
+    heartbeat: timedelta | None,
+) -> None:
+    shown = _Shown(items)
+    async with client, items, _beating(shown, heartbeat):
+        changes: AsyncIterator[Change | CallChange] = items
+        async for change in changes:
+            if not missed or _is_of_missed(change):
+                await handle(change)
+                shown.count += 1
+
+
+class _Shown:
+    """What a heartbeat tells."""
+
+    def __init__(self, items: Watch | CallWatch) -> None:
+        self._items = items
+        self._was_failing = False
+        self.count = 0
+
+    def beat(self) -> None:
+        """Write how it is going."""
+        looked = self._items.looked_at
+        seen = "nothing yet"
+        if looked is not None:
+            ago = max(timedelta(0), datetime.now(UTC) - looked)
+            seen = f"all of {_in_words(ago)} ago"
+        requests = plural(self._items.requests, "request")
+        show(f"{_now()} watching: {self.count:,} shown, {requests}, seen {seen}", wraps=False)
+
+    def tell_of_outage(self) -> None:
+        """Write once that an outage begins, and once that it is over; with `--quiet` too."""
+        since = self._items.failing_since
+        if (since is not None) == self._was_failing:
+            return
+        self._was_failing = since is not None
+        if since is not None:
+            warn(f"{_now()} the provider cannot be read; nothing is lost, it is tried again")
+        else:
+            show(f"{_now()} the provider can be read again", wraps=False)
+
+
+@asynccontextmanager
+async def _beating(shown: _Shown, heartbeat: timedelta | None) -> AsyncGenerator[None]:
+    """Tell of outages and, now and then, how it is going, until the block ends."""
+
+    async def beat() -> None:
+        loop = asyncio.get_running_loop()
+        due = loop.time()
+        while True:
+            await asyncio.sleep(1)
+            shown.tell_of_outage()
+            if heartbeat is not None and loop.time() - due >= heartbeat.total_seconds():
+                due = loop.time()
+                shown.beat()
+
+    task = asyncio.create_task(beat())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+        shown.tell_of_outage()
+
+
+def _handler(command: str | None, *, as_json: bool) -> _Handler:
+    """Choose what is done with a change.
+
+    Raises:
+        click.UsageError: Two things contradict each other.
+    """
+    if command is not None:
+        if as_json:
+            raise click.UsageError("--exec gives the JSON to the command: leave out --json")
+        run = ChangeCommand(command)
+
+        async def execute(change: Change | CallChange) -> None:
+            await run.run(json_line(change))
+
+        return execute
+    write = json_line if as_json or not sys.stdout.isatty() else text_line
+
+    async def print_line(change: Change | CallChange) -> None:
+        # In this thread: what a pipe does not take yet ends with the timer of a signal.
+        show_lines([write(change)])
+
+    return print_line
+
+
+def _is_of_missed(change: Change | CallChange) -> bool:
+    calls: list[Call | None] = []
+    if isinstance(change, CallChange):
+        calls = [change.call, change.previous]
+    return any(call is not None and call.missed for call in calls)
+
+
+def _moment(since: str | None, zone: ZoneInfo) -> datetime | None:
+    if since is None:
+        return None
+    try:
+        return parse_moment(since, now=datetime.now(UTC).astimezone(zone))
+    except (ValueError, OverflowError) as error:
+        raise click.UsageError(f"--since: {error}") from None
+
+
+def _in_words(time: timedelta) -> str:
+    seconds = round(time.total_seconds())
+    for unit, length in (("h", 3600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds // length} {unit}"
+    return f"{seconds} s"
+
+
+def _now() -> str:
+    return f"{datetime.now():%H:%M:%S}"  # noqa: DTZ005 - the clock of whoever reads it
