@@ -11,7 +11,7 @@ from boxis_async.call_stream import CallStream
 from boxis_async.calls import group_calls
 from boxis_async.client import BoxisClient
 from boxis_async.contract_model import Contract, Finding
-from boxis_async.coverage import Coverage
+from boxis_async.coverage import Coverage, CoverageRow
 from boxis_async.errors import (
     AttemptTimeoutError,
     AuthenticationError,
@@ -79,6 +79,7 @@ __all__ = [
     "Contract",
     "ContractError",
     "Coverage",
+    "CoverageRow",
     "DeadlineError",
     "Direction",
     "Disposition",

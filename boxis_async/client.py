@@ -612,6 +612,11 @@ class BoxisClient:
         )
 
     @property
+    def base_url(self) -> str:
+        """Where the API is."""
+        return self._base_url
+
+    @property
     def contract(self) -> Contract:
         """What is known of the provider's two dates: from `contract=`, or learned from answers.
 

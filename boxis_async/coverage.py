@@ -29,7 +29,15 @@ from boxis_async._wire.wallclock import Span, read_wall, write_wall
 from boxis_async.errors import UsageError
 from boxis_async.models import OVERLAP, Window, shown_value
 
-__all__ = ["Coverage", "CoverageBuilder", "Marks", "Memory", "SealedSpan", "memory_of"]
+__all__ = [
+    "Coverage",
+    "CoverageBuilder",
+    "CoverageRow",
+    "Marks",
+    "Memory",
+    "SealedSpan",
+    "memory_of",
+]
 
 _VERSION: Final = 5
 _SHOWN = 3
@@ -81,6 +89,22 @@ class Memory:
             *(edge for span in self.sealed for edge in (span.first, span.last)),
             *(span.marks for span in self.rejected),
         )
+
+
+@attrs.frozen
+class CoverageRow:
+    """A part of a coverage as a row, for a table of a database: see `Coverage.rows`."""
+
+    kind: str
+    """`query` for the one row without a span; else `sealed`, `unsealed`, `empty`, `failed` or
+    `rejected`."""
+    start: datetime | None
+    """When the span starts, a naive wall time."""
+    end: datetime | None
+    marks: str = attrs.field(repr=False)
+    """By what a resumed run recognises records: a text to keep, and not to read."""
+    checksum: str
+    """A sum over all of this and the query: no two rows of a coverage share it."""
 
 
 @attrs.frozen(repr=False)
@@ -211,6 +235,113 @@ class Coverage:
             raise UsageError(
                 f"this is no coverage as to_json() writes it ({problem}): {_ANEW}"
             ) from error
+
+    def rows(self) -> tuple[CoverageRow, ...]:
+        """Give it as rows, one for each span and one for the query, for a table of a database.
+
+        The rows of a span are the same as long as the span is: write those that are new, and delete
+        those that are not there any more.
+        """
+        key, memory = self._memory.key.hex(), self._memory
+        query = f"{_VERSION} {self.fingerprint} {key} {_pack(memory.marks)}"
+        spans: list[tuple[str, SealedSpan | RejectedSpan | Window, str]] = [
+            *(
+                ("sealed", span, f"{_pack_reaches(span.first)} {_pack_reaches(span.last)}")
+                for span in memory.sealed
+            ),
+            *(("unsealed", window, "") for window in self.unsealed),
+            *(("empty", window, "") for window in self.empty),
+            *(("failed", window, "") for window in self.failed),
+            *(("rejected", span, _pack(span.marks)) for span in memory.rejected),
+        ]
+        of_query = f"{self.fingerprint} {key}"
+        return (
+            _row("query", None, None, query, of_query),
+            *(_row(kind, span.start, span.end, marks, of_query) for kind, span, marks in spans),
+        )
+
+    @classmethod
+    def from_rows(cls, rows: Iterable[CoverageRow]) -> Self:
+        """Make a coverage of what `rows` gave, in whatever order.
+
+        A row that is missing is a span that is fetched again; only the row of the query must be
+        there.
+
+        Raises:
+            UsageError: A row was changed, is of another coverage, or of another version; or none is
+                of the query.
+        """
+        rows = list(rows)
+        try:
+            (query,) = [row for row in rows if row.kind == "query"]
+            version, fingerprint, key, marks = query.marks.split(" ")
+            if version != str(_VERSION):
+                raise UsageError(
+                    f"the rows of the coverage are of version {shown_value(version)}, and this "
+                    f"library reads version {_VERSION}: {_ANEW}"
+                )
+            for row in rows:
+                again = _row(row.kind, row.start, row.end, row.marks, f"{fingerprint} {key}")
+                if again.checksum != row.checksum:
+                    raise UsageError(
+                        f"a row of the coverage was changed, or is another's: {row.kind} "
+                        f"{row.start} to {row.end}: {_ANEW}"
+                    )
+            spans = {
+                kind: sorted(
+                    (_SpanRow.of(row) for row in rows if row.kind == kind),
+                    key=attrgetter("start", "end"),
+                )
+                for kind in ("sealed", "unsealed", "empty", "failed", "rejected")
+            }
+            return cls(
+                fingerprint=fingerprint,
+                unsealed=tuple(span.window() for span in spans["unsealed"]),
+                empty=tuple(span.window() for span in spans["empty"]),
+                failed=tuple(span.window() for span in spans["failed"]),
+                memory=Memory(
+                    tuple(
+                        SealedSpan(
+                            span.start, span.end, *map(_unpack_reaches, span.marks.split(" "))
+                        )
+                        for span in spans["sealed"]
+                    ),
+                    _read_key(key),
+                    _unpack(marks),
+                    tuple(
+                        RejectedSpan(span.start, span.end, _unpack(span.marks))
+                        for span in spans["rejected"]
+                    ),
+                ),
+            )
+        except (TypeError, ValueError, AttributeError, OverflowError) as error:
+            if isinstance(error, UsageError):
+                raise
+            problem = shown_value(f"{type(error).__name__}: {error}")
+            raise UsageError(
+                f"these are no rows as Coverage.rows() gives them ({problem}): {_ANEW}"
+            ) from error
+
+    def since(self, start: datetime) -> Self:
+        """Give the coverage without what lies before a naive wall time.
+
+        For whoever deletes old records: what was sealed there is then missing.
+        """
+        start = _plain_wall("start", start)
+        sealed = tuple(
+            # Nothing marks a record at an end that no run has fetched up to.
+            span if span.start >= start else attrs.evolve(span, start=start, first={})
+            for span in self._memory.sealed
+            if span.end > start
+        )
+        rejected = tuple(span for span in self._memory.rejected if span.end > start)
+        return attrs.evolve(
+            self,
+            unsealed=_windows_since(start, self.unsealed),
+            empty=_windows_since(start, self.empty),
+            failed=_windows_since(start, self.failed),
+            memory=attrs.evolve(self._memory, sealed=sealed, rejected=rejected),
+        )
 
     def __repr__(self) -> str:
         spans = ", ".join(str(window) for window in self.sealed[:_SHOWN])
@@ -484,6 +615,39 @@ def _plain_wall(name: str, end: object) -> datetime:
 def _checksum(content: dict[str, Any]) -> str:
     text = json.dumps(content, sort_keys=True)
     return blake2b(text.encode(), digest_size=FINGERPRINT_SIZE).hexdigest()
+
+
+@attrs.frozen
+class _SpanRow:
+    start: datetime
+    end: datetime
+    marks: str
+
+    @classmethod
+    def of(cls, row: CoverageRow) -> Self:
+        if row.start is None or row.end is None or row.start > row.end:
+            raise ValueError(f"no span: {row.start} to {row.end}")
+        return cls(row.start, row.end, row.marks)
+
+    def window(self) -> Window:
+        return Window(self.start, self.end)
+
+
+def _row(
+    kind: str, start: datetime | None, end: datetime | None, marks: str, query: str
+) -> CoverageRow:
+    ends = ["" if one is None else write_wall(one) for one in (start, end)]
+    text = json.dumps([query, kind, *ends, marks])
+    checksum = blake2b(text.encode(), digest_size=FINGERPRINT_SIZE).hexdigest()
+    return CoverageRow(kind, start, end, marks, checksum)
+
+
+def _windows_since(start: datetime, windows: Iterable[Window]) -> tuple[Window, ...]:
+    return tuple(
+        Window(max(window.start, start), window.end)
+        for window in windows
+        if window.start is not None and window.end is not None and window.end > start
+    )
 
 
 def _written(span: SealedSpan | RejectedSpan | Window) -> list[str]:
