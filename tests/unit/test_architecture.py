@@ -120,22 +120,24 @@ from modules that stand behind it."""
 
 ORDER = [module for layer in LAYERS for module in layer]
 
-WINGS = ("cli", "export", "pydantic", "testing")
+WINGS = ("cli", "export", "mirror", "pydantic", "testing")
 """Folders of their own, on the public face alone."""
 
 OPTIONAL = {
     "click": "cli",
     "defusedxml": "_wire.xml",
     "orjson": "_wire.json_orjson",
+    "psycopg": "mirror.database",
     "pyarrow": "export.arrow",
     "pydantic": "pydantic",
     "rich": "cli",
+    "sqlalchemy": "mirror",
     "uvicorn": "testing.loopback",
     "xlsxwriter": "export.workbook",
 }
 """The one module, or the one wing, in which each optional package is imported."""
 
-FACES = ("__init__", "calls", "types", "testing", "export")
+FACES = ("__init__", "calls", "types", "testing", "export", "mirror")
 """What a wing may import from outside itself: the library's face, and those of other wings.
 
 `calls` has what makes calls of legs one by one, for the exports.
