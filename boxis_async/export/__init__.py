@@ -1,7 +1,7 @@
 """Calls into files: CSV, JSON Lines, Parquet or a workbook, whole or absent, resumed after any end.
 
 `export` writes a stream to a file that appears when it is complete; `write` writes a stream to a
-file that is open; `to_arrow` makes a table in memory.
+file that is open; `save` writes what you have already; `to_arrow` makes a table in memory.
 """
 
 from types import FunctionType
@@ -20,6 +20,7 @@ from boxis_async.export.export_to_file import export
 from boxis_async.export.formats import FORMATS, Format, format_of
 from boxis_async.export.journal import unfinished
 from boxis_async.export.rejects_file import rejects_path, write_rejects
+from boxis_async.export.save import save
 from boxis_async.export.values import Exported, Unfinished
 from boxis_async.export.write_to_open_file import write
 
@@ -36,6 +37,7 @@ __all__ = [
     "export",
     "format_of",
     "rejects_path",
+    "save",
     "to_arrow",
     "unfinished",
     "write",

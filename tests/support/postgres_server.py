@@ -33,13 +33,8 @@ DEBIAN: Final = Path("/usr/lib/postgresql")
 _USER: Final = "mirror"
 _WITHIN: Final = 60
 _ATTEMPTS: Final = 3
-_SETTINGS: Final = {
-    "fsync": "off",
-    "full_page_writes": "off",
-    "shared_buffers": "32MB",
-    "unix_socket_directories": "",
-    "listen_addresses": "127.0.0.1",
-}
+_SETTINGS: Final = {"unix_socket_directories": "", "listen_addresses": "127.0.0.1"}
+_WITHOUT_DISK: Final = {"fsync": "off", "full_page_writes": "off", "shared_buffers": "32MB"}
 # "immediate" makes no checkpoint: it is as if the machine lost its power.
 _UNTIL_THE_INPUT_ENDS: Final = """
 "$1" start -w -D data -l log -o "$2" >&2 && echo started || exit
@@ -75,12 +70,16 @@ def postgres_programs() -> Path:
 class PostgresServer:
     """A server that runs within a `with` block; each database in it has a URL.
 
+    Args:
+        waits_for_disk: Whether it does as other servers do, for a benchmark.
+
     Raises:
         PostgresAbsentError: This machine has none.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, waits_for_disk: bool = False) -> None:
         self._programs = postgres_programs()
+        self._settings = _SETTINGS if waits_for_disk else _SETTINGS | _WITHOUT_DISK
         self._databases = 0
         self._shell: subprocess.Popen[str] | None = None
         self._as_user: dict[str, Any] = {}
@@ -128,7 +127,7 @@ class PostgresServer:
 
     def _starts(self, port: int) -> bool:
         """Try to start it; another program may have taken the port in between."""
-        settings = " ".join(f"--{name}='{value}'" for name, value in _SETTINGS.items())
+        settings = " ".join(f"--{name}='{value}'" for name, value in self._settings.items())
         self._shell = subprocess.Popen(
             [
                 *("/bin/sh", "-c", _UNTIL_THE_INPUT_ENDS, "sh"),
