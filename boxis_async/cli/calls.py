@@ -5,11 +5,19 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, Unpack
 
+import attrs
 import click
 
 from boxis_async import Call, Direction, Outcome, e164
 
 from .call_lines import csv_lines, json_lines, text_lines
+from .database import (
+    calls_of_mirror,
+    database_option,
+    lacks_spans,
+    refuse_with_database,
+    warn_of_password,
+)
 from .dates import range_in_words, starts_before
 from .messages import plural, show_empty, show_range, warn_of_dropped
 from .option_groups import GroupedCommand, option
@@ -36,6 +44,8 @@ if TYPE_CHECKING:
 
     from boxis_async import BoxisClient, CallStream
 
+    from .errors import CommandError
+
 __all__ = ["calls"]
 
 _OUTCOMES: Final = (
@@ -48,6 +58,7 @@ _OUTCOMES: Final = (
 @click.command(
     cls=GroupedCommand, epilog=_OUTCOMES + DATES, short_help="List calls: who called, how it ended."
 )
+@database_option
 @range_options
 @window_option
 @option(
@@ -94,6 +105,7 @@ _OUTCOMES: Final = (
 def calls(  # noqa: PLR0913 - each is one option
     ctx: click.Context,
     *,
+    database: str | None,
     datefrom: str | None,
     dateto: str | None,
     month: str | None,
@@ -121,36 +133,62 @@ def calls(  # noqa: PLR0913 - each is one option
     """  # noqa: D301 - \b keeps click from wrapping
     if as_json and as_csv:
         raise click.UsageError("--json and --csv contradict each other: give one")
-    settings = read_settings(ctx, connection)
-    settings.require_tenant()
+    settings = read_settings(ctx, connection, prompt_for_key=database is None)
+    if database is None:
+        settings.require_tenant()
+    else:
+        refuse_with_database(ctx, "margin", "window")
+        warn_of_password(database)
     dates = require_range(settings, datefrom, dateto, month, day)
-    client = settings.client()
-    if not quiet:
-        show_range(dates.datefrom, dates.dateto, settings.zone)
-    until = dates.dateto
-    if not_called_back:
-        until = datetime.now(UTC)
-    stream = client.iter_calls(dates.datefrom, until, margin=margin, country=country, window=window)
-    found = run_until_signal(_fetch(client, stream, draw_bar=not (quiet or verbose)))
-    warn_of_dropped(stream.stats)
-    if not (stream.stats.records or quiet):
-        show_empty(settings.tenant, settings.zone)
+    read = attrs.evolve(dates, dateto=datetime.now(UTC)) if not_called_back else dates
+    ending: CommandError | None = None
+    if database is None:
+        client = settings.client()
+        if not quiet:
+            show_range(dates.datefrom, dates.dateto, settings.zone)
+        stream = client.iter_calls(
+            read.datefrom, read.dateto, margin=margin, country=country, window=window
+        )
+        found = run_until_signal(_fetch(client, stream, draw_bar=not (quiet or verbose)))
+        warn_of_dropped(stream.stats)
+        if not (stream.stats.records or quiet):
+            show_empty(settings.tenant, settings.zone)
+    else:
+        if not quiet:
+            show_range(dates.datefrom, dates.dateto, settings.zone)
+        found, covered = run_until_signal(calls_of_mirror(database, settings, read))
+        ending = lacks_spans(covered, database, read, settings)
     kept = [call for call in found if call.missed or not (missed or not_called_back)]
     if not_called_back:
         talks = _last_talks(found, country)
         kept = [call for call in kept if not _has_talked_since(call, talks, country)]
     kept = [call for call in kept if starts_before(call.start, dates.dateto)]
-    if numbers:
-        wanted = {e164(number, country) for number in numbers}
-        kept = [call for call in kept if e164(call.outside, country) in wanted]
-    if answerers:
-        kept = [call for call in kept if call.answered_by in answerers]
+    kept = _chosen(kept, numbers, answerers, country)
+    title = f"{plural(len(kept), 'call')} {range_in_words(dates, settings.zone)}"
+    _print(kept, title, as_json=as_json, as_csv=as_csv)
+    if ending is not None:
+        raise ending
+
+
+def _chosen(
+    found: list[Call], numbers: tuple[str, ...], answerers: tuple[str, ...], country: str
+) -> list[Call]:
+    """Give the calls with one of the numbers, and answered by one of these; none is any."""
+    wanted = {e164(number, country) for number in numbers}
+    return [
+        call
+        for call in found
+        if (not wanted or e164(call.outside, country) in wanted)
+        and (not answerers or call.answered_by in answerers)
+    ]
+
+
+def _print(kept: list[Call], title: str, *, as_json: bool, as_csv: bool) -> None:
     if as_json:
         show_lines(json_lines(kept))
     elif as_csv:
         show_lines(csv_lines(kept), end="\r\n")
     else:
-        title = f"{plural(len(kept), 'call')} {range_in_words(dates, settings.zone)}"
         show(title, on_stdout=True, wraps=False)
         show_lines(text_lines(kept))
 

@@ -36,7 +36,12 @@ class ExitCode(IntEnum):
     PARTIAL = 6
     """Some of the records are there, and others are not."""
     CONTRADICTION = 7
-    """The provider does otherwise than the profile's contract says."""
+    """The provider does otherwise than the profile's contract says, or has other legs than the
+    mirror that is verified."""
+    BUSY = 8
+    """Another sync of the same mirror is at work."""
+    STALE = 9
+    """The last good sync is older than `--max-age` allows."""
     INTERRUPTED = 130
     """Ctrl-C; as shells have it, 128 and the number of the signal."""
     TERMINATED = 143
@@ -47,7 +52,7 @@ SUMMARY: Final = (
     f"Exit codes: {ExitCode.DONE:d} done; {ExitCode.USAGE:d} usage; {ExitCode.CREDENTIALS:d} "
     f"credentials; {ExitCode.NETWORK:d} network: no answer, or HTTP status; "
     f"{ExitCode.UNUSABLE_ANSWER:d} unusable answer; {ExitCode.PARTIAL:d} partial; "
-    f"{ExitCode.CONTRADICTION:d} contradiction; "
+    f"{ExitCode.CONTRADICTION:d} contradiction; {ExitCode.BUSY:d} busy; {ExitCode.STALE:d} stale; "
     f"{ExitCode.INTERRUPTED:d} Ctrl-C; {ExitCode.TERMINATED:d} SIGTERM; {ExitCode.OTHER:d} other."
 )
 

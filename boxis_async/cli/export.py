@@ -9,6 +9,8 @@ import click
 
 from boxis_async.export import FORMATS, rejects_path
 
+from .database import database_option, refuse_with_database
+from .export_from_mirror import export_from_mirror
 from .export_options import DELIMITERS, ExportOptions, LayoutOptions
 from .export_to_file import export_to_file
 from .export_to_output import export_to_output
@@ -52,6 +54,7 @@ def _read_columns(
     epilog=DATES,
     short_help="Write calls to a CSV, JSON Lines, Parquet or Excel file.",
 )
+@database_option
 @range_options
 @request_options
 @option("-o", "--output", heading=OUTPUT, metavar="FILE", type=click.Path(),
@@ -88,6 +91,7 @@ def _read_columns(
 def export(  # noqa: PLR0913 - each is one option
     ctx: click.Context,
     *,
+    database: str | None,
     datefrom: str | None,
     dateto: str | None,
     month: str | None,
@@ -127,7 +131,9 @@ def export(  # noqa: PLR0913 - each is one option
     """  # noqa: D301 - \b keeps click from wrapping
     if output is None and sys.stdout.isatty():
         raise click.UsageError("where to? give -o FILE, or -o - for this terminal")
-    settings = read_settings(ctx, connection)
+    if database is not None:
+        refuse_with_database(ctx, "window", "row_limit", "resume", "rejects")
+    settings = read_settings(ctx, connection, prompt_for_key=database is None)
     separator = delimiter or ("semicolon" if excel else None)
     options = ExportOptions(
         range=read_range(settings, datefrom, dateto, month, day),
@@ -149,6 +155,11 @@ def export(  # noqa: PLR0913 - each is one option
         row_limit=row_limit,
         keep_going=keep_going,
     )
+    if database is not None:
+        export_from_mirror(
+            settings, options, database, output, overwrite=overwrite, mkdir=mkdir, quiet=quiet
+        )
+        return
     draw_bar = not (quiet or verbose)  # the lines of --verbose would tear the bar
     if output is None or output == "-":
         if resume or overwrite or mkdir:

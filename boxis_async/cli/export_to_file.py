@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from .export_options import ExportOptions
 
-__all__ = ["export_to_file"]
+__all__ = ["export_to_file", "require_folder"]
 
 
 def export_to_file(  # noqa: PLR0913 - each is one option
@@ -67,7 +67,7 @@ def export_to_file(  # noqa: PLR0913 - each is one option
     else:
         job = _start(options, settings, output, resume=resume, overwrite=overwrite)
     client = settings.client()
-    _require_folder(Path(output).parent, mkdir=mkdir)
+    require_folder(Path(output).parent, mkdir=mkdir)
     commands = _Commands(settings, job, output, quiet=quiet)
     early_end = _EarlyEnd(output, commands, previous)
     work = _fetch(
@@ -107,7 +107,13 @@ def _lacks_rejects(exported: Exported, output: str) -> CommandError:
     )
 
 
-def _require_folder(folder: Path, *, mkdir: bool) -> None:
+def require_folder(folder: Path, *, mkdir: bool) -> None:
+    """Make sure that the folder of a file is there.
+
+    Raises:
+        click.UsageError: It is not.
+        CommandError: It cannot be made.
+    """
     if mkdir:
         try:
             folder.mkdir(parents=True, exist_ok=True)

@@ -21,6 +21,7 @@ from .exit_codes import SUMMARY, ExitCode
 from .export import export
 from .init import init
 from .logs import without_logs
+from .mirror import mirror
 from .output import wrap
 from .plan import plan
 from .probe import probe
@@ -30,6 +31,11 @@ from .stats import stats
 from .watch import watch
 
 __all__ = ["boxis"]
+
+
+# A group without a command ends with its help, as an error of several lines, all of them our own.
+# The click of before 8.2 has no such error.
+_HELP: type[click.UsageError] | tuple[()] = getattr(click.exceptions, "NoArgsIsHelpError", ())
 
 
 class BoxisGroup(click.Group):
@@ -48,7 +54,7 @@ class BoxisGroup(click.Group):
         try:
             return super().parse_args(ctx, args)
         except click.UsageError as error:
-            if printable(error.format_message()) == error.format_message():
+            if isinstance(error, _HELP) or printable(error.message) == error.message:
                 raise
             raise _printable(error) from None
 
@@ -61,6 +67,8 @@ class BoxisGroup(click.Group):
         except CommandError as error:
             _fail(ctx, error)
         except click.UsageError as error:
+            if isinstance(error, _HELP):
+                raise
             raise _printable(error) from None
         except SignalError as error:
             ctx.exit(error.exit_code)
@@ -128,5 +136,8 @@ def boxis(ctx: click.Context) -> None:
     ctx.with_resource(without_logs())
 
 
-for _command in (calls, stats, export, watch, plan, init, check, probe, serve, demo, completion):
+for _command in (
+    *(calls, stats, export, mirror, watch, plan),
+    *(init, check, probe, serve, demo, completion),
+):
     boxis.add_command(_command)

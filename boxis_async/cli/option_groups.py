@@ -33,7 +33,8 @@ class GroupedCommand(click.Command):
         others: list[tuple[str, str]] = []
         for parameter in self.get_params(ctx):
             record = parameter.get_help_record(ctx)
-            if record is None:  # an argument, which the usage line shows
+            # The usage line shows an argument; from click 8.4 on it has a record too.
+            if record is None or isinstance(parameter, click.Argument):
                 continue
             if isinstance(parameter, GroupedOption):
                 sections.setdefault(parameter.heading, []).append(record)

@@ -23,6 +23,7 @@ from .settings import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from datetime import tzinfo
 
     from click.shell_completion import CompletionItem
 
@@ -40,12 +41,14 @@ __all__ = [
     "connection_options",
     "country_option",
     "keep_going_options",
+    "length_option",
     "quiet_option",
     "range_options",
-    "read_length",
+    "read_dates",
     "read_range",
     "request_options",
     "require_range",
+    "tenants_options",
     "verbose_option",
     "window_option",
 ]
@@ -68,7 +71,7 @@ A DATE is on the provider's clock, and means the moment at which it begins:
   "2026-10-01 08:00+02:00"          a moment with its offset from UTC"""
 
 
-def read_length(ctx: click.Context, param: click.Parameter, value: str | None) -> timedelta | None:
+def _length(ctx: click.Context, param: click.Parameter, value: str | None) -> timedelta | None:
     """Read a length of time, such as `6h`."""
     del ctx, param
     try:
@@ -86,6 +89,15 @@ class ConnectionOption(GroupedOption):
     def consume_value(self, ctx: click.Context, opts: Mapping[str, Any]) -> tuple[Any, Any]:
         """Take the value from the command line, else from where click looks next."""
         return super().consume_value(ctx, {k: v for k, v in opts.items() if v != ""})
+
+
+class TenantsOption(ConnectionOption):
+    """A tenant, or several: from the environment or a profile there comes one text."""
+
+    def consume_value(self, ctx: click.Context, opts: Mapping[str, Any]) -> tuple[Any, Any]:
+        """Take the values from the command line, else the one from where click looks next."""
+        value, source = super().consume_value(ctx, opts)
+        return (value,) if isinstance(value, str) else value, source
 
 
 def _use_profile(ctx: click.Context, param: click.Parameter, name: str | None) -> str | None:
@@ -108,9 +120,18 @@ def connection_options(function: Function) -> Function:
 
     Option before environment before profile before default: the order is click's own.
     """
+    return _add(function, *_connection_options())
+
+
+def tenants_options(function: Function) -> Function:
+    """Add the connection options with a tenant that may be repeated: `tenant` is a tuple."""
+    return _add(function, *_connection_options(many_tenants=True))
+
+
+def _connection_options(*, many_tenants: bool = False) -> list[Callable[[Any], Any]]:
+    """List the connection options; the tenant may be one or many."""
     add = partial(option, heading=_CONNECTION, cls=ConnectionOption)
-    return _add(
-        function,
+    return [
         add(
             "--profile",
             metavar="NAME",
@@ -137,12 +158,15 @@ def connection_options(function: Function) -> Function:
             show_envvar=True,
             help="API key; - prompts for it, or reads a line of a pipe.",
         ),
-        add(
+        option(
             "--tenant",
+            heading=_CONNECTION,
+            cls=TenantsOption if many_tenants else ConnectionOption,
+            multiple=many_tenants,
             metavar="NAME",
             envvar=VARIABLES["tenant"],
             show_envvar=True,
-            help="Such as VOICE-29001-1.",
+            help=f"Such as VOICE-29001-1{'; may be repeated' if many_tenants else ''}.",
         ),
         add(
             "--base-url",
@@ -164,7 +188,7 @@ def connection_options(function: Function) -> Function:
             default=DEFAULT_CONCURRENCY,
             help=f"Requests in flight at most; else {DEFAULT_CONCURRENCY}.",
         ),
-    )
+    ]
 
 
 def verbose_option(function: Function) -> Function:
@@ -213,16 +237,34 @@ def call_options(function: Function) -> Function:
     return _add(
         function,
         country_option,
-        option("--margin", heading=CALLS, metavar="LENGTH", callback=read_length,
-               default=write_length(DEFAULT_MARGIN),
-               show_default=True, help="How long a call may be quiet between two legs."),
+        length_option("--margin", heading=CALLS, default=DEFAULT_MARGIN,
+                      help="How long a call may be quiet between two legs."),
     )  # fmt: skip
+
+
+def length_option(
+    name: str,
+    *,
+    heading: str,
+    help: str,  # noqa: A002 - click's
+    default: timedelta | None = None,
+) -> Callable[[Function], Function]:
+    """Add an option that takes a length of time; its help shows the default."""
+    return option(
+        name,
+        heading=heading,
+        callback=_length,
+        metavar="LENGTH",
+        default=None if default is None else write_length(default),
+        show_default=default is not None,
+        help=help,
+    )
 
 
 def window_option(function: Function) -> Function:
     """Add `--window`."""
-    return option("--window", heading=REQUESTS, callback=read_length, metavar="LENGTH",
-                  help="Time that one request asks for: 30m, 6h, 1d.")(function)  # fmt: skip
+    return length_option("--window", heading=REQUESTS,
+                         help="Time that one request asks for: 30m, 6h, 1d.")(function)  # fmt: skip
 
 
 def keep_going_options(function: Function) -> Function:
@@ -264,7 +306,7 @@ def request_options(function: Function) -> Function:
     )  # fmt: skip
 
 
-def _add(function: Function, *options: Callable[[Function], Function]) -> Function:
+def _add(function: Function, *options: Callable[[Any], Any]) -> Function:
     """Decorate a function with options, so that the help has them in the order given here."""
     for add in reversed(options):
         function = add(function)
@@ -283,8 +325,19 @@ def read_range(
     Raises:
         click.UsageError: They cannot be read, or contradict each other.
     """
+    return read_dates(settings.zone, datefrom, dateto, month, day)
+
+
+def read_dates(
+    zone: tzinfo, datefrom: str | None, dateto: str | None, month: str | None, day: str | None
+) -> DateRange | None:
+    """Read the range options on the clock of a zone; None where there are none.
+
+    Raises:
+        click.UsageError: They cannot be read, or contradict each other.
+    """
     try:
-        now = datetime.now(UTC).astimezone(settings.zone)
+        now = datetime.now(UTC).astimezone(zone)
         return parse_range(datefrom, dateto, month, day, now=now)
     except ValueError as error:
         raise click.UsageError(str(error)) from None

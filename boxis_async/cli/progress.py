@@ -6,7 +6,7 @@ import logging
 import sys
 from typing import TYPE_CHECKING, Self
 
-from boxis_async import printable
+from boxis_async import Stats, printable
 
 from .messages import percent, plural
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from rich.progress import Progress, TaskID
 
-    from boxis_async import Plan, Stats
+    from boxis_async import Plan
 
 __all__ = ["ProgressBar"]
 
@@ -32,16 +32,27 @@ class ProgressBar:
 
     Args:
         plan: The windows of the whole range; how many there are is shown unless it is a guess.
+            None where there is no plan.
         covered: The share of the range that earlier runs have fetched.
         enabled: Whether it may be shown.
+        has_label: Whether a text stands before it, see `begin`.
     """
 
-    def __init__(self, plan: Plan, *, covered: float = 0.0, enabled: bool = True) -> None:
-        self._windows = None if plan.guess else max(1, round(len(plan) * (1 - covered)))
-        self._progress = _progress() if enabled and sys.stderr.isatty() else None
+    def __init__(
+        self,
+        plan: Plan | None,
+        *,
+        covered: float = 0.0,
+        enabled: bool = True,
+        has_label: bool = False,
+    ) -> None:
+        is_known = plan is not None and not plan.guess
+        self._windows = max(1, round(len(plan) * (1 - covered))) if plan and is_known else None
+        self._progress = _progress(has_label) if enabled and sys.stderr.isatty() else None
         if self._progress is not None:
             self._task = self._progress.add_task(
                 "",
+                label="",
                 total=_WHOLE,
                 completed=_share(covered),
                 percent=percent(covered),
@@ -62,6 +73,17 @@ class ProgressBar:
                 windows=self._of_all(stats.windows),
                 records=f"{plural(stats.records, 'record')}, {rate:,.0f}/s",
             )
+
+    @property
+    def is_shown(self) -> bool:
+        """Whether there is a bar."""
+        return self._progress is not None
+
+    def begin(self, label: str) -> None:
+        """Show another run from its start, with a text before it."""
+        if self._progress is not None:
+            self._progress.reset(self._task, label=printable(label), completed=0)
+            self.update(Stats())
 
     def _of_all(self, done: int) -> str:
         # There are more than planned where some were halved.
@@ -111,7 +133,7 @@ def _share(covered: float) -> int:
     return int(_WHOLE * covered)
 
 
-def _progress() -> Progress | None:
+def _progress(has_label: bool) -> Progress | None:  # noqa: FBT001 - ours alone
     # Here, so that a run in a pipe starts without rich.
     from rich.console import Console  # noqa: PLC0415
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn  # noqa: PLC0415
@@ -119,7 +141,9 @@ def _progress() -> Progress | None:
     console = Console(stderr=True)
     if console.is_dumb_terminal:
         return None
+    label = (TextColumn("{task.fields[label]}", markup=False),) if has_label else ()
     return Progress(
+        *label,
         BarColumn(bar_width=20),
         TextColumn("{task.fields[percent]:>4}"),
         TextColumn("{task.fields[windows]}"),

@@ -35,6 +35,7 @@ __all__ = [
     "VARIABLES",
     "ConnectionValues",
     "Settings",
+    "TenantlessValues",
     "read_key",
     "read_settings",
     "secret",
@@ -61,16 +62,21 @@ _KEY_IN_HISTORY: Final = (
 )
 
 
-class ConnectionValues(TypedDict):
-    """The values of the connection options, as click passes them to a command."""
+class TenantlessValues(TypedDict):
+    """The values of the connection options but for the tenant, as click passes them."""
 
     profile: str | None
     username: str | None
     api_key: Secret | None
-    tenant: str | None
     base_url: str | None
     timezone: str
     concurrency: int
+
+
+class ConnectionValues(TenantlessValues):
+    """The values of the connection options, as click passes them to a command."""
+
+    tenant: str | None
 
 
 @attrs.frozen(kw_only=True)

@@ -7,10 +7,17 @@ from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 import click
 
-from boxis_async import BoxisError
+from boxis_async import BoxisError, Stats
 from boxis_async.export import write_rejects
 
 from .call_stats import DIMENSIONS, SOON, CallStats, Dimension, Totals
+from .database import (
+    calls_of_mirror,
+    database_option,
+    lacks_spans,
+    refuse_with_database,
+    warn_of_password,
+)
 from .dates import range_in_words, write_length, write_moment
 from .errors import CommandError, advice_for, is_of_a_record, lacks_rejects
 from .exit_codes import ExitCode
@@ -40,7 +47,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import timedelta
 
-    from boxis_async import BoxisClient, CallStream, Stats
+    from boxis_async import BoxisClient, CallStream
 
     from .dates import DateRange
     from .settings import Settings
@@ -55,6 +62,7 @@ _TOP = 15
 @click.command(
     cls=GroupedCommand, epilog=DATES, short_help="Count calls, missed calls, talk time and cost."
 )
+@database_option
 @range_options
 @request_options
 @call_options
@@ -74,6 +82,7 @@ _TOP = 15
 def stats(  # noqa: PLR0913 - each is one option
     ctx: click.Context,
     *,
+    database: str | None,
     datefrom: str | None,
     dateto: str | None,
     month: str | None,
@@ -102,6 +111,15 @@ def stats(  # noqa: PLR0913 - each is one option
     \b
     Example: boxis stats --month "last month" --by day --by dialled
     """  # noqa: D301 - \b keeps click from wrapping
+    if database is not None:
+        refuse_with_database(ctx, "margin", "window", "row_limit", "keep_going", "rejects")
+        settings = read_settings(ctx, connection, prompt_for_key=False)
+        dates = require_range(settings, datefrom, dateto, month, day)
+        _show_those_of_mirror(
+            database, settings, dates, dimensions,
+            country=country, top=top, as_json=as_json, quiet=quiet,
+        )  # fmt: skip
+        return
     settings = read_settings(ctx, connection)
     settings.require_tenant()
     dates = require_range(settings, datefrom, dateto, month, day)
@@ -151,22 +169,63 @@ def stats(  # noqa: PLR0913 - each is one option
     warn_of_dropped(calls.stats)
     if not (calls.stats.records or quiet):
         show_empty(settings.tenant, settings.zone)
-    if as_json:
-        found = _to_json(call_stats, settings, dates, dimensions, run=calls.stats, top=top)
-        show_data(json.dumps(found, indent=2))
-    else:
-        # Here, as it loads rich.
-        from .tables import print_stats, stdout_console  # noqa: PLC0415
-
-        print_stats(
-            stdout_console(),
-            call_stats,
-            dimensions or _overview(call_stats),
-            title=f"Calls {range_in_words(dates, settings.zone)}",
-            place=f"{settings.tenant}, {settings.timezone}",
-            top=top,
-        )
+    _print(call_stats, settings, dates, dimensions, run=calls.stats, top=top, as_json=as_json)
     _check_whole(calls, rejects, again)
+
+
+def _show_those_of_mirror(  # noqa: PLR0913 - each is one option
+    database: str,
+    settings: Settings,
+    dates: DateRange,
+    dimensions: tuple[Dimension, ...],
+    *,
+    country: str,
+    top: int,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Count the calls in a mirror.
+
+    Raises:
+        CommandError: Spans of the range are not in it.
+    """
+    warn_of_password(database)
+    if not quiet:
+        show_range(dates.datefrom, dates.dateto, settings.zone)
+    found, covered = run_until_signal(calls_of_mirror(database, settings, dates))
+    ending = lacks_spans(covered, database, dates, settings)
+    call_stats = CallStats(country)
+    call_stats.add(found)
+    _print(call_stats, settings, dates, dimensions, run=Stats(), top=top, as_json=as_json)
+    if ending is not None:
+        raise ending
+
+
+def _print(  # noqa: PLR0913 - what is shown, and how
+    call_stats: CallStats,
+    settings: Settings,
+    dates: DateRange,
+    dimensions: tuple[Dimension, ...],
+    *,
+    run: Stats,
+    top: int,
+    as_json: bool,
+) -> None:
+    if as_json:
+        found = _to_json(call_stats, settings, dates, dimensions, run=run, top=top)
+        show_data(json.dumps(found, indent=2))
+        return
+    # Here, as it loads rich.
+    from .tables import print_stats, stdout_console  # noqa: PLC0415
+
+    print_stats(
+        stdout_console(),
+        call_stats,
+        dimensions or _overview(call_stats),
+        title=f"Calls {range_in_words(dates, settings.zone)}",
+        place=", ".join(filter(None, (settings.tenant, settings.timezone))),
+        top=top,
+    )
 
 
 def _check_whole(calls: CallStream, file: str | None, again: str) -> None:

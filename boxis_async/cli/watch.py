@@ -24,8 +24,8 @@ from .options import (
     REQUESTS,
     connection_options,
     country_option,
+    length_option,
     quiet_option,
-    read_length,
     verbose_option,
 )
 from .output import show, show_lines
@@ -56,21 +56,17 @@ class _Handler(Protocol):
         help="Show calls, each once it is over; else each leg.")  # fmt: skip
 @option("--missed", heading=CALLS, is_flag=True,
         help="Show missed calls, and those that were missed before.")  # fmt: skip
-@option("--quiet-time", heading=CALLS, metavar="LENGTH", callback=read_length,
-        default=write_length(_QUIET), show_default=True,
-        help="How long a call must be over.")  # fmt: skip
+@length_option("--quiet-time", heading=CALLS, default=_QUIET, help="How long a call must be over.")
 @country_option
-@option("--every", heading=REQUESTS, metavar="LENGTH", callback=read_length,
-        default=write_length(_EVERY), show_default=True, help="How often to look.")  # fmt: skip
+@length_option("--every", heading=REQUESTS, default=_EVERY, help="How often to look.")
 @option("--position", heading=REQUESTS, metavar="FILE", type=click.Path(dir_okay=False),
         help="Keep in FILE what was shown, and continue there.")  # fmt: skip
 @option("--json", "as_json", heading=OUTPUT, is_flag=True,
         help="Print a JSON object a line, as a pipe gets it anyway.")  # fmt: skip
 @option("--exec", "command", heading=OUTPUT, metavar="COMMAND",
         help="Run COMMAND for each, with the JSON on its standard input.")  # fmt: skip
-@option("--heartbeat", heading=OUTPUT, metavar="LENGTH", callback=read_length,
-        default=write_length(_HEARTBEAT), show_default=True,
-        help="How often to say on stderr that it is alive.")  # fmt: skip
+@length_option("--heartbeat", heading=OUTPUT, default=_HEARTBEAT,
+               help="How often to say on stderr that it is alive.")  # fmt: skip
 @connection_options
 @quiet_option("heartbeat")
 @verbose_option

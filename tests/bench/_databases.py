@@ -7,6 +7,7 @@ folder of one disk.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import subprocess
 import sys
@@ -18,12 +19,22 @@ from typing import TYPE_CHECKING
 from boxis_async import BoxisClient, Contract
 
 sys.path.append(str(Path(__file__).parents[1] / "support"))
-from postgres_server import PostgresServer
+from postgres_server import PASSWORD, PostgresServer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
-__all__ = ["DATABASES", "END", "RULE", "START", "connected", "fresh_database", "serving_year"]
+__all__ = [
+    "DATABASES",
+    "END",
+    "PASSWORD",
+    "RULE",
+    "START",
+    "connected",
+    "fresh_database",
+    "fresh_databases",
+    "serving_year",
+]
 
 START, END = date(2025, 1, 1), date(2026, 1, 1)
 DATABASES = ("sqlite", "postgresql")
@@ -66,11 +77,19 @@ def connected(environment: dict[str, str]) -> BoxisClient:
 
 
 @contextlib.contextmanager
-def fresh_database(kind: str) -> Iterator[str]:
-    """Make an empty database, and give its URL."""
+def fresh_databases(kind: str) -> Iterator[Callable[[], str]]:
+    """Give what makes an empty database, and gives its URL, as often as it is called."""
     if kind == "sqlite":
         with tempfile.TemporaryDirectory() as folder:
-            yield f"sqlite:///{folder}/calls.db"
+            numbers = itertools.count(1)
+            yield lambda: f"sqlite:///{folder}/calls{next(numbers)}.db"
     else:
         with PostgresServer(waits_for_disk=True) as server:
-            yield server.create_database()
+            yield server.create_database
+
+
+@contextlib.contextmanager
+def fresh_database(kind: str) -> Iterator[str]:
+    """Make an empty database, and give its URL."""
+    with fresh_databases(kind) as make:
+        yield make()

@@ -25,9 +25,9 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import psycopg
 from _databases import DATABASES, END, START, connected, fresh_database, serving_year
-from boxis_async.mirror import Mirror
 
 from boxis_async import CDR, Coverage
+from boxis_async.mirror import Mirror, Synced
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,18 +44,15 @@ async def stream(environment: dict[str, str]) -> list[CDR]:
         return await client.cdrs(START, END, unique_by="leg").to_list()
 
 
-async def stream_alone(environment: dict[str, str]) -> tuple[int, float]:
-    """Fetch the year and drop it; give how many legs it has, and how long it took."""
+async def stream_alone(environment: dict[str, str]) -> None:
+    """Fetch the year and drop it."""
     async with connected(environment) as client:
-        began = time.perf_counter()
-        calls = client.cdrs(START, END, unique_by="leg")
-        async for _ in calls.batches():
+        async for _ in client.cdrs(START, END, unique_by="leg").batches():
             pass
-        return calls.stats.records, time.perf_counter() - began
 
 
-def plain(url: str, legs: list[CDR]) -> float:
-    """Write legs that are in memory by one `executemany`, and give how long it took."""
+def plain(url: str, legs: list[CDR]) -> None:
+    """Write legs that are in memory by one `executemany`."""
     names = ", ".join(f'"{name}"' for name in NAMES)
     key = "PRIMARY KEY (uniqueid, sequence, start)"
     if url.startswith(SQLITE_PATH):
@@ -63,13 +60,12 @@ def plain(url: str, legs: list[CDR]) -> float:
             database.execute("PRAGMA journal_mode = WAL")
             database.execute(f"CREATE TABLE plain ({names}, {key})")
             marks = ", ".join("?" * len(NAMES))
-            began = time.perf_counter()
             with database:
                 database.executemany(
                     f"INSERT OR REPLACE INTO plain ({names}) VALUES ({marks})",
                     (written(leg) for leg in legs),
                 )
-            return time.perf_counter() - began
+        return
     types = {"start": "timestamptz", "answer": "timestamptz", "end": "timestamptz"}
     types |= {"sequence": "bigint", "cc_cost": "numeric"}
     columns = ", ".join(f'"{name}" {types.get(name, "text")}' for name in NAMES)
@@ -77,14 +73,11 @@ def plain(url: str, legs: list[CDR]) -> float:
     with psycopg.connect(url) as connection:
         connection.execute(f"CREATE TABLE plain ({columns}, {key})")  # type: ignore[arg-type]
         marks = ", ".join(["%s"] * len(NAMES))
-        began = time.perf_counter()
         connection.cursor().executemany(
             f"INSERT INTO plain ({names}) VALUES ({marks}) "  # type: ignore[arg-type]
             f"ON CONFLICT (uniqueid, sequence, start) DO UPDATE SET {others}",
             [written(leg, keeps_times=True) for leg in legs],
         )
-        connection.commit()
-        return time.perf_counter() - began
 
 
 def written(leg: CDR, *, keeps_times: bool = False) -> list[Any]:
@@ -102,14 +95,13 @@ def written(leg: CDR, *, keeps_times: bool = False) -> list[Any]:
     return values
 
 
-async def by_hand(environment: dict[str, str], path: str) -> float:
-    """Fetch the year by the loader of the page "Resuming a run", and give how long it took."""
+async def by_hand(environment: dict[str, str], path: str) -> None:
+    """Fetch the year by the loader of the page "Resuming a run"."""
     database = sqlite3.connect(path)
     database.execute(
         "CREATE TABLE IF NOT EXISTS calls (leg TEXT PRIMARY KEY, start TEXT, billsec INT)"
     )
     database.execute("CREATE TABLE IF NOT EXISTS done (coverage TEXT)")
-    began = time.perf_counter()
     async with connected(environment) as client:
         found = database.execute("SELECT coverage FROM done").fetchone()
         done = None if found is None else Coverage.from_json(found[0])
@@ -122,17 +114,13 @@ async def by_hand(environment: dict[str, str], path: str) -> float:
                 database.execute("INSERT INTO done VALUES (?)", [calls.coverage.to_json()])
         with database:
             database.execute("UPDATE done SET coverage = ?", [calls.coverage.to_json()])
-    took = time.perf_counter() - began
     database.close()
-    return took
 
 
-async def mirrored(environment: dict[str, str], url: str) -> tuple[Any, float]:
-    """Let the mirror fetch what it lacks of the year; give what it did, and how long it took."""
+async def mirrored(environment: dict[str, str], url: str) -> Synced:
+    """Let the mirror fetch what it lacks of the year, and give what it did."""
     async with connected(environment) as client, Mirror(url) as mirror:
-        began = time.perf_counter()
-        synced = await mirror.sync(client, START, END)
-        return synced, time.perf_counter() - began
+        return await mirror.sync(client, START, END)
 
 
 def size_of(url: str) -> int:
@@ -182,9 +170,17 @@ def counted(connection: psycopg.Connection[Any]) -> dict[str, int]:
     return dict(connection.execute(query, [list(TABLES)]).fetchall())
 
 
-def show(what: str, legs: int, seconds: float, more: str = "") -> None:
-    """Print how fast something was."""
-    print(f"{what:42} {seconds:7.1f} s {legs / seconds:9,.0f} legs/s{more}", flush=True)
+@contextlib.contextmanager
+def timed(what: str, legs: int, more: dict[str, str]) -> Iterator[None]:
+    """Print how fast something was, by the clock and by the processor's time of this process."""
+    began, worked = time.perf_counter(), time.process_time()
+    yield
+    took, work = time.perf_counter() - began, time.process_time() - worked
+    print(
+        f"{what:42} {took:7.1f} s {legs / took:8,.0f} legs/s "
+        f"{work:7.1f} s of CPU {''.join(more.values())}",
+        flush=True,
+    )
 
 
 def main(calls: int, kinds: list[str]) -> bool:
@@ -193,29 +189,40 @@ def main(calls: int, kinds: list[str]) -> bool:
     print(f"Python {sys.version.split()[0]}, SQLite {sqlite3.sqlite_version}")
     with serving_year(calls) as environment:
         legs = asyncio.run(stream(environment))
-        print(f"{len(legs):,} legs of {START} to {END}\n")
-        show("the stream alone", *asyncio.run(stream_alone(environment)))
-        with fresh_database("sqlite") as url:
-            path = url.removeprefix(SQLITE_PATH)
-            show(
-                "by hand, three fields, SQLite", len(legs), asyncio.run(by_hand(environment, path))
-            )
+        count = len(legs)
+        print(f"{count:,} legs of {START} to {END}\n")
+        with timed("the stream alone", count, {}):
+            asyncio.run(stream_alone(environment))
+        with (
+            fresh_database("sqlite") as url,
+            timed("by hand, three fields, sqlite", count, {}),
+        ):
+            asyncio.run(by_hand(environment, url.removeprefix(SQLITE_PATH)))
         for kind in kinds:
+            with (
+                fresh_database(kind) as url,
+                timed(f"executemany of what is in memory, {kind}", count, {}),
+            ):
+                plain(url, legs)
             with fresh_database(kind) as url:
-                show(f"executemany of what is in memory, {kind}", len(legs), plain(url, legs))
-            with fresh_database(kind) as url:
-                synced, seconds = asyncio.run(mirrored(environment, url))
-                size = size_of(url) / len(legs)
-                more = f"  {synced.requests} requests, {size:,.0f} bytes a leg"
-                show(f"the mirror, {kind}", synced.new, seconds, more)
-                right &= synced.new == len(legs)
-                with counting_writes(url) as written:
-                    synced, seconds = asyncio.run(mirrored(environment, url))
-                told = ", ".join(f"{count} in {name}" for name, count in written.items())
-                print(f"{'again, with nothing new':42} {seconds:7.2f} s; {synced}")
-                print(f"  rows written: {told}", flush=True)
-                right &= not any(written[name] for name in TABLES[:3])
+                right &= twice(environment, url, kind, count)
     return right
+
+
+def twice(environment: dict[str, str], url: str, kind: str, count: int) -> bool:
+    """Sync twice, and tell whether the first brought all, and the second wrote nothing."""
+    more: dict[str, str] = {}
+    with timed(f"the mirror, {kind}", count, more):
+        first = asyncio.run(mirrored(environment, url))
+        more["requests"] = f"{first.requests} requests"
+    print(f"  {size_of(url) / count:,.0f} bytes a leg")
+    more = {}
+    with counting_writes(url) as written, timed("  again, with nothing new", count, more):
+        second = asyncio.run(mirrored(environment, url))
+        more["requests"] = f"{second.requests} requests"
+    found = ", ".join(f"{number} in {name}" for name, number in written.items())
+    print(f"  rows written: {found}", flush=True)
+    return first.new == count and not any(written[name] for name in TABLES[:3])
 
 
 if __name__ == "__main__":
