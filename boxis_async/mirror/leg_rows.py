@@ -43,6 +43,7 @@ _LONGEST_KEY: Final = 255
 """Characters. PostgreSQL refuses an index entry of more than 2,700 bytes."""
 _SIZE: Final = 16
 _WHOLE: Final = range(-(2**63), 2**63)
+_DECIMALS: Final = 5
 # More digits than a cost has. The default, 28, would round without a word.
 _EXACT: Final = Context(prec=400)
 _SEPARATOR: Final = "\x1f"
@@ -150,7 +151,7 @@ class LegWriter:
         if cost is None:
             return None, None
         number, whole, is_exact = _amount(cost)
-        if not is_exact and self._is_sqlite:
+        if self._is_sqlite and not (is_exact and cost.as_tuple().exponent == -_DECIMALS):
             exact["cc_cost"] = str(cost)
         return (number if self._is_sqlite else cost), whole
 
@@ -258,7 +259,7 @@ def _cleaned(text: str) -> str:
 @lru_cache(maxsize=4096)
 def _amount(amount: Decimal) -> tuple[float, int | None, bool]:
     """Give an amount as a float and in hundred-thousandths, and whether the latter is exact."""
-    fine = _EXACT.scaleb(amount, 5)
+    fine = _EXACT.scaleb(amount, _DECIMALS)
     whole = int(fine.to_integral_value(context=_EXACT))
     if whole not in _WHOLE:
         return float(amount), None, False
@@ -267,6 +268,5 @@ def _amount(amount: Decimal) -> tuple[float, int | None, bool]:
 
 @lru_cache(maxsize=4096)
 def _money(hundred_thousandths: int) -> Decimal:
-    amount = _EXACT.normalize(Decimal(hundred_thousandths).scaleb(-5, _EXACT))
-    exponent = amount.as_tuple().exponent
-    return amount.quantize(Decimal(1)) if isinstance(exponent, int) and exponent > 0 else amount
+    # With the decimals that the provider writes: 0.00000.
+    return Decimal(hundred_thousandths).scaleb(-_DECIMALS, _EXACT)
