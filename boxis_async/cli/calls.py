@@ -140,7 +140,9 @@ def calls(  # noqa: PLR0913 - each is one option
         refuse_with_database(ctx, "margin", "window")
         warn_of_password(database)
     dates = require_range(settings, datefrom, dateto, month, day)
-    read = attrs.evolve(dates, dateto=datetime.now(UTC)) if not_called_back else dates
+    read = dates
+    if not_called_back:
+        read = attrs.evolve(dates, dateto=datetime.now(UTC), is_open=True)
     ending: CommandError | None = None
     if database is None:
         client = settings.client()

@@ -20,7 +20,7 @@ from boxis_async.export.export_to_file import export
 from boxis_async.export.formats import FORMATS, Format, format_of
 from boxis_async.export.journal import unfinished
 from boxis_async.export.rejects_file import rejects_path, write_rejects
-from boxis_async.export.save import save
+from boxis_async.export.save_to_file import save
 from boxis_async.export.values import Exported, Unfinished
 from boxis_async.export.write_to_open_file import write
 

@@ -18,6 +18,7 @@ COMMANDS = [
     "calls",
     "stats",
     "export",
+    "mirror",
     "watch",
     "plan",
     "init",
@@ -27,6 +28,7 @@ COMMANDS = [
     "demo",
     "completion",
 ]
+OF_A_MIRROR = ["sync", "status", "verify", "prune", "forget"]
 
 
 def test_commands() -> None:
@@ -36,7 +38,28 @@ def test_commands() -> None:
     assert [word for word in listed if word in COMMANDS] == COMMANDS
 
 
-@pytest.mark.parametrize("arguments", [[], *([command] for command in COMMANDS)])
+def test_commands_of_a_mirror() -> None:
+    """They are listed in the order in which a user meets them."""
+    mirror = group.commands["mirror"]
+    assert isinstance(mirror, click.Group)
+    assert list(mirror.commands) == OF_A_MIRROR
+    shown = [line.split()[0] for line in invoke("mirror").output.splitlines() if line[:3] == "  s"]
+    assert shown == ["sync", "status"]
+
+
+@pytest.mark.parametrize("arguments", [[], ["mirror"]])
+def test_a_group_alone(arguments: list[str]) -> None:
+    """Without a command one sees its help, as lines, and the exit code of a wrong usage."""
+    result = invoke(*arguments)
+    assert result.exit_code == 2
+    assert result.output == invoke(*arguments, "--help").output
+    assert "Error" not in result.output
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [[], *([command] for command in COMMANDS), *(["mirror", command] for command in OF_A_MIRROR)],
+)
 def test_help_fits_the_width_of_a_screen(arguments: list[str]) -> None:
     """Each help has lines of at most 80 columns, and an example."""
     result = invoke(*arguments, "--help", terminal_width=80)
@@ -54,18 +77,32 @@ def test_short_help_fits_a_screen(arguments: list[str]) -> None:
 
     The group's may have more: it has a line for each command, and terminals have grown.
     """
-    most = 23 if arguments else 28
+    most = 23 if arguments else 34
     assert len(invoke(*arguments, "--help", terminal_width=80).stdout.splitlines()) <= most
 
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_no_option_is_hidden(command: str) -> None:
     """Each option of a command is in its help, `--help` itself included."""
-    shown = invoke(command, "--help").stdout
-    ctx = click.Context(group.commands[command], info_name=command)
-    for option in group.commands[command].get_params(ctx):
+    check_options(group.commands[command], command)
+
+
+@pytest.mark.parametrize("command", OF_A_MIRROR)
+def test_no_option_of_a_mirrors_commands_is_hidden(command: str) -> None:
+    """So it is with the commands of a mirror; an argument is in the usage line alone."""
+    mirror = group.commands["mirror"]
+    assert isinstance(mirror, click.Group)
+    shown = check_options(mirror.commands[command], "mirror", command)
+    assert "\n  DATABASE  " not in shown
+
+
+def check_options(found: click.Command, *words: str) -> str:
+    shown = invoke(*words, "--help").stdout
+    ctx = click.Context(found, info_name=words[-1])
+    for option in found.get_params(ctx):
         assert not getattr(option, "hidden", False)
         assert not isinstance(option, click.Option) or option.opts[-1] in shown
+    return shown
 
 
 @pytest.mark.parametrize("command", ["calls", "export", "stats", "watch", "plan", "check", "probe"])
@@ -95,7 +132,7 @@ def test_shared_options_are_completed(command: str) -> None:
 def test_exit_codes_are_in_the_help() -> None:
     """The help of the group says what each exit code means."""
     shown = " ".join(invoke("--help").stdout.split())  # a number may end a line
-    assert [int(code) for code in ExitCode] == [0, 1, 2, 3, 4, 5, 6, 7, 130, 143]
+    assert [int(code) for code in ExitCode] == [*range(10), 130, 143]
     for code in ExitCode:
         assert f" {code:d} " in shown
 
@@ -107,12 +144,12 @@ def test_version() -> None:
 
 @pytest.mark.subprocess
 def test_help_loads_nothing_heavy() -> None:
-    """The help starts without the server, the stand-in or Arrow."""
+    """The help starts without the server, the stand-in, Arrow or a database."""
     code = (
         "import sys; from boxis_async.cli.main import boxis\n"
         "try: boxis.main(['--help'], prog_name='boxis')\n"
         "except SystemExit: pass\n"
-        "heavy = ('uvicorn', 'pyarrow', 'boxis_async.testing')\n"
+        "heavy = ('uvicorn', 'pyarrow', 'sqlalchemy', 'boxis_async.testing')\n"
         "print([name for name in heavy if name in sys.modules])"
     )
     done = subprocess.run(
