@@ -56,7 +56,7 @@ LAYERS = (
     "checkpoints",
     "export_to_file",
     "write_to_open_file",
-    "save",
+    "save_to_file",
     "__init__",
 )
 """The modules of the wing. Each imports only from those before it, for types too."""
