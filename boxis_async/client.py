@@ -617,6 +617,11 @@ class BoxisClient:
         return self._base_url
 
     @property
+    def timezone(self) -> tzinfo:
+        """The zone of the provider's wall clock."""
+        return self._wall_clock.zone
+
+    @property
     def contract(self) -> Contract:
         """What is known of the provider's two dates: from `contract=`, or learned from answers.
 

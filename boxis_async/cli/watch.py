@@ -9,12 +9,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol, Unpack
 
+import attrs
 import click
 
-from boxis_async import Call, CallChange, FilePosition
+from boxis_async import BoxisClient, Call, CallChange, FilePosition
 
 from .change_command import ChangeCommand
 from .change_lines import json_line, text_line
+from .database import open_mirror, warn_of_password
 from .dates import parse_moment, write_length, write_moment
 from .messages import plural, warn
 from .option_groups import GroupedCommand, option
@@ -36,12 +38,13 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator
     from zoneinfo import ZoneInfo
 
-    from boxis_async import BoxisClient, CallWatch, Change, Watch
+    from boxis_async import CallWatch, Change, Position, Watch
 
 __all__ = ["watch"]
 
 _EVERY: Final = timedelta(seconds=30)
 _QUIET: Final = timedelta(minutes=5)
+_NAME: Final = "boxis watch"
 _HEARTBEAT: Final = timedelta(minutes=15)
 
 
@@ -59,8 +62,11 @@ class _Handler(Protocol):
 @length_option("--quiet-time", heading=CALLS, default=_QUIET, help="How long a call must be over.")
 @country_option
 @length_option("--every", heading=REQUESTS, default=_EVERY, help="How often to look.")
-@option("--position", heading=REQUESTS, metavar="FILE", type=click.Path(dir_okay=False),
-        help="Keep in FILE what was shown, and continue there.")  # fmt: skip
+@option("--position", heading=REQUESTS, metavar="FILE",
+        help="Keep in FILE what was shown, and continue there; with --database a name in it."
+        )  # fmt: skip
+@option("--database", heading=REQUESTS, metavar="DATABASE",
+        help="Keep what was shown in a mirror, and say what a change was before.")  # fmt: skip
 @option("--json", "as_json", heading=OUTPUT, is_flag=True,
         help="Print a JSON object a line, as a pipe gets it anyway.")  # fmt: skip
 @option("--exec", "command", heading=OUTPUT, metavar="COMMAND",
@@ -81,6 +87,7 @@ def watch(  # noqa: PLR0913 - each is one option
     country: str,
     every: timedelta,
     position: str | None,
+    database: str | None,
     as_json: bool,
     command: str | None,
     heartbeat: timedelta,
@@ -90,9 +97,9 @@ def watch(  # noqa: PLR0913 - each is one option
 ) -> None:
     """Show new and changed calls as they come, without end.
 
-    An outage does not end it: it is said once when it begins, and once when it is over. Where
-    --position is given, the next start continues where this one ends; what was shown last may then
-    come again.
+    An outage does not end it: it is said once when it begins, and once when it is over. With
+    --position or --database, the next start continues where this one ends; what was shown last may
+    then come again.
 
     \b
     Example: boxis watch --missed --position missed.json --exec "./post-to-chat"
@@ -103,37 +110,83 @@ def watch(  # noqa: PLR0913 - each is one option
     begin = _moment(since, settings.zone)
     handle = _handler(command, as_json=as_json)
     client = settings.client()
-    watched = client.watch(
-        begin, every=every, position=None if position is None else FilePosition(position)
+    if database is not None:
+        warn_of_password(database)
+    job = _Job(
+        client=client,
+        since=begin,
+        every=every,
+        quiet_time=quiet_time if by_calls or missed else None,
+        country=country,
+        missed=missed,
+        position=position,
+        database=database,
     )
-    items: Watch | CallWatch = watched
-    if by_calls or missed:
-        items = watched.calls(quiet=quiet_time, country=country)
+    job.check()
     if not quiet:
-        continues = position is not None and Path(position).exists()
         begins = "from now on" if begin is None else f"since {write_moment(begin, settings.zone)}"
-        begins = f"from where {position} ends" if continues else begins
+        if job.may_continue:
+            begins = f"from where it ended, else {begins}"
         show(f"Watching {tenant} {begins}, every {write_length(every)}; Ctrl-C ends it")
-    run_until_signal(
-        _watch(client, items, handle, missed=missed, heartbeat=None if quiet else heartbeat)
-    )
+    run_until_signal(_watch(job, handle, heartbeat=None if quiet else heartbeat))
 
 
-async def _watch(
-    client: BoxisClient,
-    items: Watch | CallWatch,
-    handle: _Handler,
-    *,
-    missed: bool,
-    heartbeat: timedelta | None,
-) -> None:
-    shown = _Shown(items)
-    async with client, items, _beating(shown, heartbeat):
-        changes: AsyncIterator[Change | CallChange] = items
-        async for change in changes:
-            if not missed or _is_of_missed(change):
-                await handle(change)
-                shown.count += 1
+@attrs.frozen(kw_only=True)
+class _Job:
+    """What is watched, and where the position is kept."""
+
+    client: BoxisClient
+    since: datetime | None
+    every: timedelta
+    quiet_time: timedelta | None
+    """How long a call must be over; None watches legs."""
+    country: str
+    missed: bool
+    position: str | None
+    database: str | None
+
+    @property
+    def may_continue(self) -> bool:
+        """Whether an earlier run may have left a position."""
+        if self.database is not None:
+            return True
+        return self.position is not None and Path(self.position).exists()
+
+    def check(self) -> None:
+        """Refuse what the library would refuse, before anything is opened.
+
+        Raises:
+            UsageError: An argument is wrong.
+        """
+        self.items(None)
+
+    def items(self, position: Position | None) -> Watch | CallWatch:
+        """Begin to watch."""
+        watched = self.client.watch(self.since, every=self.every, position=position)
+        if self.quiet_time is None:
+            return watched
+        return watched.calls(quiet=self.quiet_time, country=self.country)
+
+
+@asynccontextmanager
+async def _position(job: _Job) -> AsyncGenerator[Position | None]:
+    """Open what keeps the position."""
+    if job.database is not None:
+        async with open_mirror(job.database, makes_one=True) as mirror:
+            yield mirror.position(job.client, job.position or _NAME)
+    else:
+        yield None if job.position is None else FilePosition(job.position)
+
+
+async def _watch(job: _Job, handle: _Handler, *, heartbeat: timedelta | None) -> None:
+    async with job.client, _position(job) as position, job.items(position) as items:
+        shown = _Shown(items)
+        async with _beating(shown, heartbeat):
+            changes: AsyncIterator[Change | CallChange] = items
+            async for change in changes:
+                if not job.missed or _is_of_missed(change):
+                    await handle(change)
+                    shown.count += 1
 
 
 class _Shown:

@@ -32,6 +32,7 @@ from boxis_async.mirror.values import (
     TenantStatus,
     Verified,
 )
+from boxis_async.mirror.watch_position import MirrorPosition
 
 __all__ = [
     "CDRReader",
@@ -44,6 +45,7 @@ __all__ = [
     "MirrorError",
     "MirrorLeaseLostError",
     "MirrorMismatchError",
+    "MirrorPosition",
     "Progress",
     "Stage",
     "Synced",

@@ -104,6 +104,9 @@ class Database:
                                 f"{_IDLE_MILLISECONDS}"
                             )
                         )
+                        # As SQLite's, it is alone: a watch writes legs while a sync does. Of the
+                        # transaction, as in `migrate`.
+                        await connection.execute(text("SELECT pg_advisory_xact_lock(746002)"))
                     yield connection
 
     @asynccontextmanager

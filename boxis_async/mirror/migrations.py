@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 from sqlalchemy import text
 
 from boxis_async.mirror.errors import MirrorMismatchError
-from boxis_async.mirror.schema import DAYS_VIEW, metadata, syncing
+from boxis_async.mirror.schema import DAYS_VIEW, metadata, positions, syncing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -26,12 +26,18 @@ Step: TypeAlias = "Callable[[Connection], object]"
 def _create(connection: Connection) -> None:
     """Make the tables of version 1."""
     dialect = connection.dialect.name
-    tables = [table for table in metadata.sorted_tables if dialect != "sqlite" or table != syncing]
+    later = {positions} | ({syncing} if dialect == "sqlite" else set())
+    tables = [table for table in metadata.sorted_tables if table not in later]
     metadata.create_all(connection, tables=tables, checkfirst=False)
     connection.execute(text(DAYS_VIEW[dialect]))
 
 
-STEPS: Final[Sequence[Step]] = (_create,)
+def _add_positions(connection: Connection) -> None:
+    """Make the table of the watches' positions, for version 2."""
+    metadata.create_all(connection, tables=[positions], checkfirst=False)
+
+
+STEPS: Final[Sequence[Step]] = (_create, _add_positions)
 """The step from each version to the next one; version 0 is an empty database."""
 
 

@@ -25,6 +25,7 @@ from boxis_async.mirror.sync import RECHECK, Recheck, TenantSync
 from boxis_async.mirror.values import Covered, Progress, Synced, TenantStatus, Verified
 from boxis_async.mirror.verifying import verify
 from boxis_async.mirror.wall_times import checked_end, now_in, starts_within, wall_of
+from boxis_async.mirror.watch_position import MirrorPosition
 from boxis_async.mirror.writing import KeptCoverage
 
 if TYPE_CHECKING:
@@ -273,6 +274,27 @@ class Mirror:
             facts = (await load_tenants(connection)).get(stream.tenant)
         legs = self.cdrs(datefrom, dateto, tenant=stream.tenant) if facts is not None else None
         return await verify(stream, legs, whole, None if facts is None else facts.pruned_before)
+
+    def position(self, client: BoxisClient, name: str = "watch") -> MirrorPosition:
+        """Give what keeps the position of a watch here, for `client.watch(position=...)`.
+
+        The legs that the watch handed over are written with it, in one transaction. So each change
+        says what the leg was before, and the mirror is as fresh as the watch; what is complete is
+        still up to `sync`.
+
+        Args:
+            client: The client of the watch.
+            name: Of the position: several watches need a name each.
+
+        Raises:
+            UsageError: An argument is wrong.
+        """
+        self._check_open()
+        if not isinstance(client, BoxisClient):
+            raise UsageError(f"position() takes a BoxisClient, not {type(client).__name__}")
+        if not name:
+            raise UsageError("name must not be empty")
+        return MirrorPosition(self._database, self._writer, client, name)
 
     async def prune(self, before: date) -> int:
         """Delete what starts before a time, with its revisions, calls and coverage.

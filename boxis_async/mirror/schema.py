@@ -50,6 +50,7 @@ __all__ = [
     "legs",
     "metadata",
     "mirror",
+    "positions",
     "revisions",
     "runs",
     "syncing",
@@ -238,6 +239,15 @@ tombstones = Table(
     Column("forgotten_at", _moment(), nullable=False),
 )
 """Numbers that were forgotten, each as a keyed digest."""
+
+positions = Table(
+    "positions",
+    metadata,
+    Column("name", Text(), primary_key=True),
+    Column("position", Text(), nullable=False),
+    Column("saved_at", _moment(), nullable=False),
+)
+"""Where each watch is that keeps its position here. Since version 2."""
 
 syncing = Table(
     "syncing",

@@ -103,8 +103,25 @@ def test_a_position_is_continued(served: Provider, tmp_path: Path) -> None:
     assert json.loads(kept.read_text("utf-8"))
     served.add(row("late", 25))
     second = watch_for_a_while(served, "--position", "position.json")
-    assert "position.json" in second.stderr
+    assert "from where it ended" in second.stderr
     assert [line["leg"]["uniqueid"] for line in lines_of(second.stdout)] == ["late"]
+
+
+def test_a_mirror_keeps_the_position(served: Provider, tmp_path: Path) -> None:
+    """With --database, the legs are in a mirror, and a change says what it was before."""
+    served.add(row("one", 30), row("two", 20))
+    first = watch_for_a_while(served, "--database", "calls.db")
+    assert len(lines_of(first.stdout)) == 2
+    served.change({"cc_cost": "1.25"}, uniqueid="one")
+    second = watch_for_a_while(served, "--database", "calls.db")
+    (line,) = lines_of(second.stdout)
+    assert (line["kind"], line["leg"]["cc_cost"], line["previous"]["cc_cost"]) == (
+        *("changed", "1.25"),
+        None,
+    )
+    assert (tmp_path / "calls.db").exists()
+    named = watch_for_a_while(served, "--database", "calls.db", "--position", "another")
+    assert len(lines_of(named.stdout)) == 2
 
 
 @pytest.mark.subprocess
