@@ -237,6 +237,25 @@ async def test_nothing_is_sealed_before_it_is_proved(make_client: MakeClient) ->
     assert stream.stats.requests == 25
 
 
+@pytest.mark.parametrize("rule", DATE_RULES, ids=str)
+@pytest.mark.parametrize("length", [0, 1])
+async def test_a_call_that_is_added_during_the_run(
+    make_client: MakeClient, rule: DateRule, length: int
+) -> None:
+    """One within a window that was answered before is new, and not one that the windows lost."""
+    provider = Provider([call(f"{DAY + 20 * HOUR}", end=f"{DAY + 20 * HOUR}")], filter_mode=rule)
+    added = DAY + 3 * HOUR + 30 * MINUTE
+
+    async def add(_: Received) -> None:
+        if len(provider.requests) == 25:  # the undivided request at the end
+            provider.add(call(f"{added}", end=f"{added + length * SECOND}"))
+
+    provider.gate = add
+    stream = make_client(provider, contract=None).cdrs(DAY, NEXT_DAY, window=HOUR)
+    assert len(await stream.to_list()) == 1
+    assert len(provider.requests) == 25
+
+
 async def test_one_record_beyond_its_window_is_proof_enough(make_client: MakeClient) -> None:
     """A call over a boundary that comes excludes the rule, without a request more."""
     rows = [*many(24), call(f"{DAY + HOUR - 30 * SECOND}")]
