@@ -90,6 +90,8 @@ class Guard:
         # Those that the coverage marks came with an earlier run.
         marks = memory_of(query.resume).every_mark()
         self._seen = {mark[FINGERPRINT_SIZE : 2 * FINGERPRINT_SIZE] for mark in marks}
+        # The windows that were answered, likewise.
+        self._answered: list[Window] = []
         self._is_parted = False
         # The legs of the answer that holds everything, where the dates are ignored.
         self._everything: frozenset[bytes] | None = None
@@ -204,10 +206,12 @@ class Guard:
         if self._known.follows_within is None:
             if answer.reaches_beyond() is None:
                 self._seen |= answer.legs()
+                self._answered.append(answer.window)
             else:
                 self._known.follows_within = False
         if self._known.follows_within is not None:
             self._seen.clear()
+            self._answered.clear()
 
     async def _exclude_within(self, answer: Fetched, ask: Ask) -> None:
         known = self._known
@@ -240,7 +244,11 @@ class Guard:
             known.follows_within = False
             return
         lost = piece.only(
-            both not in self._seen and start < span[1] and end > span[0]
+            both not in self._seen
+            and start < span[1]
+            and end > span[0]
+            # One that lies within a window was added since, as by each rule it is in the answer.
+            and not any(_surrounds(window, (start, end)) for window in self._answered)
             for both, (start, end) in piece.legs_and_spans()
         )
         await self._exclude_within(lost, ask)
@@ -356,3 +364,9 @@ class Guard:
 
     def _error(self, evidence: str, window: Window | None) -> ContractError:
         return ContractError(evidence, window=window, tenant=self._query.tenant)
+
+
+def _surrounds(window: Window, span: Span) -> bool:
+    """Report whether a span lies between the two dates of a window, and at neither."""
+    first, last = min(span), max(span)
+    return window.start is None or window.end is None or window.start < first <= last < window.end

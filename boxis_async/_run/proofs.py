@@ -54,7 +54,8 @@ _FIRST, _LAST = datetime.min, datetime.max  # noqa: DTZ901 - the ends of time, b
 async def find_rule_within(known: KnownServer, calls: Fetched, ask: Ask) -> None:
     """Find out whether the server follows *within*, by calls that take two seconds or more.
 
-    It stays unknown if there is no such call, or if all that came may be cut off.
+    Where none does, one of a second can show that it does not, if the server includes a bound.
+    It stays unknown if no call shows it, or if all that came may be cut off.
     """
     for cdr, leg in islice(fitting_calls(calls, 2 * _SECOND), _TRIES):
         start, end = wall_span(cdr)
@@ -71,6 +72,12 @@ async def find_rule_within(known: KnownServer, calls: Fetched, ask: Ask) -> None
         if not may_be_cut and leg in (await ask(Window(*around))).legs():
             known.follows_within = True
             return
+    for cdr, leg in islice(fitting_calls(calls, _SECOND), 1):
+        # Neither window holds all of the call; the first includes its start, the second its end.
+        start, end = wall_span(cdr)
+        for window in (Window(start - _SECOND, start), Window(end, end + _SECOND)):
+            if known.follows_within is None and leg in (await ask(window)).legs():
+                known.follows_within = False
 
 
 async def holds_everything(answer: Fetched, ask: Ask) -> bool:

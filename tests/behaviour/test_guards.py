@@ -237,6 +237,25 @@ async def test_nothing_is_sealed_before_it_is_proved(make_client: MakeClient) ->
     assert stream.stats.requests == 25
 
 
+@pytest.mark.parametrize("rule", DATE_RULES, ids=str)
+@pytest.mark.parametrize("length", [0, 1])
+async def test_a_call_that_is_added_during_the_run(
+    make_client: MakeClient, rule: DateRule, length: int
+) -> None:
+    """One within a window that was answered before is new, and not one that the windows lost."""
+    provider = Provider([call(f"{DAY + 20 * HOUR}", end=f"{DAY + 20 * HOUR}")], filter_mode=rule)
+    added = DAY + 3 * HOUR + 30 * MINUTE
+
+    async def add(_: Received) -> None:
+        if len(provider.requests) == 25:  # the undivided request at the end
+            provider.add(call(f"{added}", end=f"{added + length * SECOND}"))
+
+    provider.gate = add
+    stream = make_client(provider, contract=None).cdrs(DAY, NEXT_DAY, window=HOUR)
+    assert len(await stream.to_list()) == 1
+    assert len(provider.requests) == 25
+
+
 async def test_one_record_beyond_its_window_is_proof_enough(make_client: MakeClient) -> None:
     """A call over a boundary that comes excludes the rule, without a request more."""
     rows = [*many(24), call(f"{DAY + HOUR - 30 * SECOND}")]
@@ -621,23 +640,42 @@ async def test_what_only_a_far_call_proves(make_client: MakeClient, kind: str, d
     assert len(provider.requests) < 60
 
 
+def decides_by_a_second(rule: DateRule) -> bool:
+    """Tell whether a window with only one end of a call of a second may have it."""
+    has_its_start = rule.include_to and rule.by != "end"
+    return has_its_start or (rule.include_from and rule.by != "start")
+
+
+@pytest.mark.parametrize("rule", [*filter(decides_by_a_second, MODES)], ids=str)
+async def test_calls_of_a_second_exclude_within(make_client: MakeClient, rule: DateRule) -> None:
+    """A window up to such a call's start, or from its end on, has it if a server includes that."""
+    provider = Provider(many(150, length=SECOND), filter_mode=rule)
+    stream = make_client(provider, contract=None).cdrs(DAY, NEXT_DAY, window=timedelta(days=1))
+    assert len(await stream.to_list()) == 150
+    assert len(provider.requests) < 10
+
+
+@pytest.mark.parametrize("rule", WITHIN, ids=str)
 @pytest.mark.parametrize("length", [0, 1])
-async def test_what_no_request_can_prove(make_client: MakeClient, length: int) -> None:
-    """Where nobody has more calls than came, a cap of just so many may hide a longer one."""
-    provider = Provider(many(150, length=length * SECOND), filter_mode="start")
+async def test_calls_of_a_second_never_show_another_rule(
+    make_client: MakeClient, rule: DateRule, length: int
+) -> None:
+    """Under within no window shows otherwise, so that it stays open."""
+    provider = Provider(many(150, length=length * SECOND), filter_mode=rule)
+    client = make_client(provider, contract=None)
     with pytest.raises(ContractError, match="whether more were cut off cannot be shown"):
-        await (
-            make_client(provider, contract=None)
-            .cdrs(DAY, NEXT_DAY, window=timedelta(days=1))
-            .to_list()
-        )
-    for known in (
-        {"contract": Contract(rule="start")},
-        {"contract": Contract(no_cap_up_to=151)},
-    ):
-        client = make_client(provider, **known)
-        found = await client.cdrs(DAY, NEXT_DAY, window=timedelta(days=1)).to_list()
-        assert len(found) == 150
+        await client.cdrs(DAY, NEXT_DAY, window=timedelta(days=1)).to_list()
+
+
+async def test_what_no_request_can_prove(make_client: MakeClient) -> None:
+    """Where nobody has more calls than came, a cap of just so many may hide a longer one."""
+    provider = Provider(many(150, length=0 * SECOND), filter_mode="start")
+    day = timedelta(days=1)
+    with pytest.raises(ContractError, match="whether more were cut off cannot be shown"):
+        await make_client(provider, contract=None).cdrs(DAY, NEXT_DAY, window=day).to_list()
+    for contract in (Contract(rule="start"), Contract(no_cap_up_to=151)):
+        client = make_client(provider, contract=contract)
+        assert len(await client.cdrs(DAY, NEXT_DAY, window=day).to_list()) == 150
 
 
 # Dates that are ignored
