@@ -56,10 +56,10 @@ def group(legs: Iterable[CDR], country: str) -> list[list[CDR]]:
             known = groups.get(key)
             if known is None:
                 groups[key] = [leg]
-                # The legs of one `linkedid` are of one exchange.
-                exchanges.add(exchange_of(uniqueid))
             else:
                 known.append(leg)
+            # Of each leg, as what is joined must not depend on which of a group comes first.
+            exchanges.add(exchange_of(uniqueid))
             if leg.prevuniqueid or not leg.linkedid:
                 joining.append(leg)
         else:

@@ -333,7 +333,7 @@ async def test_a_cap_is_found(
 ) -> None:
     """Answers that are cut off are never handed over: the cap is found, logged once, and minded."""
     provider = Provider(
-        busy(days=4, calls_per_day=1100),
+        busy(days=4, calls_per_day=cap + cap // 10),
         filter_mode="overlap",
         row_limit=cap,
         row_limit_keeps=keeps,

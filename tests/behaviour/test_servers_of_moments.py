@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from datetime import datetime
+from functools import cache
 from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qs
 from zoneinfo import ZoneInfo
@@ -42,6 +43,7 @@ READINGS: Final[dict[str, Callable[[datetime], datetime]]] = {
 RULES = tuple(rule for rule in DATE_RULES if rule.by != "within")
 
 
+@cache
 def moment_of(text: str, reading: str) -> float:
     """Read a time as a server does that keeps moments."""
     wall = datetime.fromisoformat(text)

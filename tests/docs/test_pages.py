@@ -143,7 +143,6 @@ def run(
         | {
             "PYTHONPATH": os.pathsep.join(map(str, search)),
             "PYTHONIOENCODING": "utf-8",
-            "PYTHONDONTWRITEBYTECODE": "1",
             "PYTHONUNBUFFERED": "1",
         },
         cwd=cwd or ROOT,
@@ -237,7 +236,6 @@ class Shell:
             "PATH": os.pathsep.join([str(programs), os.environ["PATH"]]),
             "PYTHONPATH": str(ROOT),
             "PYTHONIOENCODING": "utf-8",
-            "PYTHONDONTWRITEBYTECODE": "1",
             "PYTHONUNBUFFERED": "1",
         }
         self._server: subprocess.Popen[str] | None = None

@@ -125,7 +125,7 @@ async def test_killed_at_each_step(spoiled: Provider, tmp_path: Path, *, replace
         await finish(Provider(hourly()), target)
         rejects_path(target).write_text("old\n")
     with each_step(folder) as steps:
-        await finish(spoiled, target, overwrite=replaces)
+        await finish(spoiled, target, overwrite=replaces, window=3 * HOUR)
     expected, beside = read(target), rejects_path(target).read_bytes()
     finished = 0
     for copy in steps.copies:
@@ -135,7 +135,7 @@ async def test_killed_at_each_step(spoiled: Provider, tmp_path: Path, *, replace
             finished += 1
         if not (work_folder(copied) / "journal.json").exists():
             continue
-        exported = await finish(spoiled, copied, resume=True, overwrite=replaces)
+        exported = await finish(spoiled, copied, resume=True, overwrite=replaces, window=3 * HOUR)
         assert read(copied) == expected
         assert rejects_path(copied).read_bytes() == beside
         assert names(copy) == {copied.name, rejects_path(copied).name}

@@ -9,6 +9,7 @@ import asyncio
 import random
 from bisect import bisect_left, bisect_right
 from datetime import date, datetime, timedelta
+from functools import lru_cache
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -162,11 +163,19 @@ def starts_by_day(
     days: int, records: int, hours: dict[int, float], seed: int = 0
 ) -> list[datetime]:
     """Make up when calls start: so many each working day, a fifth of it at weekends."""
+    return _starts_by_day(days, records, tuple(hours.items()), seed)
+
+
+@lru_cache(maxsize=16)
+def _starts_by_day(
+    days: int, records: int, hours: tuple[tuple[int, float], ...], seed: int
+) -> list[datetime]:
+    names, weights = zip(*hours, strict=True)
     rng = random.Random(seed)
     found: list[datetime] = []
     for day in (DAY + timedelta(days=number) for number in range(days)):
         count = records if day.weekday() < 5 else records // 5
-        drawn = rng.choices(list(hours), list(hours.values()), k=count)
+        drawn = rng.choices(names, weights, k=count)
         found += [day + timedelta(hours=hour, seconds=rng.randrange(3600)) for hour in drawn]
     return sorted(found)
 

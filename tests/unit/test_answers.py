@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import parse_qsl
 
 import pytest
+from cases import spread
 from hypothesis import example, given
 from hypothesis import strategies as st
 from paths import DATA
@@ -666,7 +667,7 @@ def test_deep_nesting(depth: int, notice: str, opened: str, closed: str) -> None
 
 def test_nesting_at_the_limit() -> None:
     """At no depth does an error of Python's escape."""
-    for depth in range(800, 1000):
+    for depth in spread(range(800, 1000), 60):
         nested = "[" * depth + "]" * depth
         with pytest.raises((RefusedError, MalformedAnswerError)):
             read(f'{{"result":"0","resulttxt":{nested}}}')

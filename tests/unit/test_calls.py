@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from itertools import permutations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
@@ -396,6 +397,22 @@ some_legs = st.lists(
 def test_the_order_of_legs_does_not_matter(legs: list[CDR], data: st.DataObject) -> None:
     """The same legs give the same calls, in whatever order they come."""
     assert group_calls(data.draw(st.permutations(legs))) == group_calls(legs)
+
+
+def test_a_call_of_two_exchanges_is_joined_in_any_order() -> None:
+    """A leg that another exchange dials is joined, whichever leg of its own call comes first."""
+    number, caller = "0440000001", "0440000002"
+    dialling = CDR(
+        uniqueid="x-1.1", start=START, end=at(60), src=caller, dst=number,
+        lastdata=f"SIP/{number}@{HERE}",
+    )  # fmt: skip
+    dialled = CDR(
+        uniqueid=f"{HERE}-1.2", linkedid=f"{THERE}-1.3", start=START, src=caller, firstdst=number
+    )
+    beside = CDR(uniqueid=f"{THERE}-1.3", start=START)
+    for legs in permutations([dialling, dialled, beside]):
+        (found,) = group_calls(legs)
+        assert Counter(found.legs) == Counter(legs)
 
 
 @given(some_legs)
