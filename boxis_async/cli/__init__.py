@@ -5,8 +5,9 @@ A module imports only from the layers below its own, for types too:
     entry                                  where the process starts
     main                                   the group of the commands
     calls export stats plan check          one command each
-      probe serve demo completion
+      probe serve demo completion fleet
     export_to_file export_to_output        the two ways to write an export
+    fleet_client                           the client of a worker
     options export_options                 the options that commands share, and those of an export
     settings                               option, else environment, else profile, else default
     profiles stand_in                      the profile file; the stand-in's account

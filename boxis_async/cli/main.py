@@ -18,6 +18,7 @@ from .demo import demo
 from .errors import CommandError
 from .exit_codes import SUMMARY, ExitCode
 from .export import export
+from .fleet import fleet
 from .logs import without_logs
 from .output import wrap
 from .plan import plan
@@ -112,5 +113,5 @@ def boxis(ctx: click.Context) -> None:
     ctx.with_resource(without_logs())
 
 
-for _command in (calls, stats, export, plan, check, probe, serve, demo, completion):
+for _command in (calls, stats, export, fleet, plan, check, probe, serve, demo, completion):
     boxis.add_command(_command)

@@ -14,7 +14,18 @@ from boxis_async import __version__
 from boxis_async.cli.exit_codes import ExitCode
 from boxis_async.cli.main import boxis as group
 
-COMMANDS = ["calls", "stats", "export", "plan", "check", "probe", "serve", "demo", "completion"]
+COMMANDS = [
+    "calls",
+    "stats",
+    "export",
+    "fleet",
+    "plan",
+    "check",
+    "probe",
+    "serve",
+    "demo",
+    "completion",
+]
 
 
 def test_commands() -> None:
