@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import sys
 from contextlib import contextmanager
@@ -150,7 +151,8 @@ def run(  # noqa: PLR0913 - each is one option
         if settings.sources[name] == FROM_OPTION
     }
     bar = _Bar(enabled=not quiet)
-    with _credentials_for_children(settings if scheduler is None else None), bar:
+    children = _credentials_for_children(settings if scheduler is None else None)
+    with _without_logs(), children, bar:
         done = run_until_signal(
             harvest(
                 names,
@@ -338,6 +340,20 @@ class _Bar:
     def __exit__(self, *_: object) -> None:
         if self._progress is not None:
             self._progress.stop()
+
+
+@contextmanager
+def _without_logs() -> Generator[None]:
+    """Keep what Dask logs off the screen, such as each connection that a lost worker had.
+
+    It has a dozen loggers with handlers of their own, and this command has no log to show.
+    """
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logging.disable(before)
 
 
 @contextmanager

@@ -23,7 +23,7 @@ from boxis_async.fleet.errors import FleetError
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
-__all__ = ["cluster_client", "problem_with_scheduler"]
+__all__ = ["cluster_client", "gone", "problem_with_scheduler"]
 
 _ENCRYPTED: Final = ("tls", "wss")
 _INPROC: Final = "inproc"
@@ -88,16 +88,30 @@ async def cluster_client(
                 worker_dashboard_address="127.0.0.1:0",
                 asynchronous=True,
             ) as cluster,
-            Client(cluster, asynchronous=True) as client,
+            Client(cluster, asynchronous=True, set_as_default=False) as client,
         ):
             yield client
         return
     try:
-        connected = await Client(scheduler, asynchronous=True, security=security)
+        # Not the default: what the program computes with Dask besides stays where it was.
+        connected = await Client(
+            scheduler, asynchronous=True, security=security, set_as_default=False
+        )
     except (OSError, TypeError, RuntimeError, ValueError) as error:
         raise FleetError(f"no scheduler at {scheduler}: {error}") from error
     async with connected as client:
-        yield client
+        try:
+            yield client
+        except OSError as error:
+            raise gone(scheduler) from error
+
+
+def gone(scheduler: str) -> FleetError:
+    """Make the error of a scheduler that does not answer any more."""
+    return FleetError(
+        f"the scheduler at {scheduler} is gone: what is in the data set stays, and the same call "
+        "fetches the rest"
+    )
 
 
 def _is_loopback(host: str) -> bool:

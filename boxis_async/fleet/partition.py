@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 import attrs
 
-from boxis_async import BoxisError, UsageError, WindowError, printable
+from boxis_async import Batch, BoxisError, UsageError, WindowError, printable
 from boxis_async.fleet.data_set import Place
 from boxis_async.fleet.legs_table import LegsTable, digest_of
 from boxis_async.fleet.manifest import Failure, Manifest
@@ -23,7 +23,7 @@ from boxis_async.fleet.periods import Period
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence
 
-    from boxis_async import CDR, Batch, BoxisClient, CDRStream
+    from boxis_async import CDR, BoxisClient, CDRStream
     from boxis_async.fleet.data_set import DataSet
 
 __all__ = ["Outcome", "SeenLegs", "TenantOrder", "harvest_partition"]
@@ -241,7 +241,7 @@ class _Run:
 
 async def _nothing() -> AsyncGenerator[Batch]:
     """Give no batch."""
-    for batch in ():
+    for batch in tuple[Batch, ...]():
         yield batch
 
 

@@ -6,11 +6,12 @@ import json
 from collections import Counter
 from datetime import date, datetime, timedelta
 from functools import partial
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import pyarrow.parquet as pq
 import pytest
-from fleets import FIRST, LAST, TENANTS, legs_of
+from fleets import FIRST, LAST, TENANTS, legs_of, names_in
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from boxis_async.testing import LoopbackServer, Received, Row
+    from boxis_async.testing import Received, Row
 
 PROMPTLY = partial(
     BoxisClient,
@@ -314,7 +315,7 @@ async def test_tenants_of_any_name(
     done: Harvested = await into(names, FIRST, date(2025, 2, 1))
     assert done.complete == 5
     assert {name for name, _, _ in legs_in(tmp_path / "calls")} == set(names)
-    assert [path.name for path in tmp_path.iterdir()] == ["calls"]
+    assert names_in(tmp_path) == ["calls"]
     assert {one.tenant for one in status(tmp_path / "calls").partitions} == set(names)
 
 
@@ -387,17 +388,18 @@ async def test_wrong_arguments(tmp_path: Path, arguments: dict[str, Any], proble
     with pytest.raises(UsageError, match=problem) as raised:
         await harvest(*positional, **values)
     assert "secret" not in str(raised.value)
-    assert list(tmp_path.iterdir()) == []
+    assert names_in(tmp_path) == []
 
 
-async def test_no_scheduler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_no_scheduler(tmp_path: Path) -> None:
     """An address at which none answers is an error that names it."""
     import dask  # noqa: PLC0415
 
-    with dask.config.set({"distributed.comm.timeouts.connect": "100ms"}):
-        with pytest.raises(FleetError, match=r"no scheduler at tcp://127\.0\.0\.1:1"):
-            await harvest(["T"], FIRST, LAST, tmp_path, scheduler="tcp://127.0.0.1:1")
-    del monkeypatch
+    with (
+        dask.config.set({"distributed.comm.timeouts.connect": "100ms"}),
+        pytest.raises(FleetError, match=r"no scheduler at tcp://127\.0\.0\.1:1"),
+    ):
+        await harvest(["T"], FIRST, LAST, tmp_path, scheduler="tcp://127.0.0.1:1")
 
 
 @settings(suppress_health_check=[HealthCheck.too_slow])
@@ -412,5 +414,5 @@ def test_periods_cover_a_range(kind: Any, first: int, years: int) -> None:  # no
     found = periods_between(start, end, kind)
     assert found[0].start == datetime(first, 1, 1)  # noqa: DTZ001 - a wall time
     assert found[-1].end == datetime(first + years, 1, 1)  # noqa: DTZ001 - a wall time
-    assert all(one.end == other.start for one, other in zip(found, found[1:], strict=False))
+    assert all(one.end == other.start for one, other in pairwise(found))
     assert [period_named(one.name, kind) for one in found] == found

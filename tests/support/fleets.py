@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from pathlib import Path
 
     from boxis_async.testing import Row
 
@@ -19,3 +20,8 @@ TENANTS = ("VOICE-1", "VOICE-2", "00123")
 def legs_of(rows: Iterable[Row]) -> Counter[tuple[str, str]]:
     """Name each leg of a provider's rows."""
     return Counter((str(row["uniqueid"]), str(row["sequence"])) for row in rows)
+
+
+def names_in(folder: Path) -> list[str]:
+    """List what is in a folder."""
+    return sorted(path.name for path in folder.iterdir())
