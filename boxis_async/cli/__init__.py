@@ -6,12 +6,14 @@ A module imports only from the layers below its own, for types too:
     main                                   the group of the commands
     init                                   writes a profile, then does what check does
     calls export stats mirror watch plan   one command each
-      check probe serve demo completion
+      fleet check probe serve demo
+      completion
     mirror_sync mirror_status              the commands of a mirror
       mirror_verify mirror_care
     export_from_mirror                     an export of what a mirror has
     export_to_file export_to_output        the two ways to write an export of the provider's
     database                               a mirror in place of the provider
+    fleet_client                           the client of a worker
     options export_options                 the options that commands share, and those of an export
     settings                               option, else environment, else profile, else default
     profiles stand_in                      the profile file; the stand-in's account

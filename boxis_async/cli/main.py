@@ -19,6 +19,7 @@ from .demo import demo
 from .errors import CommandError
 from .exit_codes import SUMMARY, ExitCode
 from .export import export
+from .fleet import fleet
 from .init import init
 from .logs import without_logs
 from .mirror import mirror
@@ -137,7 +138,7 @@ def boxis(ctx: click.Context) -> None:
 
 
 for _command in (
-    *(calls, stats, export, mirror, watch, plan),
+    *(calls, stats, export, mirror, watch, fleet, plan),
     *(init, check, probe, serve, demo, completion),
 ):
     boxis.add_command(_command)

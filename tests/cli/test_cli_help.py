@@ -20,6 +20,7 @@ COMMANDS = [
     "export",
     "mirror",
     "watch",
+    "fleet",
     "plan",
     "init",
     "check",

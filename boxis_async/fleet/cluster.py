@@ -1,0 +1,123 @@
+"""Where the tasks run: a scheduler by its address, or a cluster on this machine alone.
+
+Whoever reaches a scheduler can run code on its workers, where the API key is. So an address that is
+not on this machine must be encrypted, unless the caller says otherwise.
+"""
+
+# Dask carries few types.
+# mypy: allow-untyped-calls
+# pyright: reportUnknownMemberType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownVariableType=false, reportArgumentType=false
+
+from __future__ import annotations
+
+import ipaddress
+import math
+import os
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
+
+from boxis_async.fleet.errors import FleetError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
+__all__ = ["cluster_client", "gone", "problem_with_scheduler"]
+
+_ENCRYPTED: Final = ("tls", "wss")
+_INPROC: Final = "inproc"
+_SCHEMES: Final = ("tcp", "ws", *_ENCRYPTED, _INPROC)
+_MOST_WORKERS: Final = 4
+
+
+def problem_with_scheduler(address: object, *, allow_insecure: bool) -> str | None:
+    """Check the address of a scheduler."""
+    if address is None:
+        return None
+    if not isinstance(address, str):
+        return f"scheduler must be an address such as tls://10.0.0.5:8786, not {address!r}"
+    parts = urlsplit(address)
+    if parts.scheme == _INPROC:
+        return None
+    if parts.scheme not in _SCHEMES:
+        return f"scheduler must begin with one of {', '.join(_SCHEMES)} and ://, not {address!r}"
+    problem: str | None = None
+    if "@" in parts.netloc:
+        problem = "scheduler must hold no credentials, as addresses come into logs"
+    elif not parts.hostname or not parts.netloc.rpartition(":")[2].isdecimal():
+        problem = (
+            f"scheduler must have a host and a port, such as tls://10.0.0.5:8786, not {address}"
+        )
+    elif not (parts.scheme in _ENCRYPTED or allow_insecure or _is_loopback(parts.hostname)):
+        problem = (
+            f"scheduler {address} is not encrypted, and whoever reaches it can run code on the "
+            "workers, where the API key is: give a tls:// address, or say that the network is "
+            "safe (allow_insecure=True, --allow-insecure)"
+        )
+    return problem
+
+
+@asynccontextmanager
+async def cluster_client(
+    scheduler: str | None, *, workers: int | None, concurrency: int, security: object
+) -> AsyncGenerator[Any]:
+    """Connect to a scheduler, or start a cluster on this machine and end it with the block.
+
+    Args:
+        scheduler: The address.
+        workers: The processes of a cluster that is started; None: one for each core, four at most.
+        concurrency: The requests in flight at most, so that so many tasks run at a time.
+        security: What Dask needs for `tls://`; None takes what its configuration says.
+
+    Raises:
+        FleetError: There is no scheduler.
+    """
+    from distributed import Client, LocalCluster  # noqa: PLC0415 - half a second
+
+    if scheduler is None:
+        count = workers or min(_MOST_WORKERS, os.cpu_count() or 1)
+        async with (
+            LocalCluster(
+                n_workers=count,
+                threads_per_worker=max(1, math.ceil(concurrency / count)),
+                processes=True,
+                host="127.0.0.1",
+                # Of this machine alone, as the rest.
+                dashboard_address="127.0.0.1:0",
+                worker_dashboard_address="127.0.0.1:0",
+                asynchronous=True,
+            ) as cluster,
+            Client(cluster, asynchronous=True, set_as_default=False) as client,
+        ):
+            yield client
+        return
+    try:
+        # Not the default: what the program computes with Dask besides stays where it was.
+        connected = await Client(
+            scheduler, asynchronous=True, security=security, set_as_default=False
+        )
+    except (OSError, TypeError, RuntimeError, ValueError) as error:
+        raise FleetError(f"no scheduler at {scheduler}: {error}") from error
+    async with connected as client:
+        try:
+            yield client
+        except OSError as error:
+            raise gone(scheduler) from error
+
+
+def gone(scheduler: str) -> FleetError:
+    """Make the error of a scheduler that does not answer any more."""
+    return FleetError(
+        f"the scheduler at {scheduler} is gone: what is in the data set stays, and the same call "
+        "fetches the rest"
+    )
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,182 @@
+"""One limit for all workers, as the server counts requests: their rate, and those in flight."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import date
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from fleets import FIRST, LAST, TENANTS
+from waiting import settled
+
+from boxis_async import BoxisClient, Contract
+from boxis_async.fleet import Harvested, harvest
+from boxis_async.fleet.cluster_limiter import ClusterLimiter
+from boxis_async.fleet.errors import FleetError
+from boxis_async.testing import Fault, Provider
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+KNOWN = partial(BoxisClient, contract=Contract(rule="start", no_cap_up_to=10_000))
+
+
+def most_in_a_second(provider: Provider) -> int:
+    """Count the most requests that arrived within any second."""
+    arrived = sorted(received.arrived for received in provider.requests)
+    return max(sum(begin <= moment < begin + 1 for moment in arrived) for begin in arrived)
+
+
+@pytest.mark.slow
+async def test_two_harvests_share_one_limit(
+    served: Provider, scheduler: str, tmp_path: Path
+) -> None:
+    """Whoever sends, and for which harvest: no second has more than the lowest rate and one."""
+    served.latency = 0.05
+    run = partial(harvest, scheduler=scheduler, make_client=KNOWN)
+    one: Harvested
+    two: Harvested
+    one, two = await asyncio.gather(
+        run(TENANTS, FIRST, LAST, tmp_path / "one", max_rate=15, concurrency=4),
+        run(TENANTS, FIRST, LAST, tmp_path / "two", max_rate=30, concurrency=4),
+    )
+    assert one.is_whole
+    assert two.is_whole
+    assert len(served.requests) == one.requests + two.requests > 25
+    assert most_in_a_second(served) <= 16
+    assert served.peak_in_flight <= 4
+
+
+@pytest.mark.slow
+async def test_a_429_that_one_worker_sees_slows_all(
+    served: Provider, scheduler: str, tmp_path: Path
+) -> None:
+    """For the time that the provider asks for, nobody sends, and then the rate holds again."""
+    served.faults = [None] * 6 + [Fault.status(429, retry_after="1.5")]
+    done: Harvested = await harvest(
+        TENANTS, FIRST, LAST, tmp_path, scheduler=scheduler, max_rate=40, make_client=KNOWN
+    )
+    assert done.is_whole
+    assert done.retries == 1
+    arrived = [received.arrived for received in served.requests]
+    refused = arrived[6]
+    # What is on its way when the answer comes back arrives all the same.
+    during = [moment for moment in arrived if refused + 0.2 < moment < refused + 1.4]
+    assert during == []
+    assert len(arrived) > 10
+
+
+async def test_in_flight_over_all_workers(served: Provider, scheduler: str, tmp_path: Path) -> None:
+    """Four threads on two workers have no more in flight than the concurrency."""
+    served.latency = 0.02
+    done: Harvested = await harvest(
+        TENANTS, FIRST, LAST, tmp_path,
+        scheduler=scheduler, max_rate=None, concurrency=2, make_client=KNOWN,
+    )  # fmt: skip
+    assert done.is_whole
+    assert served.peak_in_flight == 2
+
+
+class Wire:
+    """What a limiter sends to the scheduler, added up."""
+
+    def __init__(self) -> None:
+        self.sent = {"wanted": 0, "over": 0, "slow_down": 0.0}
+
+    def __call__(self, **content: Any) -> None:  # noqa: ANN401 - messages
+        for name, value in content.items():
+            self.sent[name] += value
+
+
+async def test_a_turn_comes_with_its_time() -> None:
+    """Who waits is let go in order, at the times that come, and reports its end."""
+    wire = Wire()
+    limiter = ClusterLimiter(wire)
+    waiting = [asyncio.create_task(limiter.acquire()) for _ in range(3)]
+    await settled(lambda: wire.sent["wanted"] == 3)
+    limiter.be_granted([0.0, 0.03], late=1.0)
+    await settled(waiting[0].done)
+    assert [task.done() for task in waiting] == [True, False, False]
+    await settled(waiting[1].done)
+    limiter.release()
+    assert wire.sent == {"wanted": 3, "over": 1, "slow_down": 0.0}
+    waiting[2].cancel()
+    await asyncio.gather(*waiting, return_exceptions=True)
+
+
+async def test_a_time_for_nobody_lapses() -> None:
+    """Where the one that waited was cancelled, its time is over at once, and asks for no other."""
+    wire = Wire()
+    limiter = ClusterLimiter(wire)
+    waiting = asyncio.create_task(limiter.acquire())
+    await settled(lambda: wire.sent["wanted"] == 1)
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+    limiter.be_granted([0.0], late=1.0)
+    await settled(lambda: wire.sent["over"] == 1)
+    assert wire.sent["wanted"] == 1
+    assert limiter.lapsed == 1
+
+
+async def test_a_late_time_lapses_and_is_asked_for_again() -> None:
+    """A loop that was busy beyond the time sends nothing by it."""
+    wire = Wire()
+    limiter = ClusterLimiter(wire)
+    waiting = asyncio.create_task(limiter.acquire())
+    await settled(lambda: wire.sent["wanted"] == 1)
+    limiter.be_granted([-5.0], late=1.0)
+    await settled(lambda: wire.sent["wanted"] == 2)
+    assert wire.sent["over"] == 1
+    assert not waiting.done()
+    limiter.be_granted([0.0], late=1.0)
+    await waiting
+
+
+async def test_a_pause_lets_times_lapse() -> None:
+    """What was granted ahead is over, and those that wait ask again."""
+    wire = Wire()
+    limiter = ClusterLimiter(wire)
+    waiting = [asyncio.create_task(limiter.acquire()) for _ in range(2)]
+    await settled(lambda: wire.sent["wanted"] == 2)
+    limiter.be_granted([30.0, 31.0], late=1.0)
+    limiter.slow_down(4.0)
+    limiter.be_paused()
+    assert wire.sent == {"wanted": 4, "over": 2, "slow_down": 4.0}
+    limiter.be_granted([0.0, 0.0], late=1.0)
+    await asyncio.gather(*waiting)
+
+
+async def test_nothing_is_sent_after_the_end() -> None:
+    """Those that wait get an error, and so does whoever comes later."""
+    limiter = ClusterLimiter(Wire())
+    waiting = asyncio.create_task(limiter.acquire())
+    await settled(lambda: True)
+    limiter.end()
+    for doing in (waiting, limiter.acquire()):
+        with pytest.raises(FleetError, match="the harvest has ended"):
+            await doing
+
+
+async def test_a_harvest_that_is_cancelled_sends_no_more(
+    served: Provider, scheduler: str, tmp_path: Path
+) -> None:
+    """Its workers stop within a moment, and the next harvest is not slowed by it."""
+    served.latency = 0.02
+    doing = asyncio.create_task(
+        harvest(
+            TENANTS, FIRST, LAST, tmp_path, scheduler=scheduler, max_rate=None, concurrency=1,
+            make_client=KNOWN,
+        )
+    )  # fmt: skip
+    await settled(lambda: len(served.requests) > 2)
+    doing.cancel()
+    await asyncio.gather(doing, return_exceptions=True)
+    await settled(lambda: served.in_flight == 0)
+    sent = len(served.requests)
+    done: Harvested = await harvest(
+        ["VOICE-1"], FIRST, date(2025, 2, 1), tmp_path / "other",
+        scheduler=scheduler, max_rate=None, make_client=KNOWN,
+    )  # fmt: skip
+    assert len(served.requests) == sent + done.requests
