@@ -82,6 +82,7 @@ LAYERS = (
     ("_checks",),
     ("hooks", "retry", "coverage", "contract_model"),
     (
+        "call_stats",
         "calls",
         "_calls",
         "_calls.open_calls",
@@ -120,12 +121,13 @@ from modules that stand behind it."""
 
 ORDER = [module for layer in LAYERS for module in layer]
 
-WINGS = ("cli", "export", "mirror", "pydantic", "testing")
+WINGS = ("cli", "export", "mirror", "pydantic", "report", "testing")
 """Folders of their own, on the public face alone."""
 
 OPTIONAL = {
     "click": "cli",
     "defusedxml": "_wire.xml",
+    "jinja2": "report.page",
     "orjson": "_wire.json_orjson",
     "psycopg": "mirror.database",
     "pyarrow": "export.arrow",
@@ -137,10 +139,11 @@ OPTIONAL = {
 }
 """The one module, or the one wing, in which each optional package is imported."""
 
-FACES = ("__init__", "calls", "types", "testing", "export", "mirror")
+FACES = ("__init__", "calls", "call_stats", "types", "testing", "export", "mirror", "report")
 """What a wing may import from outside itself: the library's face, and those of other wings.
 
-`calls` has what makes calls of legs one by one, for the exports.
+`calls` has what makes calls of legs one by one, for the exports, and `call_stats` what counts them,
+for the command line and the report.
 """
 
 
