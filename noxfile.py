@@ -15,7 +15,10 @@ from pathlib import Path
 import nox
 
 PYTHONS = ["3.11", "3.12", "3.13", "3.14", "3.15"]
-EXTRAS = ["cli", "excel", "fast", "mirror", "parquet", "postgres", "pydantic", "testing", "xml"]
+EXTRAS = [
+    *("cli", "excel", "fast", "mirror", "parquet", "postgres", "pydantic", "report"),
+    *("testing", "xml"),
+]
 HERE = Path(__file__).parent
 
 # Interpreters that pyenv installed but does not put on the PATH count as present.
