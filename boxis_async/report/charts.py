@@ -134,7 +134,7 @@ def bars(
                     text_anchor="middle",
                 )
             )
-    return _image(inner, _HEIGHT + _LABELS, name, f"{text} ({unit})", data_top=top)
+    return _image(inner, _HEIGHT + _LABELS, name, f"{text} ({unit})")
 
 
 def steps(values: Sequence[int], labels: Mapping[float, str], *, name: str, text: str) -> Drawing:

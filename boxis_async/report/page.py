@@ -66,6 +66,7 @@ def page(  # noqa: PLR0913 - each is one thing to know, by name
         zone: The name of the zone.
         is_file: Whether the calls are from a file, which does not say what it covers.
     """
+    require_jinja()
     template, style, script = _template()
     view = _View(figures, words, shown)
     html: str = template.render(
@@ -113,6 +114,8 @@ class _Table:
     rows: Sequence[Sequence[str]]
     numbers: int = 1
     """From which column on they are numbers."""
+    keys: Sequence[int] = ()
+    """By which number the script knows each row."""
 
 
 @attrs.frozen
@@ -244,7 +247,8 @@ class _View:
             [self.direction(direction), *self._slice_cells(part)]
             for direction, part in self._f.directions
         ]
-        return _Table([self._w["direction"], *self._slice_heads()], rows)
+        keys = [direction for direction, _ in self._f.directions]
+        return _Table([self._w["direction"], *self._slice_heads()], rows, keys=keys)
 
     def direction(self, number: int) -> str:
         """Name a direction."""
@@ -331,7 +335,7 @@ class _View:
         rows = [
             [self.period(at), *self._column_cells(one)] for at, one in enumerate(self._f.columns)
         ]
-        return _Table([self._w[self._f.unit], *self._slice_heads()], rows)
+        return _Table([self._w[self._f.unit], *self._slice_heads()], rows, keys=range(len(rows)))
 
     def _column_cells(self, column: Column) -> list[str]:
         if column.covered or column.slice.calls:
@@ -521,7 +525,7 @@ class _View:
             [self.period(at), self._w.money(one.slice.cost)]
             for at, one in enumerate(self._f.columns)
         ]
-        return _Table([self._w[self._f.unit], self._w["cost"]], rows)
+        return _Table([self._w[self._f.unit], self._w["cost"]], rows, keys=range(len(rows)))
 
     def not_worked_out(self) -> str:
         """Say of how many calls the cost is not worked out yet."""
