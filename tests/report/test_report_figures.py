@@ -50,9 +50,8 @@ def call(start: str, **fields: Any) -> Call:  # noqa: ANN401 - whatever a call h
 
 def missed(start: str, number: str = "0445550199", **fields: Any) -> Call:  # noqa: ANN401
     """Make a call that nobody took."""
-    return call(
-        start, outcome=Outcome.NO_ANSWER, answered_by="", talk=timedelta(0), outside=number, **fields
-    )  # fmt: skip
+    given = {"outcome": Outcome.NO_ANSWER, "answered_by": "", "talk": timedelta(0)}
+    return call(start, outside=number, **given, **fields)
 
 
 def figures(
