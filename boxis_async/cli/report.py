@@ -1,4 +1,4 @@
-"""`boxis report`: one page of HTML of the calls of a range, from the provider or from a file."""
+"""`boxis report`: one page of HTML of the calls of a range, from any source of calls."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import click
 
 from boxis_async.export import write_rejects
 
+from .database import database_option, refuse_with_database
 from .dates import parse_moment, parse_range
 from .errors import CommandError, advice_for, lacks_rejects
 from .exit_codes import ExitCode
@@ -53,6 +54,7 @@ _NEW: Final = 0o666
     cls=GroupedCommand, epilog=DATES, short_help="Make a page of charts and lists, to look at."
 )
 @range_options
+@database_option
 @option("--file", "file", heading=_SOURCE, metavar="FILE",
         type=click.Path(exists=True, dir_okay=False),
         help="Read an export instead: CSV, JSON Lines or Parquet, of legs or calls.")  # fmt: skip
@@ -81,6 +83,7 @@ def report(  # noqa: PLR0913 - each is one option
     dateto: str | None,
     month: str | None,
     day: str | None,
+    database: str | None,
     file: str | None,
     country: str,
     margin: timedelta,
@@ -106,13 +109,10 @@ def report(  # noqa: PLR0913 - each is one option
     \b
     Example: boxis report -o october.html --month 2026-10
     """  # noqa: D301 - \b keeps click from wrapping
-    if not (target or opens or as_json):
-        raise click.UsageError("what to make? give -o FILE, --open or --json")
-    if as_json and target == _STDOUT:
-        raise click.UsageError("--json and -o - contradict each other: give one")
-    if target is not None and not Path(target).absolute().parent.is_dir():
-        raise click.UsageError(f"the folder of {target} does not exist: make it first")
+    _check_output(target, opens=opens, as_json=as_json)
     check_rejects(rejects, keep_going=keep_going)
+    if database is not None:
+        refuse_with_database(ctx, "margin", "window", "keep_going", "rejects")
     settings = read_settings(ctx, connection)
     now = _now(settings, now_text)
     try:
@@ -130,13 +130,14 @@ def report(  # noqa: PLR0913 - each is one option
             keep_going=keep_going,
             draw_bar=not (quiet or verbose),
             file=file,
+            database=database,
         )
     )
     if not quiet:
         show_range(source.dates.datefrom, source.dates.dateto, settings.zone)
     made, tenant = source.report, source.tenant
     taken = run_until_signal(source.take())
-    if not (taken.stats.records or file or quiet):
+    if not (taken.stats.records or file or database or quiet):
         show_empty(settings.tenant, settings.zone)
     warn_of_dropped(taken.stats)
     if as_json:
@@ -148,6 +149,15 @@ def report(  # noqa: PLR0913 - each is one option
         page = made.html(language=language, redact=redact, tenant=tenant)
         _hand_over(page, target, opens=opens, quiet=quiet)
     _check_whole(taken, rejects)
+
+
+def _check_output(target: str | None, *, opens: bool, as_json: bool) -> None:
+    if not (target or opens or as_json):
+        raise click.UsageError("what to make? give -o FILE, --open or --json")
+    if as_json and target == _STDOUT:
+        raise click.UsageError("--json and -o - contradict each other: give one")
+    if target is not None and not Path(target).absolute().parent.is_dir():
+        raise click.UsageError(f"the folder of {target} does not exist: make it first")
 
 
 def _now(settings: Settings, text: str | None) -> datetime:
@@ -207,6 +217,8 @@ def _check_whole(taken: Taken, file: str | None) -> None:
     Raises:
         CommandError: It is of a part of the range.
     """
+    if taken.partial is not None:
+        raise taken.partial
     lacks = ""
     if failures := taken.failures:
         lacks = (

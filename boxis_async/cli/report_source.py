@@ -1,4 +1,4 @@
-"""Where the calls of a report come from: the provider, or an exported file.
+"""Where the calls of a report come from: the provider, a mirror, or an exported file.
 
 Each source is a function of a `Request` that gives a `Source`. A further one joins `source_of`.
 """
@@ -17,7 +17,9 @@ from boxis_async import Reject, Stats, WindowError
 from boxis_async.export import CallsFile
 from boxis_async.report import Report
 
+from .database import check_zone, lacks_spans, open_mirror, warn_of_password
 from .dates import NO_RANGE, DateRange
+from .errors import CommandError
 from .progress import ProgressBar
 from .settings import Settings
 
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["Request", "Source", "Taken", "source_of"]
 
 _DAY: Final = timedelta(days=1)
+_WEEK: Final = timedelta(days=7)
 _AT_ONCE: Final = 1000
 # A span that begins on a weekend may well have its first call days later.
 _QUIET_DAYS: Final = 3
@@ -45,6 +48,7 @@ class Request:
     keep_going: bool
     draw_bar: bool
     file: str | None
+    database: str | None
 
 
 @attrs.frozen
@@ -54,6 +58,8 @@ class Taken:
     stats: Stats
     failures: tuple[WindowError, ...] = ()
     rejects: tuple[Reject, ...] = ()
+    partial: CommandError | None = None
+    """How the command ends where the source itself lacks a part."""
 
 
 @attrs.frozen
@@ -72,7 +78,11 @@ def source_of(request: Request) -> Source:
     Raises:
         click.UsageError: They contradict each other, or the range is missing.
     """
-    return _provider(request) if request.file is None else _file(request, request.file)
+    if request.file is not None and request.database is not None:
+        raise click.UsageError("--file and --database contradict each other: give one")
+    if request.file is not None:
+        return _file(request, request.file)
+    return _provider(request) if request.database is None else _mirror(request, request.database)
 
 
 def _provider(request: Request) -> Source:
@@ -135,7 +145,7 @@ def _file(request: Request, file: str) -> Source:
     report = _report(request, dates)
     before = report.needs[0].date()
     if read.first is None or read.first.date() > before + _QUIET_DAYS * _DAY:
-        report = _report(request, dates, before=False)
+        report.lacks_before()
     report.is_of_file()
     if read.first is not None and read.last is not None:
         # A file says nothing of days before its first call and after its last.
@@ -153,14 +163,64 @@ def _file(request: Request, file: str) -> Source:
     return Source(report, dates, request.settings.tenant or "", take)
 
 
-def _report(request: Request, dates: DateRange, *, before: bool = True) -> Report:
+def _mirror(request: Request, database: str) -> Source:
+    settings, dates = request.settings, request.dates
+    if dates is None:
+        raise click.UsageError(NO_RANGE)
+    warn_of_password(database)
+    report = _report(request, dates)
+    before, after = report.needs
+
+    async def take() -> Taken:
+        async with open_mirror(database) as mirror:
+            check_zone(mirror, settings)
+            tenant = settings.tenant or None
+            # First, so that what it says is there is read after that.
+            covered = await mirror.covered(dates.datefrom, dates.dateto, tenant=tenant)
+            earlier = await mirror.covered(before, dates.datefrom, tenant=tenant)
+            if earlier.missing:
+                report.lacks_before()
+            for span in covered.missing:
+                report.lacks(span.start or dates.datefrom, span.end or dates.dateto)
+            later = (
+                await mirror.covered(dates.dateto, after, tenant=tenant)
+                if _is_later(after, dates.dateto, settings)
+                else None
+            )
+            if later is not None and later.missing:
+                report.knows_until(_aware(later.missing[0].start or dates.dateto, settings))
+            records = 0
+            # A week at a time, so that a year needs little memory. Each call starts in one.
+            start = before
+            while start != after:
+                end = start + _WEEK
+                end = end if _is_later(after, end, settings) else after
+                for call in await mirror.calls(start, end, tenant=tenant):
+                    report.add(call)
+                    records += len(call.legs)
+                start = end
+        return Taken(
+            Stats(records=records), partial=lacks_spans(covered, database, dates, settings)
+        )
+
+    return Source(report, dates, settings.tenant or "", take)
+
+
+def _is_later(one: datetime, other: datetime, settings: Settings) -> bool:
+    return _aware(one, settings).timestamp() > _aware(other, settings).timestamp()
+
+
+def _aware(end: datetime, settings: Settings) -> datetime:
+    return end.replace(tzinfo=settings.zone) if end.tzinfo is None else end
+
+
+def _report(request: Request, dates: DateRange) -> Report:
     return Report(
         dates.datefrom,
         dates.dateto,
         timezone=request.settings.zone,
         country=request.country,
         now=request.now,
-        before=before,
     )
 
 

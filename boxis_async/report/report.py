@@ -95,6 +95,10 @@ class Report:
         """
         self._gaps.append((datefrom, dateto))
 
+    def lacks_before(self) -> None:
+        """Say that the calls of the span before are not known, so that nothing is compared."""
+        self._knows_before = False
+
     def knows_from(self, moment: datetime) -> None:
         """Say that calls before a moment are not known.
 

@@ -140,6 +140,28 @@ def _without_legs(found: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
+def test_a_mirror_gives_the_figures_of_the_provider(served: Provider, exported: Path) -> None:
+    """A mirror gives the same figures without a request; what it lacks is hatched, and partial."""
+    database = str(exported / "mirror.db")
+    invoke("mirror", "sync", database, "--from", "2025-09-20", "--to", "2025-10-20", "-q")
+    asked = len(served.requests)
+    of_mirror = invoke("report", "--database", database, *WEEK, *NOW, "--json", "-q")
+    assert len(served.requests) == asked
+    of_provider = invoke("report", *WEEK, *NOW, "--json", "-q")
+    assert json.loads(of_mirror.stdout) == json.loads(of_provider.stdout)
+    options = ("--from", "2025-10-15", "--to", "2025-10-25", *NOW, "-q")
+    partial = invoke("report", "--database", database, *options, "-o", "-")
+    assert partial.exit_code == 6
+    # There is no chart of costs, as there are no calls.
+    assert partial.stdout.count('<rect class="unknown"') == 5
+    assert "mirror sync" in partial.stderr
+    figures = json.loads(
+        invoke("report", "--database", database, "--month", "2025-09", *NOW, "--json", "-q").stdout
+    )
+    assert figures["before"] is None
+    assert figures["known"] == [["2025-09-20T00:00:00+02:00", "2025-10-01T00:00:00+02:00"]]
+
+
 @pytest.mark.usefixtures("served")
 def test_a_file_without_a_range(exported: Path) -> None:
     """Without a range the page is of the days that the file reaches over."""
@@ -188,6 +210,9 @@ def test_failed_windows_are_hatched(served: Provider) -> None:
         ((*WEEK, "-o", "nowhere/a.html"), "does not exist"),
         ((*WEEK, "--json", "--now", "someday"), "is not a date"),
         ((*WEEK, "--json", "--file", "missing.csv"), "does not exist"),
+        ((*WEEK, "--json", "--database", "missing.db"), "there is no mirror"),
+        ((*WEEK, "--json", "--database", "a.db", "--window", "1h"), "for the provider"),
+        ((*WEEK, "--json", "--database", "a.db", "--file", __file__), "contradict"),
         ((*WEEK, "--json", "--rejects", "r.jsonl"), "--keep-going"),
     ],
 )
