@@ -24,6 +24,7 @@ EXTRAS = [
     "parquet",
     "postgres",
     "pydantic",
+    "report",
     "testing",
     "xml",
 ]

@@ -18,6 +18,7 @@ import llms
 
 import boxis_async
 import boxis_async.export
+import boxis_async.report
 import boxis_async.testing
 import boxis_async.types
 
@@ -52,7 +53,13 @@ python_use_unqualified_type_names = True
 # The docstrings set code in single backticks, as Markdown does.
 default_role = "code"
 
-_FACES = (boxis_async, boxis_async.types, boxis_async.export, boxis_async.testing)
+_FACES = (
+    boxis_async,
+    boxis_async.types,
+    boxis_async.export,
+    boxis_async.report,
+    boxis_async.testing,
+)
 _FACE = "|".join({name for face in _FACES for name in face.__all__})
 _MENTION = re.compile(rf"(?<![`:\w])`((?:{_FACE})(?:\.\w+)?)`(?!`)")
 

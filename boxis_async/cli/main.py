@@ -26,6 +26,7 @@ from .mirror import mirror
 from .output import wrap
 from .plan import plan
 from .probe import probe
+from .report import report
 from .serve import serve
 from .signals import SignalError
 from .stats import stats
@@ -138,7 +139,7 @@ def boxis(ctx: click.Context) -> None:
 
 
 for _command in (
-    *(calls, stats, export, mirror, watch, fleet, plan),
+    *(calls, stats, report, export, mirror, watch, fleet, plan),
     *(init, check, probe, serve, demo, completion),
 ):
     boxis.add_command(_command)

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Literal, Unpack
 import click
 
 from boxis_async import BoxisError, Stats
+from boxis_async.call_stats import DIMENSIONS, CallStats, Dimension, Totals
 from boxis_async.export import write_rejects
 
-from .call_stats import DIMENSIONS, SOON, CallStats, Dimension, Totals
 from .database import (
     calls_of_mirror,
     database_option,
@@ -311,35 +311,10 @@ def _to_json(  # noqa: PLR0913 - each is a part of the object, or chooses one
         "revisions": run.revisions,
         "rejects": run.rejects,
         "failed_windows": run.failures,
-        "total": _totals(call_stats.total),
-        "waiting": None
-        if waits is None
-        else {
-            "answered_inbound_calls": waits.calls,
-            "median_seconds": whole(waits.median),
-            "p95_seconds": whole(waits.most),
-            f"share_within_{SOON}_seconds": round(waits.soon, 4),
-        },
+        "total": call_stats.total.to_dict(),
+        "waiting": None if waits is None else waits.to_dict(),
     } | {f"by_{name.replace('-', '_')}": groups[name] for name in dimensions or DIMENSIONS}
 
 
 def _listed(name: str, groups: Mapping[str, Totals] | Mapping[int, Totals]) -> list[dict[str, Any]]:
-    return [{name: group} | _totals(totals) for group, totals in groups.items()]
-
-
-def _totals(totals: Totals) -> dict[str, Any]:
-    return {
-        "calls": totals.calls,
-        "legs": totals.legs,
-        "answered_calls": totals.answered,
-        "missed_calls": totals.missed,
-        "voicemail_calls": totals.voicemail,
-        "machine_calls": totals.machine,
-        "talk_seconds": whole(totals.talk),
-        "cost": f"{totals.cost:f}",
-    }
-
-
-def whole(seconds: float) -> int | float:
-    """Return seconds as a whole number where they are one."""
-    return int(seconds) if seconds == int(seconds) else seconds
+    return [{name: group} | totals.to_dict() for group, totals in groups.items()]

@@ -9,15 +9,15 @@ from rich.console import Console
 from rich.table import Table
 
 from boxis_async import printable
+from boxis_async.call_stats import SOON, Totals
 
-from .call_stats import SOON, Totals
 from .messages import percent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from datetime import date
 
-    from .call_stats import Booked, CallStats, Dimension
+    from boxis_async.call_stats import Booked, CallStats, Dimension
 
 __all__ = ["print_stats", "stdout_console"]
 

@@ -19,6 +19,7 @@ from boxis_async.export.errors import (
 from boxis_async.export.export_to_file import export
 from boxis_async.export.formats import FORMATS, Format, format_of
 from boxis_async.export.journal import unfinished
+from boxis_async.export.read_calls import CallsFile
 from boxis_async.export.rejects_file import rejects_path, write_rejects
 from boxis_async.export.save_to_file import save
 from boxis_async.export.values import Exported, Unfinished
@@ -26,6 +27,7 @@ from boxis_async.export.write_to_open_file import write
 
 __all__ = [
     "FORMATS",
+    "CallsFile",
     "ExportBusyError",
     "ExportExistsError",
     "Exported",

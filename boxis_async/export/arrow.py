@@ -23,6 +23,7 @@ from boxis_async.export.files import CountingOutput
 if TYPE_CHECKING:
     import io
     from collections.abc import Iterable, Iterator, Sequence
+    from pathlib import Path
 
     import pyarrow as pa
 
@@ -30,7 +31,16 @@ if TYPE_CHECKING:
     from boxis_async.export.files import Output
     from boxis_async.export.layout import Layout
 
-__all__ = ["BatchWriter", "ParquetWriter", "read_batches", "require_pyarrow", "to_arrow"]
+__all__ = [
+    "BatchWriter",
+    "ParquetWriter",
+    "parquet_rows",
+    "read_batches",
+    "require_pyarrow",
+    "to_arrow",
+]
+
+_AT_ONCE = 1000
 
 ROW_GROUP = 50_000
 """The rows of a row group; readers have little from smaller ones."""
@@ -174,6 +184,24 @@ def read_batches(file: io.FileIO) -> Iterator[Any]:
     """Read what a `BatchWriter` wrote, from a file that is open."""
     with require_pyarrow().ipc.open_stream(file) as stream:
         yield from stream
+
+
+def parquet_rows(path: Path, only: str | None = None) -> Iterator[dict[str, Any]]:
+    """Read the rows of a Parquet file, some at a time, as values by the names of the columns.
+
+    Args:
+        path: The file.
+        only: The one column to read; None is all.
+
+    Raises:
+        MissingExtraError: pyarrow is not installed.
+        ValueError: It is no Parquet file.
+    """
+    with _parquet().ParquetFile(path) as file:
+        names = file.schema_arrow.names
+        columns = [only] if only in names else names
+        for batch in file.iter_batches(batch_size=_AT_ONCE, columns=columns):
+            yield from batch.to_pylist()
 
 
 def require_pyarrow() -> Any:  # noqa: ANN401 - pyarrow carries no types

@@ -19,7 +19,7 @@ from transports import answering
 from boxis_async import BoxisClient, Contract, RecordError, RetryPolicy, WindowError, group_calls
 from boxis_async._wire.records import Fingerprinter, make_converter
 from boxis_async._wire.wallclock import WallClock
-from boxis_async.cli.call_stats import CallStats, Dimension
+from boxis_async.call_stats import CallStats, Dimension
 from boxis_async.cli.tables import print_stats
 from boxis_async.export import UnfitValueError, write
 from boxis_async.models import CDR

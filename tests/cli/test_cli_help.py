@@ -17,6 +17,7 @@ from boxis_async.cli.main import boxis as group
 COMMANDS = [
     "calls",
     "stats",
+    "report",
     "export",
     "mirror",
     "watch",

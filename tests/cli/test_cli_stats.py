@@ -14,7 +14,7 @@ from commands import boxis, environment, invoke
 from legs import legs_of
 
 from boxis_async import group_calls
-from boxis_async.cli.call_stats import DIMENSIONS
+from boxis_async.call_stats import DIMENSIONS
 from boxis_async.testing import Fault
 
 if TYPE_CHECKING:

@@ -6,10 +6,11 @@ import ast
 import importlib
 import pickle
 import typing
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
 
 import attrs
 import cattrs
@@ -18,6 +19,7 @@ import pytest
 import boxis_async.export
 from boxis_async import Stats, WindowError
 from boxis_async.export import (
+    CallsFile,
     ExportBusyError,
     Exported,
     ExportExistsError,
@@ -43,6 +45,7 @@ LAYERS = (
     "arrow",
     "workbook",
     "formats",
+    "read_calls",
     "values",
     "call_rows",
     "leg_lines",
@@ -117,7 +120,7 @@ def test_the_public_names() -> None:
     """The public names are sorted, each is there, and all classes and functions are meant."""
     names = boxis_async.export.__all__
     assert names == sorted(names, key=lambda name: (not name.isupper(), name[0].islower(), name))
-    assert len(set(names)) == len(public()) == 17
+    assert len(set(names)) == len(public()) == 18
 
 
 @pytest.mark.parametrize("name", boxis_async.export.__all__)
@@ -148,6 +151,16 @@ VALUES = [
     IncompleteExportError("1 window", failures=[FAILURE]),
     Exported(path=Path("calls.csv"), records=3, conflicts=1, stats=Stats(records=3)),
     QUERY,
+    CallsFile(
+        path=Path("calls.csv"),
+        rows="legs",
+        first=None,
+        last=None,
+        timezone=ZoneInfo("Europe/Zurich"),
+        country="CH",
+        margin=timedelta(hours=4),
+        is_in_order=True,
+    ),
 ]
 
 
@@ -173,7 +186,7 @@ def test_no_other_value_needs_a_pickle() -> None:
     assert classes == {type(value) for value in VALUES}
 
 
-@pytest.mark.parametrize("cls", [Exported, Unfinished])
+@pytest.mark.parametrize("cls", [CallsFile, Exported, Unfinished])
 def test_types_can_be_read(cls: type[attrs.AttrsInstance]) -> None:
     """Though `__module__` is another one, the types of the fields can be found out at run time."""
     hints = typing.get_type_hints(cls)

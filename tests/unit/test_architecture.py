@@ -82,6 +82,7 @@ LAYERS = (
     ("_checks",),
     ("hooks", "retry", "coverage", "contract_model"),
     (
+        "call_stats",
         "calls",
         "_calls",
         "_calls.open_calls",
@@ -120,13 +121,14 @@ from modules that stand behind it."""
 
 ORDER = [module for layer in LAYERS for module in layer]
 
-WINGS = ("cli", "export", "fleet", "mirror", "pydantic", "testing")
+WINGS = ("cli", "export", "fleet", "mirror", "pydantic", "report", "testing")
 """Folders of their own, on the public face alone."""
 
 OPTIONAL: dict[str, str | tuple[str, ...]] = {
     "click": "cli",
     "defusedxml": "_wire.xml",
     "distributed": "fleet",
+    "jinja2": "report.page",
     "orjson": "_wire.json_orjson",
     "psycopg": "mirror.database",
     # Rows become Arrow's in one module; a data set is written and read in another wing.
@@ -139,10 +141,14 @@ OPTIONAL: dict[str, str | tuple[str, ...]] = {
 }
 """The one module, or the one wing, in which each optional package is imported; or both."""
 
-FACES = ("__init__", "calls", "types", "testing", "export", "fleet", "mirror")
+FACES = (
+    *("__init__", "calls", "call_stats", "types"),
+    *("testing", "export", "fleet", "mirror", "report"),
+)
 """What a wing may import from outside itself: the library's face, and those of other wings.
 
-`calls` has what makes calls of legs one by one, for the exports.
+`calls` has what makes calls of legs one by one, for the exports, and `call_stats` what counts them,
+for the command line and the report.
 """
 
 

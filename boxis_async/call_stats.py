@@ -10,16 +10,29 @@ from array import array
 from collections import Counter
 from datetime import date
 from decimal import Decimal
-from typing import TYPE_CHECKING, Final, Literal, TypeAlias, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, TypeVar, get_args
 
 import attrs
 
-from boxis_async import Call, Direction, Outcome, e164
+from boxis_async._calls.numbers import e164
+from boxis_async.call_model import Call, Outcome
+from boxis_async.models import Direction
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-__all__ = ["DIMENSIONS", "SOON", "Booked", "CallStats", "Dimension", "Totals", "Waits"]
+__all__ = [
+    "DIMENSIONS",
+    "SOON",
+    "Booked",
+    "CallStats",
+    "Dimension",
+    "Totals",
+    "Waits",
+    "at_share",
+    "extension_of",
+    "whole",
+]
 
 Dimension: TypeAlias = Literal[
     "day",
@@ -72,6 +85,19 @@ class Totals:
         self.talk += call.talk.total_seconds()
         self.cost += call.cost
 
+    def to_dict(self) -> dict[str, Any]:
+        """Give them as a dict that `json.dumps` takes; the cost is a text: no digit is lost."""
+        return {
+            "calls": self.calls,
+            "legs": self.legs,
+            "answered_calls": self.answered,
+            "missed_calls": self.missed,
+            "voicemail_calls": self.voicemail,
+            "machine_calls": self.machine,
+            "talk_seconds": whole(self.talk),
+            "cost": f"{self.cost:f}",
+        }
+
 
 @attrs.define
 class Booked:
@@ -92,6 +118,15 @@ class Waits:
     """95 % of them waited no longer."""
     soon: float
     """The share, from 0 to 1, that waited for `SOON` seconds at most."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give them as a dict that `json.dumps` takes."""
+        return {
+            "answered_inbound_calls": self.calls,
+            "median_seconds": whole(self.median),
+            "p95_seconds": whole(self.most),
+            f"share_within_{SOON}_seconds": round(self.soon, 4),
+        }
 
 
 class _Numbers:
@@ -160,7 +195,7 @@ class CallStats:
         # Of a call that went out, whoever answered is the outside party.
         if call.direction is not Direction.OUTBOUND and call.answered_by:
             _group(self._answerers, call.answered_by, call)
-        extension = _extension(call)
+        extension = extension_of(call)
         if extension:
             _group(self._extensions, extension, call)
         for leg in call.legs:
@@ -212,23 +247,27 @@ class CallStats:
             return None
         return Waits(
             calls=len(waits),
-            median=_at_share(waits, 0.5),
-            most=_at_share(waits, 0.95),
+            median=at_share(waits, 0.5),
+            most=at_share(waits, 0.95),
             soon=sum(wait <= SOON for wait in waits) / len(waits),
         )
 
+    def share_within(self, seconds: float) -> float:
+        """Give the share of answered callers, from 0 to 1, that waited so long at most."""
+        return sum(wait <= seconds for wait in self._waits) / max(1, len(self._waits))
 
-def _extension(call: Call) -> str:
+
+def extension_of(call: Call) -> str:
     """Return the extension that made a call, or answered it; "" for any other call."""
     if call.direction is Direction.INBOUND:
         return call.answered_by
-    if call.direction is None:
+    if call.direction is None or not call.legs:
         return ""
     first = call.legs[0]
     return first.realsrc or first.src
 
 
-def _at_share(waits: list[float], share: float) -> float:
+def at_share(waits: list[float], share: float) -> float:
     """Return the shortest wait that so large a share did not exceed (the nearest rank)."""
     return waits[max(0, math.ceil(share * len(waits)) - 1)]
 
@@ -244,3 +283,8 @@ def _most_first(groups: Mapping[str, Totals]) -> dict[str, Totals]:
 
 def _first(groups: dict[str, Totals], top: int) -> dict[str, Totals]:
     return dict(list(groups.items())[:top])
+
+
+def whole(seconds: float) -> int | float:
+    """Return seconds as a whole number where they are one."""
+    return int(seconds) if seconds == int(seconds) else seconds

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from boxis_async import CDR, Disposition, group_calls
-from boxis_async.cli.call_stats import CallStats, Totals
+from boxis_async.call_stats import CallStats, Totals
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
