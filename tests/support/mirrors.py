@@ -99,17 +99,20 @@ async def check_calls(mirror: Mirror, legs: list[CDR]) -> None:
         database,
         "SELECT id, outcome, answered_by, talk_seconds, wait_seconds, legs, cost_e5 FROM calls",
     )
-    found = sorted(row[1:] for row in rows)
-    assert found == sorted(
+    costs = [round(call.cost * 100_000) for call in expected]
+    assert sorted((row[1:] for row in rows), key=repr) == sorted(
         (
-            str(call.outcome),
-            call.answered_by,
-            call.talk.total_seconds(),
-            call.wait.total_seconds(),
-            len(call.legs),
-            int(call.cost * 100_000),
-        )
-        for call in expected
+            (
+                str(call.outcome),
+                call.answered_by,
+                call.talk.total_seconds(),
+                call.wait.total_seconds(),
+                len(call.legs),
+                cost if abs(cost) < 2**63 else None,
+            )
+            for call, cost in zip(expected, costs, strict=True)
+        ),
+        key=repr,
     )
     # Each leg names its call.
     of_calls = select(
