@@ -127,7 +127,7 @@ async def test_odd_values_in_a_database(database: str, make_client: MakeClient) 
         costs,
         set(),
         {"disposition"},
-        set(),
+        costs,
     ]
     assert found[0][0] == "a#1"
     assert found[3][0].startswith("content ")
