@@ -41,6 +41,7 @@ logger = logging.getLogger("boxis_async.mirror")
 
 _WAIT_FOR_LOCK: Final = 30.0
 """Seconds until SQLite says that another program has the file locked."""
+_JOURNAL: Final = "WAL"
 _POOL_SIZE: Final = 5
 _CONNECT_WITHIN: Final = 10
 _IDLE_MILLISECONDS: Final = 10_000
@@ -299,7 +300,7 @@ def _file(path: Path) -> AsyncEngine:
         # Else Python begins transactions by itself, and none before a SELECT.
         connection.isolation_level = None
         cursor = connection.cursor()
-        cursor.execute("PRAGMA journal_mode=WAL")
+        cursor.execute(f"PRAGMA journal_mode={_JOURNAL}")
         ((mode,),) = cursor.fetchall()
         if mode != "wal":
             logger.warning(

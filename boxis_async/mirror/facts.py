@@ -148,7 +148,7 @@ async def save_facts(
     wanted = {
         "base_url": base_url,
         "timezone": zone_name(zone),
-        "contract": json.dumps(contract.to_dict(), sort_keys=True),
+        "contract": json.dumps(_joined(there.get("contract"), contract), sort_keys=True),
         "forget_key": there.get("forget_key") or os.urandom(32).hex(),
     }
     for name, value in wanted.items():
@@ -160,6 +160,14 @@ async def save_facts(
                 ),
                 {"name": name, "value": value},
             )
+
+
+def _joined(there: str | None, contract: Contract) -> dict[str, str | int | bool]:
+    """Add what a client knows to what is known, as another client may know less of the server."""
+    known = Contract.from_dict({} if there is None else json.loads(there))
+    largest = max(known.no_cap_up_to, contract.no_cap_up_to)
+    joined = Contract.from_dict(known.to_dict() | contract.to_dict())
+    return attrs.evolve(joined, no_cap_up_to=largest).to_dict()
 
 
 async def load_tenants(connection: AsyncConnection) -> dict[str, TenantFacts]:

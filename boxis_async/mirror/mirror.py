@@ -67,7 +67,7 @@ class Mirror:
 
     @property
     def timezone(self) -> tzinfo | None:
-        """The zone of its wall times, as it was when it was opened; None of one that was empty."""
+        """The zone of its wall times; None as long as nothing was ever synced."""
         return self._zone
 
     async def sync(  # noqa: PLR0913 - each is one thing to set, by name
@@ -111,7 +111,7 @@ class Mirror:
                 synced before it is raised.
         """
         self._check_open()
-        names = _checked_tenants(client, datefrom, dateto, tenants, settle, recheck)
+        names, zone = _checked_tenants(client, datefrom, dateto, tenants, settle, recheck)
         datefrom = None if datefrom is None else checked_end("datefrom", datefrom)
         dateto = None if dateto is None else checked_end("dateto", dateto)
 
@@ -142,6 +142,7 @@ class Mirror:
                     if not isinstance(error, WindowError) or len(names) == 1:
                         raise
                     failures.append(error)
+                self._zone = zone
         if failures:
             for other in failures[1:]:
                 failures[0].add_note(f"and of another tenant: {other}")
@@ -309,7 +310,6 @@ class Mirror:
 
         Raises:
             UsageError: It is no time.
-            MirrorBusyError: Never: it waits until a sync has ended.
         """
         self._check_open()
         before = checked_end("before", before)
@@ -472,8 +472,8 @@ def _checked_tenants(  # noqa: PLR0913, PLR0917 - each is one thing to check
     tenants: Sequence[str] | None,
     settle: timedelta,
     recheck: object,
-) -> list[str]:
-    """Check the arguments of a sync, and give the names of its tenants.
+) -> tuple[list[str], tzinfo]:
+    """Check the arguments of a sync, and give the names of its tenants, and the zone.
 
     Raises:
         UsageError: One is wrong.
@@ -494,9 +494,11 @@ def _checked_tenants(  # noqa: PLR0913, PLR0917 - each is one thing to check
             f"then, now) or None, not {recheck!r}"
         )
     names: list[str] = []
+    zone: tzinfo = UTC
     for tenant in (None,) if tenants is None else tenants:
         # It says what is wrong with any of these, and sends nothing.
         stream = client.cdrs(start, dateto, tenant=tenant, unique_by="leg", settle=settle)
+        zone = stream.timezone
         if stream.tenant not in names:
             names.append(stream.tenant)
-    return names
+    return names, zone

@@ -370,11 +370,13 @@ class TenantSync:
         await save_facts(connection, client.base_url, zone, client.contract)
         facts = (await load_tenants(connection)).get(self._tenant)
         start = whole_hour(wall_of(self._datefrom, zone, is_end=False), zone, is_end=False)
-        if facts is None:
+        if facts is None or facts.range_from is None:
             # All of it is read now, so nothing is due to be read again for a day.
-            facts = TenantFacts(self._tenant, range_from=start, rechecked=datetime.now(UTC))
+            facts = attrs.evolve(
+                facts or TenantFacts(self._tenant), range_from=start, rechecked=datetime.now(UTC)
+            )
             await save_tenant(connection, facts, writer)
-        elif facts.range_from is None or start < facts.range_from:
+        elif start < facts.range_from:
             await save_tenant(connection, attrs.evolve(facts, range_from=start), writer)
         begun = await connection.execute(
             runs.insert().values(

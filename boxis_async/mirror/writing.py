@@ -57,7 +57,7 @@ class Prepared:
     """The legs of a batch with their keys, rows and digests."""
 
     cdrs: dict[str, CDR]
-    rows: dict[str, list[object]]
+    rows: dict[str, tuple[object, ...]]
     digests: dict[str, str]
     forgotten: int = 0
 
