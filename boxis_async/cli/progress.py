@@ -82,7 +82,8 @@ class ProgressBar:
     def begin(self, label: str) -> None:
         """Show another run from its start, with a text before it."""
         if self._progress is not None:
-            self._progress.reset(self._task, label=printable(label), completed=0)
+            self._progress.reset(self._task)
+            self._progress.update(self._task, label=printable(label))
             self.update(Stats())
 
     def _of_all(self, done: int) -> str:

@@ -77,6 +77,17 @@ def test_the_progress_bar(served: Provider, tmp_path: Path) -> None:
 
 
 @pytest.mark.subprocess
+def test_the_progress_bar_of_a_mirror(served: Provider) -> None:
+    """A sync shows whose calls it fetches, and then what it did."""
+    code, shown = at_terminal("mirror", "sync", "calls.db", *WEEK)
+    assert code == 0
+    assert f"{served.tenant} " in shown
+    assert "━" in shown
+    assert "100%" in shown
+    assert f"{served.tenant}: {len(served.select())} new" in shown
+
+
+@pytest.mark.subprocess
 def test_the_progress_bar_shows_retries(served: Provider) -> None:
     """While no window is done, the bar shows that requests are sent again."""
     served.faults = [Fault.status(503, retry_after=1)]

@@ -51,13 +51,24 @@ WANTED = [
         "time",
         "errors",
         "resume",
+        "mirror",
         "testing",
         "design",
         "performance",
     ),
     *("provider", "security", "guards", "probe", "glossary", "reference", "support", "changelog"),
 ]
-OPTIONAL = ("click", "defusedxml", "pyarrow", "pytest", "rich", "uvicorn", "uvloop")
+OPTIONAL = (
+    "aiosqlite",
+    "click",
+    "defusedxml",
+    "pyarrow",
+    "pytest",
+    "rich",
+    "sqlalchemy",
+    "uvicorn",
+    "uvloop",
+)
 
 FENCE = re.compile(r"^```(?P<kind>\S*)[^\n]*\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\[[^\]]*\]\((?P<target>[^)\s]+)\)")

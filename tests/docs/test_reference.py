@@ -12,6 +12,7 @@ from paths import ROOT
 
 import boxis_async
 import boxis_async.export
+import boxis_async.mirror
 import boxis_async.report
 import boxis_async.testing
 import boxis_async.types
@@ -25,6 +26,7 @@ FACES = (
     boxis_async,
     boxis_async.types,
     boxis_async.export,
+    boxis_async.mirror,
     boxis_async.report,
     boxis_async.testing,
 )
