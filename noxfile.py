@@ -21,6 +21,7 @@ EXTRAS = [
     "fast",
     "fleet",
     "mirror",
+    "otel",
     "parquet",
     "postgres",
     "pydantic",

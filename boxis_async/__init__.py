@@ -39,7 +39,14 @@ from boxis_async.errors import (
     WrongLoopError,
 )
 from boxis_async.file_position import FilePosition
-from boxis_async.hooks import Hooks, RequestEvent, ResponseEvent, RetryEvent, WindowEvent
+from boxis_async.hooks import (
+    Hooks,
+    RequestEvent,
+    ResponseEvent,
+    RetryEvent,
+    StreamEvent,
+    WindowEvent,
+)
 from boxis_async.models import (
     CDR,
     Batch,
@@ -105,6 +112,7 @@ __all__ = [
     "Stats",
     "StatusError",
     "StreamClosedError",
+    "StreamEvent",
     "TooLargeError",
     "UsageError",
     "Watch",

@@ -2,6 +2,10 @@
 
 Hooks are for logs, metrics and progress. They are plain functions, called on the event loop, and
 cannot change what happens: an error in one is logged, and the request goes on.
+
+Those that begin with `around_` give a context manager, for traces: what is current within it, such
+as a span, is current for what happens inside. It is entered and left in one task, which is never
+the consumer's turn between two items.
 """
 
 # No `from __future__ import annotations` here: the public classes say that they are from
@@ -9,14 +13,25 @@ cannot change what happens: an error in one is logged, and the request goes on.
 
 import asyncio
 import logging
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Generator
+from contextlib import AbstractContextManager, contextmanager
 from typing import TypeVar
 
 import attrs
 
 from boxis_async.models import Window
 
-__all__ = ["Hooks", "RequestEvent", "ResponseEvent", "RetryEvent", "WindowEvent", "notify"]
+__all__ = [
+    "Hooks",
+    "RequestEvent",
+    "ResponseEvent",
+    "RetryEvent",
+    "StreamEvent",
+    "WindowEvent",
+    "around",
+    "notify",
+]
 
 logger = logging.getLogger("boxis_async")
 
@@ -35,6 +50,8 @@ class RequestEvent:
     """The window that it asks for; None for what `BoxisClient.call` sends."""
     attempt: int
     """1 for the first attempt."""
+    tenant: str | None = None
+    """The tenant that it names; None if it names none."""
 
 
 @attrs.frozen(kw_only=True)
@@ -65,15 +82,27 @@ class RetryEvent(RequestEvent):
 
 
 @attrs.frozen(kw_only=True)
+class StreamEvent:
+    """A stream begins to fetch."""
+
+    tenant: str
+    window: Window
+    """The range that it fetches; of a range without an end, to now."""
+
+
+@attrs.frozen(kw_only=True)
 class WindowEvent:
-    """A window ended: with its records, or for good with an error."""
+    """A window ended: with its records, or for good with an error.
+
+    For `around_window` it begins, and for `on_split` it is cut: then `records` is None.
+    """
 
     tenant: str
     window: Window
     records: int | None
     """The records that the provider returned; None if it failed."""
     error: Exception | None
-    """Why it failed; None if it did not."""
+    """Why it failed, or is cut; None if it did not."""
 
 
 @attrs.frozen(kw_only=True)
@@ -87,6 +116,14 @@ class Hooks:
     on_response: Callable[[ResponseEvent], object] | None = None
     on_retry: Callable[[RetryEvent], object] | None = None
     on_window: Callable[[WindowEvent], object] | None = None
+    on_split: Callable[[WindowEvent], object] | None = None
+    """A window is cut in halves, each of which is then a window."""
+    around_stream: Callable[[StreamEvent], AbstractContextManager[object]] | None = None
+    """Left when all is fetched, or the stream was cut short; the consumer may still be reading."""
+    around_window: Callable[[WindowEvent], AbstractContextManager[object]] | None = None
+    """Around a window with all its attempts; around its halves, where it is cut, too."""
+    around_request: Callable[[RequestEvent], AbstractContextManager[object]] | None = None
+    """From the sending to the end of the reading of the answer."""
 
 
 def notify(hook: Callable[[E], object] | None, event: E) -> None:
@@ -98,3 +135,24 @@ def notify(hook: Callable[[E], object] | None, event: E) -> None:
     except (Exception, asyncio.CancelledError):
         # A function cannot be cancelled: it is an error of the hook's, and must not look like ours.
         logger.exception("a hook failed on %s", type(event).__name__)
+
+
+@contextmanager
+def around(hook: Callable[[E], AbstractContextManager[object]] | None, event: E) -> Generator[None]:
+    """Be within the context manager of a hook, if there is one; it cannot change what happens."""
+    entered: AbstractContextManager[object] | None = None
+    if hook is not None:
+        try:
+            manager = hook(event)
+            manager.__enter__()
+            entered = manager
+        except (Exception, asyncio.CancelledError):
+            logger.exception("a hook failed on %s", type(event).__name__)
+    try:
+        yield
+    finally:
+        if entered is not None:
+            try:
+                entered.__exit__(*sys.exc_info())
+            except (Exception, asyncio.CancelledError):
+                logger.exception("a hook failed on %s", type(event).__name__)

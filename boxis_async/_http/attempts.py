@@ -74,6 +74,7 @@ class Attempts:
                 action=request.action,
                 window=request.window,
                 attempt=request.attempt,
+                tenant=request.tenant,
                 error=error,
             )
             notify(self._requester.hooks.on_retry, event)

@@ -9,7 +9,7 @@ import sys
 import time
 import traceback
 from collections.abc import Mapping
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -29,7 +29,7 @@ from boxis_async.errors import (
     UsageError,
     WrongLoopError,
 )
-from boxis_async.hooks import Hooks, RequestEvent, ResponseEvent, RetryEvent, notify
+from boxis_async.hooks import Hooks, RequestEvent, ResponseEvent, RetryEvent, around, notify
 from boxis_async.models import Window
 from boxis_async.retry import RetryPolicy, pause_after
 
@@ -184,6 +184,12 @@ class Request:
             options=options,
         )
 
+    @property
+    def tenant(self) -> str | None:
+        """The tenant that its parameters name, if they name one."""
+        tenant = self.parameters.get("tenant")
+        return None if tenant is None else str(tenant)
+
     def __str__(self) -> str:
         what = f"{self.section}/{self.action}" if self.window is None else f"window {self.window}"
         return f"{what}, attempt {self.attempt}"
@@ -254,48 +260,50 @@ class Requester:
         before = sys.exception()
         clock_was_refused = False
         while True:
-            corrections, reply, began = await self._send(request)
-            seconds = time.perf_counter() - began
-            observe = partial(self.clock.observe, arrived=self.clock.ours(), seconds=seconds)
-            try:
-                found = await self._cooperative.run(reader.read(reply))
-            except ClockError as error:
-                error.our_time = int(self.clock.ours())
-                observe(error.server_time)
-                self._report(request, seconds, reply, error)
-                if (
-                    clock_was_refused
-                    or error.server_time is None
-                    or not self.clock.is_clock(error.server_time)
-                ):
+            with ExitStack() as around_it:
+                corrections, reply, began = await self._send(request, around_it)
+                seconds = time.perf_counter() - began
+                observe = partial(self.clock.observe, arrived=self.clock.ours(), seconds=seconds)
+                try:
+                    found = await self._cooperative.run(reader.read(reply))
+                except ClockError as error:
+                    error.our_time = int(self.clock.ours())
+                    observe(error.server_time)
+                    self._report(request, seconds, reply, error)
+                    if (
+                        clock_was_refused
+                        or error.server_time is None
+                        or not self.clock.is_clock(error.server_time)
+                    ):
+                        del reply
+                        _let_go_of_the_answer(error, before)
+                        raise
+                    clock_was_refused = True
+                    self.clock.correct(error.server_time, seen=corrections)
+                    request.counts.retries += 1
+                    notify(self.hooks.on_retry, _event(RetryEvent, request, error=error))
+                except BoxisError as error:
+                    observe(reader.server_time)
+                    seconds_to_wait = pause_after(request.options.retry, error, request.attempt)
+                    self._rate_limiter.pause(seconds_to_wait)
+                    if self._limiter is not None and seconds_to_wait > 0:
+                        self._limiter.slow_down(seconds_to_wait)
+                    self._report(request, seconds, reply, error)
                     del reply
                     _let_go_of_the_answer(error, before)
                     raise
-                clock_was_refused = True
-                self.clock.correct(error.server_time, seen=corrections)
-                request.counts.retries += 1
-                notify(self.hooks.on_retry, _event(RetryEvent, request, error=error))
-            except BoxisError as error:
-                observe(reader.server_time)
-                seconds_to_wait = pause_after(request.options.retry, error, request.attempt)
-                self._rate_limiter.pause(seconds_to_wait)
-                if self._limiter is not None and seconds_to_wait > 0:
-                    self._limiter.slow_down(seconds_to_wait)
-                self._report(request, seconds, reply, error)
-                del reply
-                _let_go_of_the_answer(error, before)
-                raise
-            else:
-                observe(reader.server_time)
-                self._report(request, seconds, reply, None, len(found))
-                return found
-            finally:
-                self._answers.release()
+                else:
+                    observe(reader.server_time)
+                    self._report(request, seconds, reply, None, len(found))
+                    return found
+                finally:
+                    self._answers.release()
 
-    async def _send(self, request: Request) -> tuple[int, Reply, float]:
+    async def _send(self, request: Request, around_it: ExitStack) -> tuple[int, Reply, float]:
         """Wait for a turn, sign the request and send it.
 
-        The answer has a place then, which whoever reads it has to give back.
+        The answer has a place then, which whoever reads it has to give back. What a hook puts
+        around a request is entered in `around_it`.
 
         Returns:
             How often the clock had been set when it was signed, what came back, and when it was
@@ -325,8 +333,9 @@ class Requester:
                 returntype=self._returntype,
             )
             request.counts.requests += 1
-            if self.hooks.on_request is not None:
-                notify(self.hooks.on_request, _event(RequestEvent, request))
+            event = _event(RequestEvent, request)
+            around_it.enter_context(around(self.hooks.around_request, event))
+            notify(self.hooks.on_request, event)
             began = time.perf_counter()
             sending = self._transport.post(form, timeout=options.timeout, within=left)
             # This frame is in the traceback of each error from here on, and errors are kept.
@@ -405,5 +414,6 @@ def _event(kind: type[E], request: Request, **more: Any) -> E:  # noqa: ANN401 -
         action=request.action,
         window=request.window,
         attempt=request.attempt,
+        tenant=request.tenant,
         **more,
     )

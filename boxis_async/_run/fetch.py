@@ -33,12 +33,13 @@ from boxis_async.errors import (
     TooLargeError,
     WindowError,
 )
-from boxis_async.hooks import WindowEvent, notify
+from boxis_async.hooks import StreamEvent, WindowEvent, around, notify
 from boxis_async.models import Window
 from boxis_async.retry import is_cured_by_less, is_too_much
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from contextlib import AbstractContextManager
 
     from boxis_async._http.requester import Requester
     from boxis_async.types import ReturnType
@@ -104,6 +105,10 @@ class Fetcher:
         """
         return await self._pieces(window, _Cut(job, Deadline(job.options.retry.timeout)), 0)
 
+    def around_stream(self, event: StreamEvent) -> AbstractContextManager[None]:
+        """Be within what a hook puts around a stream."""
+        return around(self.requester.hooks.around_stream, event)
+
     async def finish(self, job: Job) -> None:
         """Make sure, at the end of a run, that no record is missing between two windows.
 
@@ -141,6 +146,11 @@ class Fetcher:
         raise limit.error(f"{section}/{action}", counts)
 
     async def _pieces(self, window: Window, cut: _Cut, halvings: int) -> list[Piece]:
+        event = WindowEvent(tenant=cut.job.tenant, window=window, records=None, error=None)
+        with around(self.requester.hooks.around_window, event):
+            return await self._pieces_of(window, cut, halvings)
+
+    async def _pieces_of(self, window: Window, cut: _Cut, halvings: int) -> list[Piece]:
         job, deadline = cut.job, cut.deadline
         try:
             fetched = await self._checked(await self._whole(window, job, deadline), job)
@@ -155,6 +165,9 @@ class Fetcher:
             return [self._failed(incurable or failed)]
         job.counts.splits += 1
         logger.debug("window %s is cut in halves: %s", window, failed.cause)
+        if self.requester.hooks.on_split is not None:
+            event = WindowEvent(tenant=job.tenant, window=window, records=None, error=failed)
+            notify(self.requester.hooks.on_split, event)
         return await self._both(halves, cut, halvings + 1)
 
     async def _incurable(

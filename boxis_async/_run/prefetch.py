@@ -26,6 +26,7 @@ from boxis_async.errors import (
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+    from contextlib import AbstractContextManager
 
     from anyio.abc import TaskGroup
 
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
     Fetch: TypeAlias = Callable[[Window], Awaitable[list[Piece]]]
     Finish: TypeAlias = Callable[[], Awaitable[None]]
+    Around: TypeAlias = Callable[[], AbstractContextManager[None]]
 
 __all__ = ["Prefetch", "Prefetches"]
 
@@ -53,6 +55,7 @@ class Prefetch:
         fetch: Fetch,
         finish: Finish,
         *,
+        around: Around,
         tenant: str,
         order: Order,
         on_error: OnError,
@@ -64,6 +67,7 @@ class Prefetch:
             windows: What to fetch.
             fetch: Fetches one window.
             finish: Called once all came, as a run is complete only if it raises nothing.
+            around: Gives what the whole task runs within.
             tenant: Whose records these are.
             order: In which order windows are handed over.
             on_error: What happens to a window that failed for good.
@@ -91,7 +95,7 @@ class Prefetch:
         self.loop = asyncio.get_running_loop()
         # The task is referred to here, and this by the client: asyncio itself would let go of it.
         self.task = self.loop.create_task(
-            _prefetch(self, fetch, finish, concurrency), name="boxis_async prefetch"
+            _prefetch(self, fetch, finish, around, concurrency), name="boxis_async prefetch"
         )
         self.task.add_done_callback(self._task_ended)
 
@@ -285,10 +289,13 @@ class Prefetch:
                     scope.cancel()
 
 
-async def _prefetch(prefetch: Prefetch, fetch: Fetch, finish: Finish, workers: int) -> None:
-    async with anyio.create_task_group() as group:
-        group.start_soon(_worker, prefetch, fetch, group, workers - 1)
-    await prefetch.finish(finish)
+async def _prefetch(
+    prefetch: Prefetch, fetch: Fetch, finish: Finish, around: Around, workers: int
+) -> None:
+    with around():
+        async with anyio.create_task_group() as group:
+            group.start_soon(_worker, prefetch, fetch, group, workers - 1)
+        await prefetch.finish(finish)
 
 
 async def _worker(prefetch: Prefetch, fetch: Fetch, group: TaskGroup, further: int) -> None:
@@ -344,6 +351,7 @@ class Prefetches:
         fetch: Fetch,
         finish: Finish,
         *,
+        around: Around,
         tenant: str,
         order: Order,
         on_error: OnError,
@@ -354,6 +362,7 @@ class Prefetches:
             windows,
             fetch,
             finish,
+            around=around,
             tenant=tenant,
             order=order,
             on_error=on_error,

@@ -29,7 +29,8 @@ from boxis_async._wire.cooperative import Cooperative
 from boxis_async._wire.records import FINGERPRINT_SIZE, Fingerprinter, Records, make_converter
 from boxis_async.coverage import CoverageBuilder, memory_of
 from boxis_async.errors import BoxisError, StreamClosedError, WindowError
-from boxis_async.models import CDR, OVERLAP, Batch, Plan, Stats, Stretch, describe_place
+from boxis_async.hooks import StreamEvent
+from boxis_async.models import CDR, OVERLAP, Batch, Plan, Stats, Stretch, Window, describe_place
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -377,10 +378,13 @@ class Run:
             counts=self._counts,
             guard=guard,
         )
+        whole = (None, None) if range_ is None else (range_.start, range_.end)
+        event = StreamEvent(tenant=query.tenant, window=Window(*whole))
         self._prefetch = self._prefetches.begin(
             GuardedWindows(windows, guard),
             partial(self._fetcher.fetch, job=job),
             partial(self._fetcher.finish, job),
+            around=partial(self._fetcher.around_stream, event),
             tenant=query.tenant,
             order=query.order,
             on_error=query.on_error,

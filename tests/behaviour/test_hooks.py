@@ -38,7 +38,7 @@ from boxis_async import (
     WindowError,
     WindowEvent,
 )
-from boxis_async._http import transport
+from boxis_async._http import attempt as attempts
 from boxis_async._wire.messages import Reply
 from boxis_async._wire.signing import Key
 from boxis_async.testing import FAULT_KINDS, Fault, Provider
@@ -91,13 +91,23 @@ def day(client: BoxisClient, **settings: Any) -> CDRStream:  # noqa: ANN401
 
 
 def of_the_day(attempt: int) -> RequestEvent:
-    return RequestEvent(section="voice", action="getCDR", window=WHOLE_DAY, attempt=attempt)
+    return RequestEvent(
+        section="voice",
+        action="getCDR",
+        window=WHOLE_DAY,
+        attempt=attempt,
+        tenant=Provider().tenant,
+    )
 
 
 def request_of(event: RequestEvent) -> RequestEvent:
     """Give the request that an event speaks of."""
     return RequestEvent(
-        section=event.section, action=event.action, window=event.window, attempt=event.attempt
+        section=event.section,
+        action=event.action,
+        window=event.window,
+        attempt=event.attempt,
+        tenant=event.tenant,
     )
 
 
@@ -446,7 +456,7 @@ async def test_events_that_are_kept(
         replies.append(weakref.ref(reply))
         return reply
 
-    monkeypatch.setattr(transport, "Reply", make)
+    monkeypatch.setattr(attempts, "Reply", make)
     provider = Provider(hourly(), faults=[Fault(kind), Fault(kind)])
     client = make_client(provider, hooks=seen.hooks)
     await day(client, on_error="collect").to_list()

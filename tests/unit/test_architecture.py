@@ -121,7 +121,7 @@ from modules that stand behind it."""
 
 ORDER = [module for layer in LAYERS for module in layer]
 
-WINGS = ("cli", "export", "fleet", "mirror", "pydantic", "report", "testing")
+WINGS = ("cli", "export", "fleet", "mirror", "otel", "pydantic", "report", "testing")
 """Folders of their own, on the public face alone."""
 
 OPTIONAL: dict[str, str | tuple[str, ...]] = {
@@ -129,6 +129,7 @@ OPTIONAL: dict[str, str | tuple[str, ...]] = {
     "defusedxml": "_wire.xml",
     "distributed": "fleet",
     "jinja2": "report.page",
+    "opentelemetry": "otel",
     "orjson": "_wire.json_orjson",
     "psycopg": "mirror.database",
     # Rows become Arrow's in one module; a data set is written and read in another wing.
