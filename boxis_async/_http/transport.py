@@ -1,7 +1,7 @@
 """Sends a form over HTTP and returns the reply, or raises an error of the library's.
 
 Requests go out in the same way over a lent client and over those of our own. One time limit covers
-a whole attempt, from connecting to the last byte. `attempt.py` has one attempt, and what becomes of
+a whole attempt, from connecting to the last byte. `exchange.py` has one attempt, and what becomes of
 the errors of others; `http_library.py` alone knows httpx.
 """
 
@@ -14,8 +14,8 @@ import math
 import re
 from typing import TYPE_CHECKING, cast
 
-from boxis_async._http.attempt import Attempt
 from boxis_async._http.connections import Connections
+from boxis_async._http.exchange import Exchange
 from boxis_async._http.http_library import LONGEST_IDLE, OURS, OneConnection, library_of, opener
 from boxis_async._http.loop_clock import loop_time
 from boxis_async._http.waiting import Limits, Queue, places
@@ -25,7 +25,7 @@ from boxis_async.types import HTTPClient
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from boxis_async._http.attempt import Outcome
+    from boxis_async._http.exchange import Outcome
     from boxis_async._wire.messages import Form, Reply
 
 __all__ = ["Transport", "problem_with_http_client", "problem_with_url"]
@@ -193,7 +193,7 @@ class Transport:
         attempt = None
         with limits.scope:
             if self._lent is not None:
-                attempt = Attempt(
+                attempt = Exchange(
                     self._lent,
                     self._url,
                     form,
@@ -203,19 +203,19 @@ class Transport:
                 )
                 return await attempt.outcome(self._most_bytes)
             async with self._own.one() as connection:
-                attempt = Attempt(connection, self._url, form, limits)
+                attempt = Exchange(connection, self._url, form, limits)
                 outcome = await attempt.outcome(self._most_bytes)
             if not attempt.was_never_read:
                 return outcome
             self.check_open()
             logger.debug("a connection was closed before the form was sent: again, on a new one")
             async with self._own.one(is_new=True) as connection:
-                attempt = Attempt(connection, self._url, form, limits)
+                attempt = Exchange(connection, self._url, form, limits)
                 return await attempt.outcome(self._most_bytes)
         return _late(attempt, limits)
 
 
-def _late(attempt: Attempt | None, limits: Limits) -> Outcome:
+def _late(attempt: Exchange | None, limits: Limits) -> Outcome:
     if attempt is None:
         return AttemptTimeoutError(f"no connection within {limits.timeout:.3g} s")
     return attempt.late()

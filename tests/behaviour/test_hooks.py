@@ -38,7 +38,7 @@ from boxis_async import (
     WindowError,
     WindowEvent,
 )
-from boxis_async._http import attempt as attempts
+from boxis_async._http import exchange
 from boxis_async._wire.messages import Reply
 from boxis_async._wire.signing import Key
 from boxis_async.testing import FAULT_KINDS, Fault, Provider
@@ -456,7 +456,7 @@ async def test_events_that_are_kept(
         replies.append(weakref.ref(reply))
         return reply
 
-    monkeypatch.setattr(attempts, "Reply", make)
+    monkeypatch.setattr(exchange, "Reply", make)
     provider = Provider(hourly(), faults=[Fault(kind), Fault(kind)])
     client = make_client(provider, hooks=seen.hooks)
     await day(client, on_error="collect").to_list()

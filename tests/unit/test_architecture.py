@@ -68,7 +68,7 @@ LAYERS = (
         "_http.attempts",
         "_http.requester",
         "_http.transport",
-        "_http.attempt",
+        "_http.exchange",
         "_http.http_library",
         "_http.response_body",
         "_http.connections",

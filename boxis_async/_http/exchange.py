@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from boxis_async._wire.messages import Form
     from boxis_async.types import HTTPClient
 
-__all__ = ["Attempt", "Outcome"]
+__all__ = ["Exchange", "Outcome"]
 
 logger = logging.getLogger("boxis_async")
 
@@ -61,7 +61,7 @@ class _ClosedBeforeError(Exception):
     """The connection was closed before the first byte of the form was handed over to it."""
 
 
-class Attempt:
+class Exchange:
     """One form on its way over one client, and how far it came."""
 
     __slots__ = (
