@@ -1,7 +1,7 @@
 """Sends a form over HTTP and returns the reply, or raises an error of the library's.
 
 Requests go out in the same way over a lent client and over those of our own. One time limit covers
-a whole attempt, from connecting to the last byte. `exchange.py` has one attempt, and what becomes of
+a whole attempt, from connecting to the last byte. `exchange.py` has one, and what becomes of
 the errors of others; `http_library.py` alone knows httpx.
 """
 

@@ -7,8 +7,10 @@ Install what it needs, name the tenant, start it, and open http://127.0.0.1:8000
     python web_backend.py
 
 Set BOXIS_BASE_URL if the API is not at the provider's own address, and PORT if the backend is not
-to listen on 8000. There is no login: whoever reaches the backend can read your calls. So it listens
-on this machine only. Before you let others in, put something in front that knows who they are.
+to listen on 8000. With BOXIS_TENANTS="VOICE-29001-1 VOICE-29001-2" readers can choose one of these,
+as `/calls?...&tenant=VOICE-29001-2`. There is no login: whoever reaches the backend can read your
+calls. So it listens on this machine only. Before you let others in, put something in front that
+knows who they are.
 """
 
 import json
@@ -24,10 +26,31 @@ import uvicorn
 from fastapi import Depends, FastAPI, HTTPException, Query, Request
 from fastapi.responses import HTMLResponse, StreamingResponse
 
-from boxis_async import BoxisClient, BoxisError, CallStream, UsageError
+from boxis_async import (
+    AttemptTimeoutError,
+    BoxisClient,
+    BoxisError,
+    Call,
+    CallStream,
+    ClosedError,
+    DeadlineError,
+    RateLimitError,
+    UsageError,
+    WindowError,
+)
 
 PAGE = Path(__file__).with_suffix(".html")
 DAY, LONGEST = timedelta(days=1), timedelta(days=92)
+DEADLINE = (
+    60.0  # seconds for a whole answer: without it, a provider that hangs holds it for minutes
+)
+STATUSES: tuple[tuple[type[BoxisError], int], ...] = (
+    (UsageError, 422),  # the reader asks for what does not exist
+    (DeadlineError, 504),  # the provider is too slow
+    (AttemptTimeoutError, 504),
+    (RateLimitError, 503),  # too many requests: later
+    (ClosedError, 503),  # the backend is stopping
+)
 
 logger = logging.getLogger("web_backend")
 
@@ -35,7 +58,7 @@ logger = logging.getLogger("web_backend")
 @asynccontextmanager
 async def lifespan(_: FastAPI) -> AsyncGenerator[dict[str, BoxisClient]]:
     """Open one client for all requests, so that its `concurrency` limits all of them together."""
-    async with BoxisClient() as client:
+    async with BoxisClient(deadline=DEADLINE) as client:
         yield {"client": client}
 
 
@@ -43,6 +66,21 @@ def client_of(request: Request) -> BoxisClient:
     """Return the client that the lifespan opened."""
     client: BoxisClient = request.state.client
     return client
+
+
+def tenant_of(
+    tenant: Annotated[str | None, Query(description="one of BOXIS_TENANTS")] = None,
+) -> str | None:
+    """Return the tenant whose calls are asked for, or None for that of BOXIS_TENANT."""
+    if tenant is not None and tenant not in os.environ.get("BOXIS_TENANTS", "").split():
+        raise HTTPException(404, "there is no such tenant here")
+    return tenant
+
+
+def status_of(error: BoxisError) -> int:
+    """Return the HTTP status for an error: what is not listed is the provider's doing, 502."""
+    cause = error.cause if isinstance(error, WindowError) else error
+    return next((status for kind, status in STATUSES if isinstance(cause, kind)), 502)
 
 
 app = FastAPI(title="Calls", lifespan=lifespan)
@@ -57,6 +95,7 @@ def page() -> str:
 @app.get("/calls")
 async def calls(
     client: Annotated[BoxisClient, Depends(client_of)],
+    tenant: Annotated[str | None, Depends(tenant_of)],
     datefrom: Annotated[date, Query(alias="from", description="the first day")],
     dateto: Annotated[date, Query(alias="to", description="the day after the last")],
 ) -> StreamingResponse:
@@ -65,13 +104,16 @@ async def calls(
         raise HTTPException(422, f"'to' must lie 1 to {LONGEST.days} days after 'from'")
     try:
         # One window a day, so that the first calls are shown soon.
-        stream = client.iter_calls(datefrom, dateto, window=DAY)
-    except UsageError as error:
-        raise HTTPException(422, str(error)) from error
-    return StreamingResponse(lines(stream), media_type="application/x-ndjson")
+        stream = client.iter_calls(datefrom, dateto, tenant=tenant, window=DAY)
+        # Before the first line is there, the status can still say what is wrong.
+        first = await anext(stream, None)
+    except BoxisError as error:
+        logger.warning("no calls: %s", error)
+        raise HTTPException(status_of(error), str(error)) from error
+    return StreamingResponse(lines(first, stream), media_type="application/x-ndjson")
 
 
-async def lines(stream: CallStream) -> AsyncIterator[str]:
+async def lines(first: Call | None, stream: CallStream) -> AsyncIterator[str]:
     """Write each call as a line; the last one is `{"error": ...}` if the stream failed.
 
     By then the status 200 has been sent. The backend could close the connection instead, but then
@@ -80,8 +122,10 @@ async def lines(stream: CallStream) -> AsyncIterator[str]:
     # If the reader leaves early, the end of this block cancels the requests to the provider.
     async with stream:
         try:
+            if first is not None:
+                yield first.to_json() + "\n"
             async for call in stream:
-                yield json.dumps(call.to_dict()) + "\n"
+                yield call.to_json() + "\n"
         except BoxisError as error:
             logger.warning("a stream of calls failed: %s", error)
             yield json.dumps({"error": str(error)}) + "\n"

@@ -43,7 +43,16 @@ DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", *sorted(DOCS.glob("*.md"))]
 EXAMPLES = sorted((DOCS / "examples").glob("*.py"))
 WANTED = [
-    *("index", "first-steps", "command-line", "exports", "web-backend", "batch-job", "bot"),
+    *(
+        "index",
+        "first-steps",
+        "command-line",
+        "exports",
+        "web-backend",
+        "batch-job",
+        "bot",
+        "observability",
+    ),
     *(
         "calls",
         "watch",

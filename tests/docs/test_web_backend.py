@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import json
 import re
 import socket
@@ -17,6 +18,8 @@ from calls import call
 from examples import load
 from waiting import Gate, settled
 
+import boxis_async
+from boxis_async import BoxisClient
 from boxis_async.testing import Fault, LoopbackServer, Provider, ServedProvider
 
 if TYPE_CHECKING:
@@ -203,6 +206,59 @@ async def test_a_failure_on_the_way(served: Provider, reader: httpx.AsyncClient)
     assert "no such day" in str(last["error"])
     assert "stand-in-key" not in response.text
     assert len(lines(await reader.get(DAY))) == 24
+
+
+async def test_a_failure_at_the_beginning(served: Provider, reader: httpx.AsyncClient) -> None:
+    """Before the first line, the status says what is wrong: 502 for the provider's own failures."""
+    for fault, status in (
+        (Fault.refuse("no"), 502),
+        (Fault.status(503), 502),
+        (Fault.html(), 502),
+        (Fault.status(429), 503),
+    ):
+        served.faults = itertools.repeat(fault)
+        response = await reader.get(DAY)
+        assert response.status_code == status
+        assert response.json()["detail"]
+        assert "stand-in-key" not in response.text
+
+
+async def test_a_provider_that_hangs(served: Provider) -> None:
+    """A deadline ends what hangs: 504, by a client that a test puts in the place of the app's."""
+    example = load("web_backend")
+    served.faults = lambda _: Fault.hang()
+    async with BoxisClient(deadline=0.05) as client:
+        example.app.dependency_overrides[example.client_of] = lambda: client
+        transport = httpx.ASGITransport(example.app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://backend") as reader:
+            response = await reader.get(DAY)
+    assert response.status_code == 504
+    assert "within 0.05 s" in response.json()["detail"]
+
+
+async def test_other_tenants(
+    served: Provider, reader: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A reader can ask for the tenants that are listed, and for no other."""
+    monkeypatch.setenv("BOXIS_TENANTS", f"VOICE-0 {served.tenant}")
+    assert len(lines(await reader.get(f"{DAY}&tenant={served.tenant}"))) == 24
+    served.requests.clear()
+    for other in ("VOICE-1", ""):
+        assert (await reader.get(f"{DAY}&tenant={other}")).status_code == 404
+    assert served.requests == []
+    assert (await reader.get(f"{DAY}&tenant=VOICE-0")).status_code == 502
+
+
+def test_each_error_has_a_status() -> None:
+    """Each error of the library has a status that says whose doing it is."""
+    status_of = load("web_backend").status_of
+    assert status_of(boxis_async.UsageError("a")) == 422
+    assert status_of(boxis_async.DeadlineError("a")) == 504
+    assert status_of(boxis_async.ClientClosedError("a")) == 503
+    slow = boxis_async.AttemptTimeoutError("a")
+    assert status_of(boxis_async.WindowError("a", cause=slow)) == 504
+    assert status_of(boxis_async.WindowError("a")) == 502
+    assert status_of(boxis_async.LateLegError("a")) == 502
 
 
 async def test_a_leg_that_comes_too_late(served: Provider, reader: httpx.AsyncClient) -> None:
