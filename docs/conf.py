@@ -29,13 +29,15 @@ project = "boxis_async"
 author = "The boxis_async authors"
 release = version = boxis_async.__version__
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_copybutton"]
 exclude_patterns = ["_build", "examples"]
 html_theme = "furo"
 html_title = f"boxis_async {release}"
 html_static_path = ["_static"]
 html_css_files = ["boxis.css"]
 html_copy_source = False
+# What was printed is not copied.
+copybutton_selector = "div:not(.highlight-text) > div.highlight > pre"
 html_show_sphinx = html_show_copyright = False
 
 # So that `page.md#a-heading` works here as it does where the pages are read as plain Markdown.
