@@ -35,6 +35,7 @@ html_theme = "furo"
 html_title = f"boxis_async {release}"
 html_static_path = ["_static"]
 html_css_files = ["boxis.css"]
+html_js_files = ["scrolls.js"]
 html_copy_source = False
 # What was printed is not copied.
 copybutton_selector = "div:not(.highlight-text) > div.highlight > pre"
@@ -65,6 +66,12 @@ _FACES = (
 _FACE = "|".join({name for face in _FACES for name in face.__all__})
 _MENTION = re.compile(rf"(?<![`:\w])`((?:{_FACE})(?:\.\w+)?)`(?!`)")
 
+
+_FOUND_BY = {
+    "web-backend": {"## Which status for which error": ("502", "503", "504")},
+    "errors": {"## Slowing down": ("429",)},
+}
+"""What a reader may search for that the search leaves out, as it is a number: by its heading."""
 
 _COLON = "\ue000"
 
@@ -143,6 +150,14 @@ def _write_for_models(app: Sphinx, exception: Exception | None) -> None:
         llms.write(Path(app.srcdir), Path(app.outdir), _Built(app))
 
 
+def _let_be_found(_app: object, page: str, source: list[str]) -> None:
+    """Give numbers an entry in the index, which the search looks through too."""
+    for heading, numbers in _FOUND_BY.get(page, {}).items():
+        entries = "\n".join(f"```{{index}} single: {number}\n```" for number in numbers)
+        before, found, after = source[0].partition(f"{heading}\n")
+        source[0] = f"{before}{found}\n{entries}\n{after}"
+
+
 def setup(app: Sphinx) -> None:
     """Register what the docstrings need, before napoleon and after it."""
     _read_sources()
@@ -152,4 +167,5 @@ def setup(app: Sphinx) -> None:
     app.connect("autodoc-process-docstring", _hide_colon, priority=400)
     app.connect("autodoc-process-docstring", _finish, priority=900)
     app.connect("autodoc-process-signature", _shorten)
+    app.connect("source-read", _let_be_found)
     app.connect("build-finished", _write_for_models)
