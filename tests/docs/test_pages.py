@@ -66,17 +66,20 @@ WANTED = [
         "performance",
     ),
     *("provider", "security", "guards", "probe", "glossary", "reference", "support", "changelog"),
+    *("reference-client", "reference-values", "reference-errors"),
 ]
 OPTIONAL = (
-    "aiosqlite",
-    "click",
-    "defusedxml",
-    "pyarrow",
-    "pytest",
-    "rich",
-    "sqlalchemy",
-    "uvicorn",
-    "uvloop",
+    *(
+        "aiosqlite",
+        "click",
+        "dask",
+        "defusedxml",
+        "distributed",
+        "jinja2",
+        "opentelemetry",
+        "pyarrow",
+    ),
+    *("pydantic", "pytest", "rich", "sqlalchemy", "uvicorn", "uvloop"),
 )
 
 FENCE = re.compile(r"^```(?P<kind>\S*)[^\n]*\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL)

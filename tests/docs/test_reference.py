@@ -13,6 +13,8 @@ from paths import ROOT
 import boxis_async
 import boxis_async.export
 import boxis_async.mirror
+import boxis_async.otel
+import boxis_async.pydantic
 import boxis_async.report
 import boxis_async.testing
 import boxis_async.types
@@ -21,14 +23,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import ModuleType
 
-TEXT = (ROOT / "docs" / "reference.md").read_text("utf-8")
+TEXT = "".join(page.read_text("utf-8") for page in sorted((ROOT / "docs").glob("reference*.md")))
 FACES = (
-    boxis_async,
-    boxis_async.types,
-    boxis_async.export,
-    boxis_async.mirror,
-    boxis_async.report,
-    boxis_async.testing,
+    *(boxis_async, boxis_async.types, boxis_async.export, boxis_async.mirror),
+    *(boxis_async.otel, boxis_async.pydantic, boxis_async.report, boxis_async.testing),
 )
 
 DIRECTIVE = re.compile(
