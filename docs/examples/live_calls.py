@@ -68,8 +68,8 @@ class Feed:
 
     async def read(self, last: str) -> AsyncIterator[str]:
         """Give the events after the one that a reader got last, without end."""
-        name, _, number = last.partition("-")
-        after = int(number) if name == self.name and number.isdecimal() else 0
+        name, _, count = last.partition("-")
+        after = int(count) if name == self.name and count.isdecimal() else 0
         yield "retry: 3000\n\n"
         while True:
             for number, text in list(self.events):
