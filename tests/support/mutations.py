@@ -182,7 +182,8 @@ def readings(body: bytes, returntype: str = "json") -> list[list[Said]]:
     found: list[list[Said]] = []
     for begin in [match.start() for match in re.finditer("{", text)]:
         try:
-            answer = json.loads(text[begin:], parse_int=str, parse_float=str)
+            # White space behind an answer is more than JSON knows, and means nothing.
+            answer = json.loads(text[begin:].rstrip(), parse_int=str, parse_float=str)
         except (ValueError, RecursionError):
             continue
         rows = _json_rows(answer)
@@ -211,8 +212,9 @@ def _json_rows(answer: Any) -> list[dict[str, Any]] | None:  # noqa: ANN401
 
 
 def _xml_start(text: str) -> int:
-    starts = [at for at in (text.find("<?xml"), text.find("<return")) if at >= 0]
-    return min(starts, default=0)
+    # What begins like a declaration, and is none, stands before the answer as a notice does.
+    found = re.search(r"<\?xml\s|<return", text)
+    return 0 if found is None else found.start()
 
 
 def _xml_rows(text: str) -> list[list[dict[str, str]]]:
