@@ -6,7 +6,9 @@ the two differ, so nothing is concluded from records there.
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
+from hashlib import blake2b
 from itertools import compress
 from typing import TYPE_CHECKING
 
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from boxis_async._wire.wallclock import Span
-    from boxis_async.models import CDR
+    from boxis_async.models import CDR, Reject
 
 __all__ = ["Fetched", "fitting_calls", "wall_span"]
 
@@ -39,8 +41,12 @@ class Fetched:
         return len(self.records)
 
     def legs(self) -> frozenset[bytes]:
-        """Give the fingerprints of the records' legs."""
-        return frozenset(both[:FINGERPRINT_SIZE] for both in self.records.fingerprints)
+        """Give what tells the records apart: fingerprints of their legs.
+
+        Of one that could not be read, it is a digest of all of it.
+        """
+        legs = frozenset(both[:FINGERPRINT_SIZE] for both in self.records.fingerprints)
+        return legs.union(_digest(reject) for reject in self.records.rejects)
 
     def legs_and_spans(self) -> Iterator[tuple[bytes, Span]]:
         """Yield each record's leg, and its span on the wall clock."""
@@ -87,6 +93,11 @@ class Fetched:
         if _is_near_clock_change(first) or _is_near_clock_change(last):
             return None
         return first, last
+
+
+def _digest(reject: Reject) -> bytes:
+    text = json.dumps(reject.row, sort_keys=True, default=repr)
+    return blake2b(text.encode("utf-8", "replace"), digest_size=2 * FINGERPRINT_SIZE).digest()
 
 
 def wall_span(cdr: CDR) -> Span:

@@ -77,10 +77,16 @@ class Guard:
         query: The arguments of the stream.
         range_: The range; None is everything.
         missing: The parts of it that are fetched.
+        before: The guard of an earlier part of the same run, if there is one.
     """
 
     def __init__(
-        self, known: KnownServer, query: Query, range_: Range | None, missing: Sequence[Span]
+        self,
+        known: KnownServer,
+        query: Query,
+        range_: Range | None,
+        missing: Sequence[Span],
+        before: Guard | None = None,
     ) -> None:
         self._known = known
         self._query = query
@@ -92,6 +98,9 @@ class Guard:
         self._seen = {mark[FINGERPRINT_SIZE : 2 * FINGERPRINT_SIZE] for mark in marks}
         # The windows that were answered, likewise.
         self._answered: list[Window] = []
+        if before is not None:
+            self._seen |= before._seen  # noqa: SLF001 - of the same class
+            self._answered += before._answered  # noqa: SLF001 - likewise
         self._is_parted = False
         # The legs of the answer that holds everything, where the dates are ignored.
         self._everything: frozenset[bytes] | None = None

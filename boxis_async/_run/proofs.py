@@ -240,6 +240,6 @@ def _bounded(answer: Fetched, now: datetime) -> Window:
     if answer.window.start is not None:
         return answer.window
     spans = [wall_span(cdr) for cdr in answer.records.cdrs]
-    start = min(_LONG_AGO, *(min(span) for span in spans))
-    end = max(now, *(max(span) for span in spans))
+    start = min([_LONG_AGO, *(min(span) for span in spans)])
+    end = max([now, *(max(span) for span in spans)])
     return Window(start, end + _DAY)

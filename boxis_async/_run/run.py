@@ -355,7 +355,7 @@ class Run:
         """Start to fetch parts of a range, in windows."""
         query = self._query
         uncut = () if range_ is None else range_.uncut
-        guard = Guard(query.known_server, query, range_, missing)
+        guard = Guard(query.known_server, query, range_, missing, before=self._guard)
         guard.begin()
         self._guard = guard
         windows: Windows

@@ -350,6 +350,25 @@ async def test_a_cap_is_found(
 
 
 @pytest.mark.parametrize("keeps", KEEPS)
+@pytest.mark.parametrize("unreadable", ["the last", "the first", "all"])
+async def test_a_cap_cuts_off_what_cannot_be_read(
+    make_client: MakeClient, keeps: Literal["first", "last"], unreadable: str
+) -> None:
+    """A record that cannot be read counts in a proof like any other: none is missing in rejects."""
+    rows = many(150)
+    chosen = {"the last": rows[100:], "the first": rows[:50], "all": rows}[unreadable]
+    for row in chosen:
+        row["duration"] = "12.885"
+    provider = Provider(rows, filter_mode="start", row_limit=100, row_limit_keeps=keeps)
+    stream = make_client(provider).cdrs(
+        DAY, NEXT_DAY, window=timedelta(days=1), bad_records="collect"
+    )
+    found = await stream.to_list()
+    rejects = [str(reject.row["uniqueid"]) for reject in stream.rejects]
+    assert sorted([*ids(found), *rejects]) == undivided(provider, DAY, NEXT_DAY)
+
+
+@pytest.mark.parametrize("keeps", KEEPS)
 async def test_a_cap_on_everything(
     make_client: MakeClient, keeps: Literal["first", "last"]
 ) -> None:

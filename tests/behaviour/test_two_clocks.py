@@ -31,7 +31,7 @@ from boxis_async import (
     Window,
     WindowError,
 )
-from boxis_async.testing import DateRule, Provider
+from boxis_async.testing import DATE_RULES, DateRule, Provider
 
 if TYPE_CHECKING:
     from conftest import MakeClient
@@ -122,6 +122,25 @@ async def test_a_later_now_under_every_rule(
         else:
             # A second more, as an answer names whole seconds.
             assert sorted(ids(await stream.to_list())) == sorted(expected)
+
+
+@pytest.mark.parametrize("rule", DATE_RULES, ids=str)
+@pytest.mark.parametrize("length", [0, 1])
+async def test_the_only_call_ends_with_our_now(
+    make_client: MakeClient, rule: DateRule, length: int
+) -> None:
+    """The part up to the later "now" begins within it, and knows what came with the part before."""
+    now = datetime(2024, 3, 6, 14, 30, 20)
+    row = call(f"{now - length * SECOND}", end=f"{now}")
+    provider = Provider([row], filter_mode=rule, clock_skew=7 * 60, clock_tolerance=FOR_EVER)
+    with time_machine.travel(NOW, tick=False):
+        stream = make_client(provider, contract=None).cdrs(DAY, window=HOUR)
+        try:
+            found = await stream.to_list()
+        except ContractError:
+            assert rule.by == "within"
+            return
+    assert ids(found) == ids_of(provider.undivided(f"{DAY}", f"{now + HOUR}"))
 
 
 async def test_the_later_now_costs_a_request_where_it_is_later(make_client: MakeClient) -> None:
