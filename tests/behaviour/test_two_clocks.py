@@ -125,16 +125,13 @@ async def test_a_later_now_under_every_rule(
 
 
 @pytest.mark.parametrize("rule", DATE_RULES, ids=str)
-@pytest.mark.parametrize("length", [0, 1])
-async def test_the_only_call_ends_with_our_now(
-    make_client: MakeClient, rule: DateRule, length: int
-) -> None:
+async def test_the_only_call_ends_with_our_now(make_client: MakeClient, rule: DateRule) -> None:
     """The part up to the later "now" begins within it, and knows what came with the part before."""
     now = datetime(2024, 3, 6, 14, 30, 20)
-    row = call(f"{now - length * SECOND}", end=f"{now}")
+    row = call(f"{now - SECOND}", end=f"{now}")
     provider = Provider([row], filter_mode=rule, clock_skew=7 * 60, clock_tolerance=FOR_EVER)
     with time_machine.travel(NOW, tick=False):
-        stream = make_client(provider, contract=None).cdrs(DAY, window=HOUR)
+        stream = make_client(provider, contract=None).cdrs(DAY, window=6 * HOUR)
         try:
             found = await stream.to_list()
         except ContractError:
