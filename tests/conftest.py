@@ -129,7 +129,7 @@ async def _no_task_left() -> AsyncIterator[None]:
     yield
     this = asyncio.current_task()
     try:
-        await settled(lambda: asyncio.all_tasks() <= {this}, within=5)
+        await settled(lambda: asyncio.all_tasks() <= {this}, within=20)
     except TimeoutError:
         left = asyncio.all_tasks() - {this}
         pytest.fail(f"tasks were left behind: {left}")

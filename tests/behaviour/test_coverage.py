@@ -24,6 +24,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from keys import by_dst, by_src
 from ledgers import NIGHTS, SPAN, ledgers
+from resumes import is_within
 from waiting import Gate, jitter
 
 from boxis_async import (
@@ -600,14 +601,6 @@ class Consumer:
     @property
     def cdrs(self) -> list[CDR]:
         return [cdr for _, cdrs in self.written for cdr in cdrs]
-
-
-def is_within(window: Window, span: Window) -> bool:
-    assert window.start is not None
-    assert window.end is not None
-    assert span.start is not None
-    assert span.end is not None
-    return span.start <= window.start and window.end <= span.end
 
 
 def whole(cdr: CDR) -> tuple[str, ...]:

@@ -100,7 +100,7 @@ async def test_halves_cure_a_time_out(make_client: MakeClient, *, over_http: boo
     client = make_client(
         provider,
         over_http=over_http,
-        timeout=0.5,
+        timeout=1,
         retry=RetryPolicy(attempts=1, wait_initial=0, wait_jitter=0),
     )
     stream = client.cdrs(DAY, NEXT_DAY)
@@ -420,7 +420,7 @@ async def test_the_deadline_is_the_parents(make_client: MakeClient) -> None:
     client = make_client(
         provider,
         timeout=60,
-        retry=RetryPolicy(attempts=2, timeout=0.2, wait_initial=0, wait_jitter=0),
+        retry=RetryPolicy(attempts=2, timeout=0.5, wait_initial=0, wait_jitter=0),
     )
     stream = client.cdrs(DAY, NEXT_DAY)
     with pytest.raises(WindowError) as caught:

@@ -177,11 +177,11 @@ async def test_a_small_pool(
     """A pool with fewer places than the concurrency costs time alone, and that is logged once."""
     caplog.set_level(logging.WARNING, "boxis_async")
     # Longer all in all than the time-out, which each request has to itself.
-    provider = Provider(hourly(), latency=0.04)
+    provider = Provider(hourly(), latency=0.04 * places)
     url, http_client = over_few(server, provider, places)
     async with http_client:
         client = make_client(
-            provider, base_url=url, http_client=http_client, timeout=0.4, retry=ONCE
+            provider, base_url=url, http_client=http_client, timeout=0.9, retry=ONCE
         )
         stream = client.cdrs(DAY, NEXT_DAY, window=HOUR)
         assert ids(await stream.to_list()) == ids_of(provider.select())
@@ -241,7 +241,7 @@ async def test_a_wait_for_a_place_is_within_the_windows_time(
     provider = Provider(hourly(), latency=0.05)
     url, http_client = over_few(server, provider, 1)
     async with http_client:
-        policy = RetryPolicy(attempts=1, timeout=0.3)
+        policy = RetryPolicy(attempts=1, timeout=1)
         client = make_client(
             provider, base_url=url, http_client=http_client, timeout=10, retry=policy
         )
@@ -313,7 +313,7 @@ async def test_a_transport_with_a_queue(make_client: MakeClient) -> None:
     """Requests that wait in a transport's own queue have their time-out from their turn on."""
     provider = Provider(hourly(), latency=0.04)
     async with httpx.AsyncClient(transport=Queueing(provider)) as http_client:
-        client = make_client(provider, http_client=http_client, timeout=0.4, retry=ONCE)
+        client = make_client(provider, http_client=http_client, timeout=0.9, retry=ONCE)
         stream = client.cdrs(DAY, NEXT_DAY, window=HOUR)
         assert ids(await stream.to_list()) == ids_of(provider.select())
         assert stream.stats.requests == 24

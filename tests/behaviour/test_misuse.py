@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
-import logging
 import math
 import sys
 import textwrap
@@ -24,6 +23,7 @@ import pytest
 from calls import DAY, HOUR, NEXT_DAY, SECOND, hourly, ids, ids_of
 from loops import LOOPS
 from paths import ROOT
+from scenes import Quiet
 from waiting import Gate, settled
 
 from boxis_async import (
@@ -92,18 +92,14 @@ by_each_way = pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__)
 by_the_streams_own = pytest.mark.parametrize("way", [plain, block], ids=lambda way: way.__name__)
 
 
-class Scene:
+class Scene(Quiet):
     """A client over HTTP whose provider answers for three hours, and holds what comes after."""
 
     def __init__(self, make_client: MakeClient, caplog: pytest.LogCaptureFixture) -> None:
+        super().__init__(caplog)
         self.gate = Gate(lambda received: (received.dateto or "") > f"{DAY + 3 * HOUR}")
         self.provider = Provider(hourly(), gate=self.gate)
         self.client = make_client(self.provider, over_http=True, concurrency=IN_FLIGHT)
-        self.errors: list[dict[str, Any]] = []
-        self._caplog = caplog
-        asyncio.get_running_loop().set_exception_handler(
-            lambda _, context: self.errors.append(context)
-        )
 
     def stream(self) -> CDRStream:
         return self.client.cdrs(DAY, NEXT_DAY, window=HOUR)
@@ -119,16 +115,6 @@ class Scene:
         found = await self.client.cdrs(DAY, NEXT_DAY, window=3 * HOUR).to_list()
         assert ids(found) == ids_of(self.provider.select())
         await self.left_nothing_behind()
-
-    async def left_nothing_behind(self) -> None:
-        """Check tasks, requests, errors and logs; and that awaiting still works here."""
-        task = asyncio.current_task()
-        assert task is not None
-        assert task.cancelling() == 0
-        assert await asyncio.create_task(asyncio.sleep(0, "undisturbed")) == "undisturbed"
-        await settled(lambda: asyncio.all_tasks() == {task} and self.provider.in_flight == 0)
-        assert self.errors == []
-        assert [r for r in self._caplog.records if r.levelno >= logging.ERROR] == []
 
 
 @pytest.fixture

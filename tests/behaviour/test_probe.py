@@ -556,14 +556,14 @@ async def test_closed_or_cancelled_meanwhile(
     provider = Provider(calls_of("middling"), filter_mode=DATE_RULES[0], gate=gate)
     client = make_client(provider, over_http=True)
     running = asyncio.create_task(client.probe(around=THERE))
-    await settled(lambda: len(provider.requests) == 2, within=10)
+    await settled(lambda: len(provider.requests) == 2)
     await client.aclose()
     with pytest.raises(ClientClosedError):
         await running
     provider.reset()
     client = make_client(provider, over_http=True)
     running = asyncio.create_task(client.probe(around=THERE))
-    await settled(lambda: len(provider.requests) == 2, within=10)
+    await settled(lambda: len(provider.requests) == 2)
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running

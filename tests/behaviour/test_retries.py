@@ -120,7 +120,7 @@ async def test_what_may_pass_is_sent_again_freshly_signed(
 async def test_a_hanging_answer_is_asked_for_again(make_client: MakeClient) -> None:
     """An answer that does not come within the time-out is asked for once more."""
     provider = Provider(hourly(), faults=[Fault.hang()])
-    stream = day(make_client(provider, timeout=0.2))
+    stream = day(make_client(provider, timeout=0.5))
     assert len(await stream.to_list()) == 24
     assert stream.stats.retries == 1
 
@@ -371,7 +371,7 @@ async def test_the_pause_is_capped(make_client: MakeClient) -> None:
 async def test_the_time_of_a_window_is_limited(make_client: MakeClient) -> None:
     """However many attempts there are, a window has only so much time."""
     provider = Provider(hourly(), faults=lambda _: Fault.status(429, retry_after=0))
-    policy = RetryPolicy(attempts=10**9, timeout=0.05, wait_initial=0, wait_max=0, wait_jitter=0)
+    policy = RetryPolicy(attempts=10**9, timeout=0.2, wait_initial=0, wait_max=0, wait_jitter=0)
     stream = day(make_client(provider, retry=policy))
     with pytest.raises(WindowError) as caught:
         await stream.to_list()
@@ -384,7 +384,7 @@ async def test_the_time_of_a_window_is_limited(make_client: MakeClient) -> None:
 async def test_the_time_limit_cuts_an_attempt_short(make_client: MakeClient) -> None:
     """An attempt ends with its window's time, whatever its own time-out says."""
     provider = Provider(hourly(), faults=lambda _: Fault.hang())
-    policy = RetryPolicy(timeout=0.05, wait_initial=0, wait_jitter=0)
+    policy = RetryPolicy(timeout=0.3, wait_initial=0, wait_jitter=0)
     stream = day(make_client(provider, retry=policy, timeout=NEVER))
     with pytest.raises(WindowError) as caught:
         await stream.to_list()

@@ -179,7 +179,7 @@ async def test_a_body_that_never_ends_does_not_hide_the_status(status: int) -> N
 
     async with await asyncio.start_server(hang, "127.0.0.1", 0) as server:
         url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
-        async with BoxisClient("u", "k", base_url=url, timeout=0.1, retry=PROMPTLY) as client:
+        async with BoxisClient("u", "k", base_url=url, timeout=0.4, retry=PROMPTLY) as client:
             with pytest.raises(StatusError) as caught:
                 await client.call("voip", "getLineList")
         assert (caught.value.status_code, caught.value.retry_after) == (status, "7")

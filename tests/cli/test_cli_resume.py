@@ -55,7 +55,7 @@ def run_printed(errors: str) -> subprocess.CompletedProcess[str]:
     """Run it as a shell would."""
     return subprocess.run(
         printed_command(errors), capture_output=True, text=True, check=False, env=environment(),
-        stdin=subprocess.DEVNULL, timeout=30,
+        stdin=subprocess.DEVNULL, timeout=120,
     )  # fmt: skip
 
 
@@ -85,7 +85,7 @@ def test_a_signal_while_requests_hang(
     assert printed_command(errors)[-len(expected) :] == expected
     done = subprocess.run(
         printed_command(errors), input=served.api_key, capture_output=True, text=True,
-        check=False, env=environment(BOXIS_API_KEY=""), timeout=30,
+        check=False, env=environment(BOXIS_API_KEY=""), timeout=120,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert path.read_bytes() == whole

@@ -53,7 +53,7 @@ def finish(
 ) -> tuple[str, str]:
     """Run the job to its end, and give what it says."""
     job = start(served, folder, **environment)
-    said, complaints = job.communicate(timeout=30)
+    said, complaints = job.communicate(timeout=120)
     assert job.returncode == code, complaints
     return said, complaints
 
@@ -95,9 +95,9 @@ async def test_killed_and_begun_again(served: ServedProvider, tmp_path: Path) ->
     gate = Gate(lambda received: str(received.datefrom).startswith(f"{DAYS[3]}"))
     served.provider.gate = gate
     job = start(served, tmp_path)
-    await settled(lambda: gate.held > 0, within=30)
+    await settled(lambda: gate.held > 0, within=120)
     job.kill()
-    job.communicate(timeout=30)
+    job.communicate(timeout=120)
     assert job.returncode == -signal.SIGKILL
     assert days_in(tmp_path) == DAYS[:3]
     gate.open()

@@ -172,7 +172,7 @@ def run(
         stdout=subprocess.PIPE,
         stderr=stderr,
         encoding="utf-8",
-        timeout=45,
+        timeout=120,
         check=False,
     )
 
@@ -269,7 +269,7 @@ class Shell:
     def __exit__(self, *_: object) -> None:
         if self._server is not None:
             self._server.send_signal(signal.SIGINT)
-            self._server.communicate(timeout=10)
+            self._server.communicate(timeout=120)
 
     def run(self, block: Block) -> str:
         """Run a block to its end, or until its server listens, and give what it prints."""
@@ -278,7 +278,7 @@ class Shell:
         if block.body.startswith("boxis watch"):
             return self._watch(block.body)
         done = subprocess.run(
-            ["sh", "-c", block.body], stdin=subprocess.DEVNULL, timeout=45, check=False,
+            ["sh", "-c", block.body], stdin=subprocess.DEVNULL, timeout=120, check=False,
             **self._settings(),
         )  # fmt: skip
         assert done.returncode == 0, f"{block!r}\n{done.stdout}"

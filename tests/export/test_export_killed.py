@@ -95,7 +95,7 @@ def start(url: str, target: Path, *, limit: int = 0, user: int = 0) -> subproces
 
 def results(job: subprocess.Popen[str]) -> list[dict[str, Any]]:
     """Wait for the end of the process, and give what each of its attempts came to."""
-    output, complaints = job.communicate(timeout=50)
+    output, complaints = job.communicate(timeout=120)
     assert (job.returncode, complaints) == (0, "")
     lines = map(json.loads, output.splitlines())
     return [line for line in lines if "kept_by_now" not in line]

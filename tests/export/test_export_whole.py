@@ -694,7 +694,7 @@ def test_without_pyarrow(server: LoopbackServer, tmp_path: Path) -> None:
         capture_output=True,
         text=True,
         check=False,
-        timeout=50,
+        timeout=120,
     )
     server.unmount(provider)
     output = job.stdout.splitlines()

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 _TURNS = 30
 
 
-async def settled(condition: Callable[[], bool], *, within: float = 10) -> None:
+async def settled(condition: Callable[[], bool], *, within: float = 60) -> None:
     """Give the loop its turns until a condition holds, and still does a while of turns later."""
     held = turns = 0
     async with asyncio.timeout(within):

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
-import logging
 import weakref
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -20,6 +19,7 @@ import anyio
 import pytest
 from calls import DAY, MINUTE, call
 from loops import LOOPS
+from scenes import Quiet
 from waiting import Gate, settled
 from watched import ZONE
 
@@ -84,18 +84,14 @@ def recent(count: int = COUNT) -> list[dict[str, str | None]]:
     return [call(f"{begin + number * 10 * MINUTE}", f"call.{number}") for number in range(count)]
 
 
-class Scene:
+class Scene(Quiet):
     """A client over HTTP whose provider answers the first request, and holds what comes after."""
 
     def __init__(self, make_client: MakeClient, caplog: pytest.LogCaptureFixture) -> None:
+        super().__init__(caplog)
         self.gate = Gate(lambda received: received.number > 1)
         self.provider = Provider(recent(), gate=self.gate)
         self.client = make_client(self.provider, over_http=True)
-        self.errors: list[dict[str, Any]] = []
-        self._caplog = caplog
-        asyncio.get_running_loop().set_exception_handler(
-            lambda _, context: self.errors.append(context)
-        )
 
     def watch(self, **settings: Any) -> Watch:  # noqa: ANN401 - whatever a watch takes
         """Watch from before the calls; a second look is due soon after the first one."""
@@ -115,16 +111,6 @@ class Scene:
         assert len([await anext(changes) for _ in range(COUNT)]) == COUNT
         await changes.aclose()
         await self.left_nothing_behind()
-
-    async def left_nothing_behind(self) -> None:
-        """Check tasks, requests, errors and logs; and that awaiting still works here."""
-        task = asyncio.current_task()
-        assert task is not None
-        assert task.cancelling() == 0
-        assert await asyncio.create_task(asyncio.sleep(0, "undisturbed")) == "undisturbed"
-        await settled(lambda: asyncio.all_tasks() == {task} and self.provider.in_flight == 0)
-        assert self.errors == []
-        assert [r for r in self._caplog.records if r.levelno >= logging.ERROR] == []
 
 
 @pytest.fixture
