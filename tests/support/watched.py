@@ -279,7 +279,9 @@ class Judgement:
     """Seconds from hang-up to hand-over, by how long the leg was."""
 
 
-def judge(world: World, handed: Iterable[Handed], since: float) -> Judgement:
+def judge(
+    world: World, handed: Iterable[Handed], since: float, until: float = float("inf")
+) -> Judgement:
     """Compare what was handed over with what there is by now."""
     last: dict[tuple[str, str], Handed] = {}
     first: dict[tuple[str, str], Handed] = {}
@@ -295,7 +297,7 @@ def judge(world: World, handed: Iterable[Handed], since: float) -> Judgement:
     legs = missed = 0
     delays: dict[str, list[float]] = defaultdict(list)
     for name, end, length, version in world.final():
-        if end < since:
+        if not since <= end < until:
             continue
         legs += 1
         if name not in last or last[name].version != version:
