@@ -23,7 +23,7 @@ import attrs
 
 from boxis_async._http.loop_clock import loop_time
 from boxis_async._watch.alarm import Alarm
-from boxis_async._watch.leg_feed import AFTERMATH, LegFeed
+from boxis_async._watch.leg_feed import AFTERMATH, LegFeed, Whole
 from boxis_async._watch.position import Handled, HandledOfTenant
 from boxis_async._watch.schedule import KNOCK, Plan, Schedule
 from boxis_async._wire.cooperative import Cooperative
@@ -406,8 +406,9 @@ class Watcher:
             self._check_open()
             look.is_over = True
             if look.plan.tier != KNOCK:
+                moment = self._moment(look)
                 self._steps = self._feed_now.finish(
-                    look.tenant.name, self._moment(look), look.plan.covers
+                    look.tenant.name, Whole(look.plan.covers, moment, moment)
                 )
             return
         except BoxisError as error:
@@ -418,22 +419,23 @@ class Watcher:
             return
         self._check_open()
         if look.plan.tier != KNOCK:
-            began = self._raise_floor(look, batch)
-            self._steps = self._feed_now.take(look.tenant.name, batch.cdrs, began)
+            whole = self._raise_floor(look, batch)
+            self._steps = self._feed_now.take(look.tenant.name, batch.cdrs, whole)
 
     @property
     def _feed_now(self) -> Feed:
         assert self._feed is not None  # noqa: S101 - it has begun
         return self._feed
 
-    def _raise_floor(self, look: _Look, batch: Batch) -> float | None:
-        """Take note that nothing is needed any more from before a window, if that is so."""
+    def _raise_floor(self, look: _Look, batch: Batch) -> Whole | None:
+        """Take note that all that lies before a window was seen, if that is so."""
         start = batch.window.start
         if not look.plan.is_deepest or start is None:
             return None
         began = start.replace(tzinfo=look.stream.timezone).timestamp()
         self._set_floor(look, began)
-        return min(began, self._moment(look))
+        moment = self._moment(look)
+        return Whole(look.plan.covers, min(began, moment), moment)
 
     def _moment(self, look: _Look) -> float:
         """Give up to when a look has seen all, by the clocks as its answers show them.
