@@ -488,8 +488,8 @@ class BoxisClient:
 
         Raises:
             UsageError: An argument is missing or wrong; it names all that is.
-            WindowError: While iterating: the provider refuses who asks, or its answers cannot be
-                relied on.
+            WindowError: While iterating: the provider refuses who asks.
+            ContractError: While iterating: the provider's answers would lose calls.
             ClientClosedError: The client is closed.
         """
         self._prefetches.check_open()

@@ -17,7 +17,7 @@ import attrs
 from boxis_async._calls.build import build
 from boxis_async._calls.group import group
 from boxis_async._calls.order import calls_in_order
-from boxis_async._watch.leg_feed import Item, Mark, read_legs
+from boxis_async._watch.leg_feed import Item, Mark, Whole, read_legs
 from boxis_async._wire.wallclock import epoch_of
 from boxis_async.models import CDR
 from boxis_async.watch_model import CallChange, Change
@@ -81,7 +81,7 @@ class CallFeed:
         self._country = country
         self._memories = {tenant: _Memory() for tenant in handled.tenants}
 
-    def take(self, tenant: str, cdrs: Sequence[CDR], as_of: float | None) -> Steps[list[Item]]:
+    def take(self, tenant: str, cdrs: Sequence[CDR], whole: Whole | None) -> Steps[list[Item]]:
         """Take legs, and give the calls that are quiet by then."""
         of_tenant = self._handled.tenants[tenant]
         memory = self._memories[tenant]
@@ -96,15 +96,13 @@ class CallFeed:
                 memory.handled.pop(mark.leg, None)
             elif mark.last >= of_tenant.origin:
                 memory.pending.add(mark.leg)
-        if as_of is None:
-            return []
-        return (yield from self.finish(tenant, as_of, float("-inf")))
+        return [] if whole is None else (yield from self.finish(tenant, whole))
 
-    def finish(self, tenant: str, as_of: float, covers: float) -> Steps[list[Item]]:
+    def finish(self, tenant: str, whole: Whole) -> Steps[list[Item]]:
         """Give the calls that are quiet by then."""
         memory = self._memories[tenant]
         waiting = [memory.legs[leg] for leg in memory.pending]
-        quiet = [mark for mark in waiting if as_of - mark.last >= self._quiet]
+        quiet = [mark for mark in waiting if whole.end - mark.last >= self._quiet]
         if not quiet:
             return []
         horizon = min(mark.cdr.start.timestamp() for mark in quiet) - _MARGIN
@@ -115,11 +113,10 @@ class CallFeed:
             marks = [near[id(leg)] for leg in legs]
             if (
                 any(mark.leg in memory.pending for mark in marks)
-                and as_of - max(mark.last for mark in marks) >= self._quiet
-                and _began(legs) >= covers
+                and whole.end - max(mark.last for mark in marks) >= self._quiet
+                and _began(legs) >= whole.begin
             ):
-                item = self._item(tenant, memory, marks, as_of)
-                items.append(item)
+                items.append(self._item(tenant, memory, marks, whole.moment))
             if number % _CALLS_A_STEP == 0:
                 yield
         item_of = {id(call): item for call, item in items}
@@ -147,7 +144,7 @@ class CallFeed:
             memory.pending.discard(leg)
 
     def _item(
-        self, tenant: str, memory: _Memory, marks: list[Mark], as_of: float
+        self, tenant: str, memory: _Memory, marks: list[Mark], moment: float
     ) -> tuple[Call, Item]:
         seen = self._handled.tenants[tenant].seen
         call = build([mark.cdr for mark in marks], self._reached)
@@ -166,7 +163,7 @@ class CallFeed:
             kind="changed" if known else "new",
             call=call,
             previous=self._previous(memory, known),
-            certainty="surely" if self._is_over(call, marks, as_of) else "probably",
+            certainty="surely" if self._is_over(call, marks, moment) else "probably",
             tenant=tenant,
         )
         return call, Item(change, tenant, marks, changes)
@@ -178,14 +175,14 @@ class CallFeed:
         calls = [build(one, self._reached) for one in group(legs, self._country)]
         return calls_in_order(calls)[0]
 
-    def _is_over(self, call: Call, marks: Iterable[Mark], as_of: float) -> bool:
+    def _is_over(self, call: Call, marks: Iterable[Mark], moment: float) -> bool:
         """Report whether nothing can follow.
 
         A leg on the caller's own channel is not enough: each attempt that rang in vain leaves one.
         It must be one that ended the call: a talk, or what the exchange does last.
         """
         last = max(mark.last for mark in marks)
-        if call.answered or as_of - last >= self._settle:
+        if call.answered or moment - last >= self._settle:
             return True
         return any(
             mark.cdr.answered

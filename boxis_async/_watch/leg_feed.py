@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from boxis_async._watch.position import Handled, HandledOfTenant
     from boxis_async._wire.cooperative import Steps
 
-__all__ = ["AFTERMATH", "Feed", "Item", "LegFeed", "Mark", "read_legs"]
+__all__ = ["AFTERMATH", "Feed", "Item", "LegFeed", "Mark", "Whole", "read_legs"]
 
 AFTERMATH: Final = 3 * 3600.0
 """Seconds for which a leg is remembered longer than it is requested, so that a change of the clock,
@@ -46,26 +46,37 @@ class Item:
     """What that is to each of those legs that came or changed."""
 
 
+@attrs.frozen
+class Whole:
+    """A time of which all records are there, in Unix seconds."""
+
+    begin: float
+    """Calls that began from then on are whole."""
+    end: float
+    """Up to when."""
+    moment: float
+    """When they were looked at."""
+
+
 class Feed(Protocol):
     """Makes items of what looks bring."""
 
-    def take(self, tenant: str, cdrs: Sequence[CDR], as_of: float | None) -> Steps[list[Item]]:
+    def take(self, tenant: str, cdrs: Sequence[CDR], whole: Whole | None) -> Steps[list[Item]]:
         """Take records.
 
         Args:
             tenant: Whose they are.
             cdrs: The records.
-            as_of: Up to when all records are there by now, in Unix seconds, if that is known.
+            whole: Of which time all records are there by now, if that is known.
         """
         ...
 
-    def finish(self, tenant: str, as_of: float, covers: float) -> Steps[list[Item]]:
+    def finish(self, tenant: str, whole: Whole) -> Steps[list[Item]]:
         """Take note that a look came to its end.
 
         Args:
             tenant: Whose records it was for.
-            as_of: Up to when it has seen all that there is, in Unix seconds.
-            covers: From when on, in Unix seconds.
+            whole: Of which time all records are there by now.
         """
         ...
 
@@ -114,7 +125,7 @@ class LegFeed:
     def __init__(self, handled: Handled) -> None:
         self._handled = handled
 
-    def take(self, tenant: str, cdrs: Sequence[CDR], as_of: float | None) -> Steps[list[Item]]:  # noqa: ARG002 - a leg is whole
+    def take(self, tenant: str, cdrs: Sequence[CDR], whole: Whole | None) -> Steps[list[Item]]:  # noqa: ARG002 - a leg is whole
         """Give the legs that are new or changed."""
         of_tenant = self._handled.tenants[tenant]
         items: list[Item] = []
@@ -127,7 +138,7 @@ class LegFeed:
                 items.append(Item(change, tenant, (mark,), (change,)))
         return items
 
-    def finish(self, tenant: str, as_of: float, covers: float) -> Steps[list[Item]]:  # noqa: ARG002
+    def finish(self, tenant: str, whole: Whole) -> Steps[list[Item]]:  # noqa: ARG002
         """Give nothing more."""
         yield from ()
         return []

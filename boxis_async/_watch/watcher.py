@@ -23,7 +23,7 @@ import attrs
 
 from boxis_async._http.loop_clock import loop_time
 from boxis_async._watch.alarm import Alarm
-from boxis_async._watch.leg_feed import AFTERMATH, LegFeed
+from boxis_async._watch.leg_feed import AFTERMATH, LegFeed, Whole
 from boxis_async._watch.position import Handled, HandledOfTenant
 from boxis_async._watch.schedule import KNOCK, Plan, Schedule
 from boxis_async._wire.cooperative import Cooperative
@@ -59,10 +59,10 @@ logger = logging.getLogger("boxis_async")
 _AHEAD: Final = 60.0
 """Seconds for which a look requests into the future: whether the end is included, and how a clock
 runs, then decides nothing."""
-_FURTHEST_CLOCK: Final = 86_400.0
 _BETWEEN_SAVES: Final = 1.0
 _CONTRACT_ERRORS: Final = 3
-"""As often in a row a look may fail by a contract: records that are added meanwhile can look so."""
+"""As often may looks fail by a contract until the deepest one succeeds: records that are added
+meanwhile can look so."""
 _ONCE: Final = RetryPolicy(attempts=1)
 
 
@@ -370,6 +370,14 @@ class Watcher:
             return
         earliest, latest = self._now()
         of_tenant = self._handled.tenants[tenant.name]
+        if of_tenant.floor > earliest:
+            logger.warning(
+                "the clock was set back: the watch of tenant %s may hand over calls of the last %s "
+                "again",
+                tenant.name,
+                self.settle,
+            )
+            of_tenant.floor = earliest - self.settle.total_seconds()
         client = self._client
         plan = schedule.choose(client.contract, of_tenant.floor, earliest, loop_time())
         if plan.tier == KNOCK:
@@ -388,8 +396,6 @@ class Watcher:
         """Give the time by the earlier and by the later of the two clocks, in Unix seconds."""
         now = time.time()
         offset = self._client.clock_offset or 0.0
-        if abs(offset) > _FURTHEST_CLOCK:
-            offset = 0.0
         return now + min(0.0, offset), now + max(0.0, offset)
 
     async def _take_window(self, look: _Look) -> None:
@@ -400,8 +406,9 @@ class Watcher:
             self._check_open()
             look.is_over = True
             if look.plan.tier != KNOCK:
+                moment = self._moment(look)
                 self._steps = self._feed_now.finish(
-                    look.tenant.name, look.plan.moment, look.plan.covers
+                    look.tenant.name, Whole(look.plan.covers, moment, moment)
                 )
             return
         except BoxisError as error:
@@ -412,28 +419,37 @@ class Watcher:
             return
         self._check_open()
         if look.plan.tier != KNOCK:
-            began = self._raise_floor(look, batch)
-            self._steps = self._feed_now.take(look.tenant.name, batch.cdrs, began)
+            whole = self._raise_floor(look, batch)
+            self._steps = self._feed_now.take(look.tenant.name, batch.cdrs, whole)
 
     @property
     def _feed_now(self) -> Feed:
         assert self._feed is not None  # noqa: S101 - it has begun
         return self._feed
 
-    def _raise_floor(self, look: _Look, batch: Batch) -> float | None:
-        """Take note that nothing is needed any more from before a window, if that is so."""
+    def _raise_floor(self, look: _Look, batch: Batch) -> Whole | None:
+        """Take note that all that lies before a window was seen, if that is so."""
         start = batch.window.start
         if not look.plan.is_deepest or start is None:
             return None
         began = start.replace(tzinfo=look.stream.timezone).timestamp()
         self._set_floor(look, began)
-        return min(began, look.plan.moment)
+        moment = self._moment(look)
+        return Whole(look.plan.covers, min(began, moment), moment)
+
+    def _moment(self, look: _Look) -> float:
+        """Give up to when a look has seen all, by the clocks as its answers show them.
+
+        If our clock was set forward by mistake, the floor must not follow it: all that comes until
+        then would count as over.
+        """
+        return min(look.plan.moment, self._now()[0])
 
     def _set_floor(self, look: _Look, done: float) -> None:
         """Raise the floor, as all that lies before a moment was seen."""
         name = look.tenant.name
         of_tenant = self._handled.tenants[name]
-        settled = min(done, look.plan.moment - self.settle.total_seconds())
+        settled = min(done, self._moment(look) - self.settle.total_seconds())
         floor = self._feed_now.floor(name, settled)
         if floor > of_tenant.floor:
             of_tenant.floor = floor
@@ -460,12 +476,13 @@ class Watcher:
         if plan.is_deepest:
             self._set_floor(look, float("inf"))
             tenant.rejects = look.rejects
+            tenant.contract_errors = 0
+        moment = self._moment(look)
         self._drop_look()
         tenant.schedule.succeed(plan, requests, loop_time())
-        tenant.contract_errors = 0
         if plan.tier == KNOCK:
             return
-        tenant.looked_at = plan.moment
+        tenant.looked_at = moment
         if tenant.failing_since is not None and not tenant.schedule.is_failing:
             lasted = timedelta(seconds=round(time.time() - tenant.failing_since))
             tenant.failing_since = None
@@ -502,8 +519,6 @@ class Watcher:
         ):
             self.close(error)
             raise error
-        if not isinstance(cause, ContractError):
-            tenant.contract_errors = 0
         wait = tenant.schedule.fail(look.plan, retry_after(cause), loop_time())
         if tenant.failing_since is None:
             tenant.failing_since = time.time()

@@ -21,7 +21,7 @@ import time
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from statistics import median, quantiles
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 sys.path.append(str(Path(__file__).parents[1] / "support"))
 
@@ -36,9 +36,10 @@ if TYPE_CHECKING:
 
     from boxis_async import Position
 
+Run: TypeAlias = tuple[World, list[Handed], float, list[tuple[float, float]]]
+
 START = date(2026, 10, 1)
 OUTAGES = ((60.5, 64.0), (150.0, 151.0), (400.0, 409.5))
-EVERY = timedelta(seconds=30)
 AFTER = 24 * HOUR
 """Until all is settled."""
 
@@ -58,12 +59,17 @@ def world_of(arguments: argparse.Namespace) -> World:
 
 
 async def watch(
-    world: World, position: Position, process: int, until: float, note: Callable[[Handed], object]
+    world: World,
+    position: Position,
+    process: int,
+    until: float,
+    note: Callable[[Handed], object],
+    every: float,
 ) -> int:
     """Watch until a moment, note each change, and give the requests."""
     rng = random.Random(process)
     async with world.client() as client:
-        changes = client.watch(every=EVERY, position=position)
+        changes = client.watch(every=timedelta(seconds=every), position=position)
         try:
             async with asyncio.timeout(until - time.time()):
                 async for change in changes:
@@ -76,13 +82,14 @@ async def watch(
         return changes.requests
 
 
-def in_process(arguments: argparse.Namespace) -> tuple[World, list[Handed], float]:
+def in_process(arguments: argparse.Namespace) -> Run:
     """Watch in this process, restarted at random."""
     world = world_of(arguments)
     rng = random.Random(arguments.seed)
     handed: list[Handed] = []
     position = Kept()
     watched = 0.0
+    down: list[tuple[float, float]] = []
     end = world.end + AFTER
     with fast_forward(world.start) as runner:
         process = 0
@@ -90,14 +97,16 @@ def in_process(arguments: argparse.Namespace) -> tuple[World, list[Handed], floa
             process += 1
             until = min(end, time.time() + rng.expovariate(1 / (arguments.restart * HOUR)) + 60)
             watched += until - time.time()
-            runner.run(watch(world, position, process, until, handed.append))
+            runner.run(watch(world, position, process, until, handed.append, arguments.every))
             # It is down for a while, now and then for half a day.
-            down = 12 * HOUR if rng.random() < 0.1 else rng.uniform(1, 300)
+            pause = 12 * HOUR if rng.random() < 0.1 else rng.uniform(1, 300)
+            # What ended just before was not looked at any more.
+            down.append((time.time() - 2 * HOUR, time.time() + pause))
             if time.time() < end:
-                runner.run(asyncio.sleep(min(down, end - time.time())))
+                runner.run(asyncio.sleep(min(pause, end - time.time())))
         world.catch_up()
         print(f"{process} processes, {position.saves:,} saves, {len(position.text or ''):,} bytes")
-        return world, handed, watched
+        return world, handed, watched, down
 
 
 def child(arguments: argparse.Namespace) -> None:
@@ -120,14 +129,14 @@ def child(arguments: argparse.Namespace) -> None:
             clock = asyncio.create_task(tell_time())
             position = FilePosition(folder / "position")
             end = world.end + AFTER
-            await watch(world, position, arguments.process, end, note)
+            await watch(world, position, arguments.process, end, note, arguments.every)
             clock.cancel()
 
         runner.run(both())
     (folder / "done").touch()
 
 
-def killed(arguments: argparse.Namespace) -> tuple[World, list[Handed], float]:
+def killed(arguments: argparse.Namespace) -> Run:
     """Watch in processes that are killed at random."""
     rng = random.Random(arguments.seed)
     process = 0
@@ -158,13 +167,20 @@ def killed(arguments: argparse.Namespace) -> tuple[World, list[Handed], float]:
             world.catch_up()
             print(f"{process} processes, {process - 1} kills")
             world.requests = 0
-            return world, handed, 0.0
+            return world, handed, 0.0, [(world.start, world.end)]
 
 
-def show(world: World, handed: list[Handed], watched: float) -> Judgement:
-    """Print the figures."""
+def show(
+    world: World,
+    handed: list[Handed],
+    watched: float,
+    down: list[tuple[float, float]],
+    every: float,
+) -> Judgement:
+    """Print the figures; delays are those of legs that ended while it ran, and could look."""
+    out = [(begin - 2 * HOUR, end + HOUR / 2) for begin, end in world.outages]
     with fast_forward(world.end + AFTER):
-        found = judge(world, handed, world.start)
+        found = judge(world, handed, world.start, down=[*down, *out])
     print(f"{found.legs:,} legs, {found.handed:,} hand-overs: {dict(kinds(handed))}")
     print(
         f"missed {found.missed}, twice within a process {found.twice}, again after a crash "
@@ -174,7 +190,7 @@ def show(world: World, handed: list[Handed], watched: float) -> Judgement:
         print(
             f"{world.requests:,} requests in {watched / HOUR:.0f} h, {world.failed:,} failed: "
             f"{world.requests / watched * HOUR:.1f} an hour, "
-            f"{world.requests / watched * EVERY.total_seconds():.2f} an interval"
+            f"{world.requests / watched * every:.2f} an interval"
         )
     for tier, delays in found.delays.items():
         ways = quantiles(delays, n=20) if len(delays) > 1 else delays
@@ -194,6 +210,7 @@ def main() -> bool:
     parser.add_argument("--rule", choices=["start", "end"], default="start")
     parser.add_argument("--faults", type=float, default=0.02)
     parser.add_argument("--restart", type=float, default=12, help="hours between two, on average")
+    parser.add_argument("--every", type=float, default=30, help="seconds")
     parser.add_argument("--kill", action="store_true")
     parser.add_argument("--kill-after", type=float, nargs=2, default=(4, 20))
     parser.add_argument("--child")
@@ -205,10 +222,10 @@ def main() -> bool:
         child(arguments)
         return True
     began = time.perf_counter()
-    world, handed, watched = (killed if arguments.kill else in_process)(arguments)
-    found = show(world, handed, watched)
+    world, handed, watched, down = (killed if arguments.kill else in_process)(arguments)
+    found = show(world, handed, watched, down, arguments.every)
     print(f"{time.perf_counter() - began:.0f} s; {datetime.now(ZONE):%Y-%m-%d}")
-    per_interval = world.requests / watched * EVERY.total_seconds() if watched else 0
+    per_interval = world.requests / watched * arguments.every if watched else 0
     return found.missed == found.twice == 0 and per_interval <= 1.5
 
 

@@ -20,8 +20,10 @@ if TYPE_CHECKING:
     from watched import World
 
     from boxis_async import CDR
-    from boxis_async._watch.leg_feed import Item
+    from boxis_async._watch.leg_feed import Item, Whole
     from boxis_async._wire.cooperative import Steps
+
+_STILL_TO_COME = 7200.0
 
 __all__ = ["Alarms", "alarms", "alarms_of_a_watch", "judge_alarms"]
 
@@ -62,14 +64,14 @@ class _ManyQuietTimes:
             for one, handled in zip(quiet, self._handled, strict=True)
         ]
 
-    def take(self, tenant: str, cdrs: Sequence[CDR], as_of: float | None) -> Steps[list[Item]]:
+    def take(self, tenant: str, cdrs: Sequence[CDR], whole: Whole | None) -> Steps[list[Item]]:
         for number, feed in enumerate(self._feeds):
-            self._hand_over(number, (yield from feed.take(tenant, cdrs, as_of)))
+            self._hand_over(number, (yield from feed.take(tenant, cdrs, whole)))
         return []
 
-    def finish(self, tenant: str, as_of: float, covers: float) -> Steps[list[Item]]:
+    def finish(self, tenant: str, whole: Whole) -> Steps[list[Item]]:
         for number, feed in enumerate(self._feeds):
-            self._hand_over(number, (yield from feed.finish(tenant, as_of, covers)))
+            self._hand_over(number, (yield from feed.finish(tenant, whole)))
         return []
 
     def _hand_over(self, number: int, items: list[Item]) -> None:
@@ -101,6 +103,7 @@ async def alarms(
 ) -> list[Alarms]:
     """Watch by calls until a moment, by each quiet time, and judge the alarms."""
     feeds: list[_ManyQuietTimes] = []
+    begin = time.time()
     async with world.client() as client, client.watch(every=every) as watch:
         watch._watcher.feed_with(  # noqa: SLF001 - seven watches would take seven times as long
             lambda handled: feeds.append(_ManyQuietTimes(quiet, handled)) or feeds[0]
@@ -108,7 +111,7 @@ async def alarms(
         with suppress(TimeoutError):
             async with asyncio.timeout(until - time.time()):
                 await anext(watch)
-    return [judge_alarms(world, found) for found in feeds[0].found]
+    return [judge_alarms(world, found, begin, until) for found in feeds[0].found]
 
 
 async def alarms_of_a_watch(
@@ -116,16 +119,22 @@ async def alarms_of_a_watch(
 ) -> Alarms:
     """Watch by calls until a moment, as a program would, and judge the alarms."""
     found: list[tuple[float, CallChange]] = []
+    begin = time.time()
     async with world.client() as client, client.watch(every=every).calls(quiet=quiet) as changes:
         with suppress(TimeoutError):
             async with asyncio.timeout(until - time.time()):
                 async for change in changes:
                     found.append((time.time(), change))  # noqa: PERF401 - kept after the time-out
-    return judge_alarms(world, found)
+    return judge_alarms(world, found, begin, until)
 
 
-def judge_alarms(world: World, found: list[tuple[float, CallChange]]) -> Alarms:
-    """Judge alarms by what happened."""
+def judge_alarms(
+    world: World, found: list[tuple[float, CallChange]], since: float, until: float
+) -> Alarms:
+    """Judge alarms by what happened in the calls that began since a moment.
+
+    Of those that ended in the two hours before the last moment, alarms may still come.
+    """
     truth_of = {
         (str(leg["uniqueid"]), str(leg["sequence"])): number
         for number, call in enumerate(world.calls)
@@ -152,7 +161,13 @@ def judge_alarms(world: World, found: list[tuple[float, CallChange]]) -> Alarms:
                 sure += change.certainty == "surely"
         elif number in false and change.kind == "changed" and change.call.answered:
             corrected.add(number)
-    missed = {number for number, call in enumerate(world.calls) if call.missed}
+    missed = {
+        number
+        for number, call in enumerate(world.calls)
+        if call.missed
+        and call.start.timestamp() >= since
+        and call.end.timestamp() < until - _STILL_TO_COME
+    }
     return Alarms(
         missed=len(missed),
         false=len(false),

@@ -153,6 +153,11 @@ class World:
             )
             self._repaired += 1
 
+    @property
+    def outages(self) -> list[tuple[float, float]]:
+        """When all requests fail, in Unix seconds."""
+        return self._outages
+
     def is_out(self, moment: float) -> bool:
         """Report whether all requests fail."""
         return any(begin <= moment < end for begin, end in self._outages)
@@ -279,8 +284,22 @@ class Judgement:
     """Seconds from hang-up to hand-over, by how long the leg was."""
 
 
-def judge(world: World, handed: Iterable[Handed], since: float) -> Judgement:
-    """Compare what was handed over with what there is by now."""
+def judge(
+    world: World,
+    handed: Iterable[Handed],
+    since: float,
+    until: float = float("inf"),
+    down: Sequence[tuple[float, float]] = (),
+) -> Judgement:
+    """Compare what was handed over with what there is by now.
+
+    Args:
+        world: What there is.
+        handed: What was handed over, in order.
+        since: Legs that ended before do not count.
+        until: Neither do legs that ended after.
+        down: When nobody watched: the delays of legs that ended then say nothing.
+    """
     last: dict[tuple[str, str], Handed] = {}
     first: dict[tuple[str, str], Handed] = {}
     twice = again = count = 0
@@ -295,14 +314,15 @@ def judge(world: World, handed: Iterable[Handed], since: float) -> Judgement:
     legs = missed = 0
     delays: dict[str, list[float]] = defaultdict(list)
     for name, end, length, version in world.final():
-        if end < since:
+        if not since <= end < until:
             continue
         legs += 1
         if name not in last or last[name].version != version:
             missed += 1
         else:
             tier = "15 min" if length <= 900 else "4 h" if length <= 4 * HOUR else "longer"
-            delays[tier].append(first[name].moment - end)
+            if not any(begin <= end < back for begin, back in down):
+                delays[tier].append(first[name].moment - end)
     return Judgement(
         legs=legs, handed=count, missed=missed, twice=twice, again=again, delays=dict(delays)
     )
