@@ -27,6 +27,7 @@ __all__ = ["LANGUAGES", "Words", "words_of"]
 _PACKAGE: Final = "boxis_async.report"
 _HOUR: Final = 3600
 _MINUTE: Final = 60
+_FEW_DAYS: Final = 2
 
 LANGUAGES: Final = ("en", "de")
 """The languages that a page can be in; `templates` has a file of words for each."""
@@ -112,6 +113,15 @@ class Words:
         minutes = rest // _MINUTE
         text = f"{self.number(hours)} h"
         return f"{text} {minutes} min" if minutes else text
+
+    def many_days(self, seconds: float) -> str:
+        """Write a length of time that may be days: 20 h 18 min, 11 days 15 h."""
+        days, rest = divmod(int(seconds), 24 * _HOUR)
+        if days < _FEW_DAYS:
+            return self.long_length(seconds)
+        hours = rest // _HOUR
+        text = self.fill("days", days=self.number(days))
+        return f"{text} {hours} h" if hours else text
 
     def weekday(self, number: int, *, long: bool = False) -> str:
         """Name a day of the week, from 0 for Monday."""
