@@ -28,6 +28,7 @@ _PACKAGE: Final = "boxis_async.report"
 _HOUR: Final = 3600
 _MINUTE: Final = 60
 _FEW_DAYS: Final = 2
+_MANY_HOURS: Final = 100
 
 LANGUAGES: Final = ("en", "de")
 """The languages that a page can be in; `templates` has a file of words for each."""
@@ -102,7 +103,7 @@ class Words:
         return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
     def long_length(self, seconds: float) -> str:
-        """Write a length of time in its largest unit or two: 14 s, 3 min 5 s, 62 h 3 min."""
+        """Write a length of time in its largest units: 14 s, 3 min 5 s, 62 h 3 min, 456 h."""
         whole = int(seconds)
         if whole < _MINUTE:
             return f"{whole} s"
@@ -110,8 +111,10 @@ class Words:
             minutes, rest = divmod(whole, _MINUTE)
             return f"{minutes} min {rest} s" if rest else f"{minutes} min"
         hours, rest = divmod(whole, _HOUR)
+        if hours >= _MANY_HOURS:
+            return f"{self.number((whole + _HOUR // 2) // _HOUR)} h"
         minutes = rest // _MINUTE
-        text = f"{self.number(hours)} h"
+        text = f"{hours} h"
         return f"{text} {minutes} min" if minutes else text
 
     def many_days(self, seconds: float) -> str:

@@ -16,6 +16,7 @@
   };
   const length = (seconds) => {
     const [h, m, s] = parts(seconds);
+    if (h >= 100) return `${number(Math.floor((seconds + 1800) / 3600))} h`;
     if (h) return `${number(h)} h${m ? ` ${m} min` : ""}`;
     return m ? `${m} min${s ? ` ${s} s` : ""}` : `${s} s`;
   };
