@@ -1,7 +1,8 @@
-"""Draw what is in docs/pictures: the commands as they really look, at a terminal.
+"""Draw what is in docs/pictures: the commands as they really look, at a terminal, and a report.
 
 `nox -s recording` runs it. Each command is run at a pseudo-terminal, against a stand-in provider
 on this machine, and what it prints is drawn. A further run draws the same, but for times and ports.
+A report is opened in the Chromium of this machine; without one, its pictures stay as they are.
 """
 
 from __future__ import annotations
@@ -12,19 +13,23 @@ import io
 import os
 import pty
 import re
+import shutil
 import struct
 import subprocess
 import sys
 import tempfile
 import termios
-from datetime import date
+from datetime import UTC, date, datetime
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
+from playwright.sync_api import sync_playwright
 from rich.console import Console
 from rich.text import Text
 
+from boxis_async import BoxisClient, Contract
+from boxis_async.report import Report
 from boxis_async.testing import LoopbackServer, Provider, ServedProvider, generate_calls
 
 if TYPE_CHECKING:
@@ -36,6 +41,16 @@ ROOT = Path(__file__).resolve().parents[1]
 PICTURES = ROOT / "docs" / "pictures"
 RUN = "from boxis_async.cli.entry import main; raise SystemExit(main())"
 WIDTH, HEIGHT = 80, 24
+MONTH = date(2026, 10, 1), date(2026, 11, 1)
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+# Only on paper are there margins, and an end of the sheet.
+SHEET = "body { padding: 14mm } section:not(:first-child), footer { display: none }"
+LOOKS: dict[str, tuple[int, int, Literal["light", "dark"], Literal["screen", "print"]]] = {
+    "report": (1280, 1250, "light", "screen"),
+    "report-dark": (1280, 1100, "dark", "screen"),
+    "report-phone": (390, 1320, "light", "screen"),
+    "report-paper": (794, 1123, "light", "print"),
+}
 HELD = "2026-10-19"  # the first day whose request is not answered while the bar is looked at
 CTRL_C, STOPPED = b"\x03", 130
 
@@ -167,9 +182,59 @@ def draw(name: str, screen: str) -> None:
     print(PICTURES / f"{name}.svg")
 
 
+async def make_report() -> str:
+    """Make the report of a month of 15,000 calls."""
+    rows = generate_calls(date(2026, 9, 1), date(2026, 11, 8), calls_per_day=484)
+    provider = Provider(rows)
+    contract = Contract(rule="start", dates_ignored=False, no_cap_up_to=len(rows))
+    report = Report(*MONTH, now=datetime(2026, 12, 1, 8, tzinfo=UTC))
+    async with (
+        provider.client() as http,
+        BoxisClient(
+            *(provider.username, provider.api_key),
+            tenant=provider.tenant,
+            http_client=http,
+            contract=contract,
+        ) as client,
+    ):
+        async for call in client.iter_calls(*report.needs):
+            report.add(call)
+    return report.html(tenant=provider.tenant)
+
+
+def draw_report(folder: Path) -> None:
+    """Open a report in each of its looks, and draw what one sees first."""
+    found = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if found is None:
+        print(f"no report is drawn: none of {', '.join(BROWSERS)} is on the PATH")
+        return
+    path = folder / "report.html"
+    path.write_text(asyncio.run(make_report()), "utf-8")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        for name, (width, height, scheme, media) in LOOKS.items():
+            page = browser.new_page(
+                viewport={"width": width, "height": height},
+                color_scheme=scheme,
+                reduced_motion="reduce",
+                bypass_csp=True,
+            )
+            page.emulate_media(media=media, color_scheme=scheme)
+            # In the dark, the charts: the totals are in the first picture.
+            page.goto(path.as_uri() + ("#by-period" if scheme == "dark" else ""))
+            if media == "print":
+                page.add_style_tag(content=SHEET)
+            page.screenshot(path=PICTURES / f"{name}.png")
+            print(PICTURES / f"{name}.png")
+            page.close()
+        browser.close()
+
+
 def main() -> None:
     """Run the commands, and draw them."""
     PICTURES.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder:
+        draw_report(Path(folder))
     standin = Standin()
     with tempfile.TemporaryDirectory() as folder, LoopbackServer(standin.provider) as server:
         environment = ServedProvider(server.url, standin.provider).environment

@@ -36,7 +36,8 @@ _MARGIN: Final = timedelta(hours=4)
 # quiet for more than the margin: see `_CLOCK_CHANGE` there.
 _DISORDER: Final = timedelta(hours=2)
 # What stands before a text, or a part of one, that a spreadsheet would take for a formula. See
-# `text_writers.py`.
+# `text_writers.py`. A file does not say whether it was written so; in one that was not, a text that
+# begins with `'=` loses the `'`.
 _GUARD = re.compile(r"""(\A|[,;|:\t\r\n])'(?="*[=+\-@\t\r\n＝＋－＠'])""")  # noqa: RUF001
 _OF_CALLS: Final = choose_columns("calls").all
 Row = Mapping[str, Any]

@@ -222,7 +222,7 @@ def heat_map(
             inner.append(
                 _element(
                     "text",
-                    html.escape(value) or "\u200b",
+                    html.escape(value),
                     x=_percent((column + 0.5) * width),
                     y=middle,
                     text_anchor="middle",

@@ -46,7 +46,7 @@ WITHIN: Final = (10, 20, 30, 60)
 _MOST_LINES: Final = 12
 """The lines that the page can be filtered by; the others are one."""
 _MOST_PLACES: Final = 12
-_MOST_OPEN: Final = 20
+_MOST_OPEN: Final = 15
 _HOUR: Final = 3600.0
 _DAY: Final = 24 * _HOUR
 _QUARTER: Final = 900
@@ -166,6 +166,11 @@ class Figures:
     and the last for calls without a line."""
     hours_by_filter: Mapping[tuple[int, int], Sequence[int]]
     """Calls by the hour of the week, by direction and line of the filter."""
+
+    @property
+    def is_whole(self) -> bool:
+        """Say whether the calls of the whole range are known."""
+        return list(self.spans) == [(self.range.first, self.range.last)]
 
     @property
     def peak(self) -> tuple[int, float] | None:

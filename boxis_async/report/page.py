@@ -22,6 +22,7 @@ from boxis_async import MissingExtraError, Outcome
 from boxis_async.report import charts
 from boxis_async.report.counting import DIRECTIONS
 from boxis_async.report.figures import WITHIN, in_filter
+from boxis_async.report.shown import Shown
 
 if TYPE_CHECKING:
     from decimal import Decimal
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from boxis_async.report.charts import Drawing
     from boxis_async.report.counting import Row, Slice
     from boxis_async.report.figures import Column, Figures, Line
-    from boxis_async.report.shown import Shown
     from boxis_async.report.words import Words
 
 __all__ = ["page", "require_jinja"]
@@ -78,7 +78,8 @@ def page(  # noqa: PLR0913 - each is one thing to know, by name
         style_hash=_hash(style),
         script_hash=_hash(script),
         hatch=charts.HATCH,
-        tenant=shown.text(tenant),
+        # A tenant's name may look like a number, and is no stranger's.
+        tenant=Shown(redact=False).text(tenant),
         zone=zone,
         is_file=is_file,
     )
@@ -156,10 +157,10 @@ class _View:
 
     def known(self) -> str:
         """Say for which spans the calls are known."""
-        range_, spans = self._f.range, self._f.spans
+        spans = self._f.spans
         if not spans:
             return self._w["known_none"]
-        if len(spans) == 1 and spans[0] == (range_.first, range_.last):
+        if self._f.is_whole:
             return self._w["known_all"]
         texts = [self._known_span(*span) for span in spans[:_MOST_SPANS]]
         more = ["…"] if len(spans) > _MOST_SPANS else []
@@ -167,13 +168,19 @@ class _View:
 
     def _known_span(self, first: float, last: float) -> str:
         ends = (datetime.fromtimestamp(end, self._f.range.zone) for end in (first, last))
-        return " – ".join(self._w.moment(end) for end in ends)  # noqa: RUF001 - a dash
+        return " – ".join(map(self._moment, ends))  # noqa: RUF001 - a dash
+
+    def _moment(self, moment: datetime) -> str:
+        """Write a moment, with its year where that is not clear."""
+        first, last = self._f.range.first_day().year, self._f.range.last_day().year
+        return self._w.moment(moment, year=not first == last == moment.year)
 
     # The overview.
 
     def cards(self) -> list[dict[str, Any]]:
         """Give the large figures at the top."""
         w, total, before = self._w, self._f.total, self._f.before
+        whole = self._f.is_whole
         inbound = dict(self._f.directions).get(0)
         answered = total.answered
         found = [
@@ -215,7 +222,7 @@ class _View:
                 "label": w["talk_time" if name == "talk" else name],
                 "value": value,
                 "note": note,
-                "change": "" if rise is None else w.change(rise),
+                "change": "" if rise is None or not whole else w.change(rise),
                 "before": self._before(name),
             }
             for name, value, note, rise in found
@@ -359,7 +366,11 @@ class _View:
         w, means = self._w, self._means()
         shades = charts.levels_of(means)
         cells = [
-            (shade, self._mean(mean), f"{self._hour(at)}: {self._mean(mean) or w['not_known']}")
+            (
+                shade,
+                self._mean(mean),
+                f"{self._hour(at)}: {w['not_known'] if mean is None else self._mean(mean) or 0}",
+            )
             for at, (mean, shade) in enumerate(zip(means, shades, strict=True))
         ]
         return charts.heat_map(
@@ -374,9 +385,9 @@ class _View:
         return [self._f.mean(at) for at in range(len(self._f.hours))]
 
     def _mean(self, mean: float | None) -> str:
-        if mean is None:
+        if not mean:
             return ""
-        return self._w.number(mean, 0 if mean >= _TEN or not mean else 1)
+        return f"<{_TENTH}" if mean < _TENTH / 2 else self._w.number(mean, 1 if mean < _TEN else 0)
 
     def _hour(self, at: int) -> str:
         return f"{self._w.weekday(at // 24)} {at % 24:02}:00"
@@ -457,7 +468,7 @@ class _View:
 
     def until(self) -> str:
         """Say until when calls were looked at."""
-        return self._w.moment(self._f.reached.until)
+        return self._moment(self._f.reached.until)
 
     def open_numbers(self) -> list[_Listed]:
         """List the numbers that nobody has talked with since they were missed."""
@@ -465,7 +476,7 @@ class _View:
         return [
             _Listed(
                 [
-                    w.moment(seen.start),
+                    self._moment(seen.start),
                     self._s.text(seen.number),
                     self._s.name(seen.name),
                     self._line(seen.line),
@@ -561,7 +572,7 @@ class _View:
         return [
             _Listed(
                 [
-                    w.moment(row.start),
+                    self._moment(row.start),
                     self.direction(row.direction),
                     self._s.text(row.party),
                     self._s.name(row.name),
@@ -659,6 +670,7 @@ _MOST_LABELS: Final = 15
 _DAYS_OF_MONTH: Final = 31
 _WEEK: Final = 7
 _TEN: Final = 10
+_TENTH: Final = 0.1
 _PART_WORDS: Final = ("answered", "voicemail", "missed_no_box", "not_reached")
 _CLASSES: Final[dict[str, str]] = {
     Outcome.ANSWERED: "answered",

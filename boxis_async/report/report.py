@@ -168,7 +168,9 @@ class Report:
             self._range,
             covered=Covered(self._range, self._until, self._gaps),
             now=self._now,
-            after=self._after,
+            after=min(
+                self._after, datetime.fromtimestamp(self._until, self._range.zone), self._now
+            ),
             knows_before=self._knows_before,
             top=self._top,
         )

@@ -27,6 +27,8 @@ __all__ = ["LANGUAGES", "Words", "words_of"]
 _PACKAGE: Final = "boxis_async.report"
 _HOUR: Final = 3600
 _MINUTE: Final = 60
+_FEW_DAYS: Final = 2
+_MANY_HOURS: Final = 100
 
 LANGUAGES: Final = ("en", "de")
 """The languages that a page can be in; `templates` has a file of words for each."""
@@ -101,7 +103,7 @@ class Words:
         return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
     def long_length(self, seconds: float) -> str:
-        """Write a length of time in its largest unit or two: 14 s, 3 min 5 s, 62 h 3 min."""
+        """Write a length of time in its largest units: 14 s, 3 min 5 s, 62 h 3 min, 456 h."""
         whole = int(seconds)
         if whole < _MINUTE:
             return f"{whole} s"
@@ -109,9 +111,20 @@ class Words:
             minutes, rest = divmod(whole, _MINUTE)
             return f"{minutes} min {rest} s" if rest else f"{minutes} min"
         hours, rest = divmod(whole, _HOUR)
+        if hours >= _MANY_HOURS:
+            return f"{self.number((whole + _HOUR // 2) // _HOUR)} h"
         minutes = rest // _MINUTE
-        text = f"{self.number(hours)} h"
+        text = f"{hours} h"
         return f"{text} {minutes} min" if minutes else text
+
+    def many_days(self, seconds: float) -> str:
+        """Write a length of time that may be days: 20 h 18 min, 11 days 15 h."""
+        days, rest = divmod(int(seconds), 24 * _HOUR)
+        if days < _FEW_DAYS:
+            return self.long_length(seconds)
+        hours = rest // _HOUR
+        text = self.fill("days", days=self.number(days))
+        return f"{text} {hours} h" if hours else text
 
     def weekday(self, number: int, *, long: bool = False) -> str:
         """Name a day of the week, from 0 for Monday."""

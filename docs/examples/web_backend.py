@@ -2,7 +2,7 @@
 
 Install what it needs, name the tenant, start it, and open http://127.0.0.1:8000/:
 
-    pip install fastapi uvicorn
+    pip install fastapi uvicorn jinja2
     export BOXIS_USERNAME=ops@example.com BOXIS_API_KEY=... BOXIS_TENANT=VOICE-29001-1
     python web_backend.py
 
@@ -13,6 +13,7 @@ calls. So it listens on this machine only. Before you let others in, put somethi
 knows who they are.
 """
 
+import asyncio
 import json
 import logging
 import os
@@ -38,6 +39,7 @@ from boxis_async import (
     UsageError,
     WindowError,
 )
+from boxis_async.report import Report
 
 PAGE = Path(__file__).with_suffix(".html")
 DAY, LONGEST = timedelta(days=1), timedelta(days=92)
@@ -66,6 +68,12 @@ def client_of(request: Request) -> BoxisClient:
     """Return the client that the lifespan opened."""
     client: BoxisClient = request.state.client
     return client
+
+
+def check_range(datefrom: date, dateto: date) -> None:
+    """Refuse a range that is empty or too long."""
+    if not timedelta(0) < dateto - datefrom <= LONGEST:
+        raise HTTPException(422, f"'to' must lie 1 to {LONGEST.days} days after 'from'")
 
 
 def tenant_of(
@@ -100,8 +108,7 @@ async def calls(
     dateto: Annotated[date, Query(alias="to", description="the day after the last")],
 ) -> StreamingResponse:
     """Stream the calls that start in a range as lines of JSON, each once it is complete."""
-    if not timedelta(0) < dateto - datefrom <= LONGEST:
-        raise HTTPException(422, f"'to' must lie 1 to {LONGEST.days} days after 'from'")
+    check_range(datefrom, dateto)
     try:
         # One window a day, so that the first calls are shown soon.
         stream = client.iter_calls(datefrom, dateto, tenant=tenant, window=DAY)
@@ -129,6 +136,28 @@ async def lines(first: Call | None, stream: CallStream) -> AsyncIterator[str]:
         except BoxisError as error:
             logger.warning("a stream of calls failed: %s", error)
             yield json.dumps({"error": str(error)}) + "\n"
+
+
+@app.get("/report", response_class=HTMLResponse)
+async def report(
+    client: Annotated[BoxisClient, Depends(client_of)],
+    tenant: Annotated[str | None, Depends(tenant_of)],
+    datefrom: Annotated[date, Query(alias="from", description="the first day")],
+    dateto: Annotated[date, Query(alias="to", description="the day after the last")],
+) -> str:
+    """Return a page of charts and lists of the calls that start in a range."""
+    check_range(datefrom, dateto)
+    try:
+        made = Report(datefrom, dateto)
+        async with client.iter_calls(*made.needs, tenant=tenant) as stream:
+            async for call in stream:
+                made.add(call)
+    except BoxisError as error:
+        logger.warning("no report: %s", error)
+        raise HTTPException(status_of(error), str(error)) from error
+    # In a thread, as it takes some tenths of a second.
+    name = tenant or os.environ.get("BOXIS_TENANT", "")
+    return await asyncio.to_thread(made.html, tenant=name)
 
 
 if __name__ == "__main__":

@@ -48,6 +48,7 @@ WANTED = [
         "first-steps",
         "command-line",
         "exports",
+        "report",
         "web-backend",
         "batch-job",
         "bot",

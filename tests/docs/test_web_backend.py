@@ -303,6 +303,21 @@ async def test_the_first_and_the_last_day(served: Provider, reader: httpx.AsyncC
     assert served.requests == []
 
 
+async def test_a_report(served: Provider, reader: httpx.AsyncClient) -> None:
+    """A report is a page of its own, of the calls that start in the range."""
+    served.add(call("2024-03-05 12:10:00", clid='"<b>Anna</b>" <0041445550123>'))
+    response = await reader.get("/report?from=2024-03-05&to=2024-03-06")
+    assert response.status_code == 200
+    assert response.headers["content-type"].startswith("text/html")
+    assert '<strong data-total="calls">25</strong>' in response.text
+    assert "<b>Anna" not in response.text
+    assert (await reader.get("/report?from=2024-03-06&to=2024-03-05")).status_code == 422
+    served.faults = lambda _: Fault.refuse("no such day")
+    response = await reader.get("/report?from=2024-03-05&to=2024-03-06")
+    assert response.status_code == 502
+    assert "no such day" in response.json()["detail"]
+
+
 async def test_the_page_is_served(reader: httpx.AsyncClient) -> None:
     """The page stands at the root, whole, and needs nothing from elsewhere."""
     response = await reader.get("/")

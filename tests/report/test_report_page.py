@@ -109,7 +109,7 @@ def check_harmless(page: str) -> Elements:
     tags = [tag for tag, _ in found.elements]
     assert tags.count("script") == tags.count("style") == 1
     assert not {"img", "iframe", "object", "embed", "video", "audio", "base"} & set(tags)
-    assert page == "\n".join(map(printable, page.split("\n")))
+    assert [line[:99] for line in page.split("\n") if printable(line) != line] == []
     return found
 
 

@@ -16,6 +16,7 @@
   };
   const length = (seconds) => {
     const [h, m, s] = parts(seconds);
+    if (h >= 100) return `${number(Math.floor((seconds + 1800) / 3600))} h`;
     if (h) return `${number(h)} h${m ? ` ${m} min` : ""}`;
     return m ? `${m} min${s ? ` ${s} s` : ""}` : `${s} s`;
   };
@@ -128,12 +129,12 @@
       if (narrowed && means[at] !== null) {
         const level = means[at] ? Math.ceil((8 * means[at]) / most) : 0;
         [shade, value] = [`cell q${level}`, `value v${level}`];
-        mean = number(means[at], means[at] >= 10 || !means[at] ? 0 : 1);
+        mean = means[at] ? (means[at] < 0.05 ? "<0.1" : number(means[at], means[at] < 10 ? 1 : 0)) : "";
       }
       cell.setAttribute("class", shade);
       text.setAttribute("class", value);
       text.textContent = mean;
-      title.textContent = narrowed && mean ? name.replace(/: .*/, `: ${mean}`) : name;
+      title.textContent = narrowed && means[at] !== null ? name.replace(/: .*/, `: ${mean || 0}`) : name;
     });
 
     all(".calls").forEach((table) => {
