@@ -77,23 +77,31 @@ async def cluster_client(
 
     if scheduler is None:
         count = workers or min(_MOST_WORKERS, os.cpu_count() or 1)
+        cluster = LocalCluster(
+            n_workers=count,
+            threads_per_worker=max(1, math.ceil(concurrency / count)),
+            processes=True,
+            host="127.0.0.1",
+            # Of this machine alone, as the rest.
+            dashboard_address="127.0.0.1:0",
+            worker_dashboard_address="127.0.0.1:0",
+            asynchronous=True,
+        )
+        try:
+            await cluster
+        except RuntimeError as error:
+            raise FleetError(
+                "the workers did not start: each of them imports the program, so what it runs "
+                'must stand below `if __name__ == "__main__":`'
+            ) from error
         async with (
-            LocalCluster(
-                n_workers=count,
-                threads_per_worker=max(1, math.ceil(concurrency / count)),
-                processes=True,
-                host="127.0.0.1",
-                # Of this machine alone, as the rest.
-                dashboard_address="127.0.0.1:0",
-                worker_dashboard_address="127.0.0.1:0",
-                asynchronous=True,
-            ) as cluster,
+            cluster,
+            # Not the default: what the program computes with Dask besides stays where it was.
             Client(cluster, asynchronous=True, set_as_default=False) as client,
         ):
             yield client
         return
     try:
-        # Not the default: what the program computes with Dask besides stays where it was.
         connected = await Client(
             scheduler, asynchronous=True, security=security, set_as_default=False
         )

@@ -80,8 +80,8 @@ def main(kills: int, count: int, rate: float, seed: int) -> bool:
     print(
         f"{made} workers and 1 scheduler killed in {seconds:.0f} s, {len(ends)} runs, the last: "
         f"exit code {ends[-1][0]}\n{found.total():,} legs: {lost.total()} lost, {repeated.total()} "
-        f"repeated; {len(verified.flaws)} partitions that differ from their manifests, {half} "
-        f"files left half written beside their places\n{sent:,} requests, of which {sent - whole:,} more "
+        f"repeated; {len(verified.flaws)} partitions that differ from their manifests, "
+        f"{half} files left half written beside their places\n{sent:,} requests, of which {sent - whole:,} more "
         f"than a run without kills; at most {most} in any second, under a limit of {rate:g}"
     )
     if ends[-1][0]:
@@ -141,8 +141,8 @@ def requests_of_an_undisturbed_run(of_tenants: dict[str, list[dict[str, str | No
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("kills", type=int, nargs="?", default=20)
-    parser.add_argument("--tenants", type=int, default=30)
-    parser.add_argument("--rate", type=float, default=20)
+    parser.add_argument("--tenants", type=int, default=16)
+    parser.add_argument("--rate", type=float, default=10)
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
     sys.exit(not main(given.kills, given.tenants, given.rate, given.seed))

@@ -46,8 +46,11 @@ WANTED = [
     *("index", "first-steps", "command-line", "exports", "web-backend", "batch-job", "bot"),
     *("calls", "duplicates", "time", "errors", "resume", "testing", "design", "performance"),
     *("provider", "security", "guards", "probe", "glossary", "reference", "support", "changelog"),
+    "fleet",
 ]
-OPTIONAL = ("click", "defusedxml", "pyarrow", "pytest", "rich", "uvicorn", "uvloop")
+OPTIONAL = (
+    *("click", "defusedxml", "distributed", "pyarrow", "pytest", "rich", "uvicorn", "uvloop"),
+)
 
 FENCE = re.compile(r"^```(?P<kind>\S*)[^\n]*\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\[[^\]]*\]\((?P<target>[^)\s]+)\)")
@@ -216,7 +219,9 @@ class Shell:
         programs.mkdir()
         boxis = programs / "boxis"
         boxis.write_text(
-            f"#!{sys.executable}\nfrom boxis_async.cli.entry import main\nraise SystemExit(main())",
+            # As an installer writes it: processes that are started import it, too.
+            f"#!{sys.executable}\nfrom boxis_async.cli.entry import main\n"
+            'if __name__ == "__main__":\n    raise SystemExit(main())',
             "utf-8",
         )
         boxis.chmod(0o755)

@@ -12,6 +12,7 @@ from paths import ROOT
 
 import boxis_async
 import boxis_async.export
+import boxis_async.fleet
 import boxis_async.testing
 import boxis_async.types
 
@@ -20,7 +21,13 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 TEXT = (ROOT / "docs" / "reference.md").read_text("utf-8")
-FACES = (boxis_async, boxis_async.types, boxis_async.export, boxis_async.testing)
+FACES = (
+    boxis_async,
+    boxis_async.types,
+    boxis_async.export,
+    boxis_async.fleet,
+    boxis_async.testing,
+)
 
 DIRECTIVE = re.compile(
     r"^\.\. (?:currentmodule:: (?P<module>\S+)|auto\w+:: (?P<name>[\w.]+).*)\n"
