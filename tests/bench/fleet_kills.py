@@ -80,9 +80,10 @@ def main(kills: int, count: int, rate: float, seed: int) -> bool:
     print(
         f"{made} workers and 1 scheduler killed in {seconds:.0f} s, {len(ends)} runs, the last: "
         f"exit code {ends[-1][0]}\n{found.total():,} legs: {lost.total()} lost, {repeated.total()} "
-        f"repeated; {len(verified.flaws)} partitions that differ from their manifests, "
-        f"{half} files left half written beside their places\n{sent:,} requests, of which {sent - whole:,} more "
-        f"than a run without kills; at most {most} in any second, under a limit of {rate:g}"
+        f"repeated; {len(verified.flaws)} partitions that differ from their manifests, {half} "
+        f"files left half written beside their places\n{sent:,} requests, of which "
+        f"{sent - whole:,} more than a run without kills; at most {most} in any second, under a "
+        f"limit of {rate:g}"
     )
     if ends[-1][0]:
         print(ends[-1][1])
