@@ -12,6 +12,7 @@ not on this machine must be encrypted, unless the caller says otherwise.
 from __future__ import annotations
 
 import ipaddress
+import logging
 import math
 import os
 from contextlib import asynccontextmanager
@@ -29,6 +30,7 @@ _ENCRYPTED: Final = ("tls", "wss")
 _INPROC: Final = "inproc"
 _SCHEMES: Final = ("tcp", "ws", *_ENCRYPTED, _INPROC)
 _MOST_WORKERS: Final = 4
+_JOIN_SECONDS: Final = 60
 
 
 def problem_with_scheduler(address: object, *, allow_insecure: bool) -> str | None:
@@ -73,36 +75,55 @@ async def cluster_client(
     Raises:
         FleetError: There is no scheduler.
     """
-    from distributed import Client, LocalCluster  # noqa: PLC0415 - half a second
+    from distributed import Client, LocalCluster  # noqa: PLC0415 - takes half a second
+    from distributed.comm.core import CommClosedError  # noqa: PLC0415
 
     if scheduler is None:
         count = workers or min(_MOST_WORKERS, os.cpu_count() or 1)
+        cluster = LocalCluster(
+            n_workers=count,
+            threads_per_worker=max(1, math.ceil(concurrency / count)),
+            processes=True,
+            host="127.0.0.1",
+            # Of this machine alone, as the rest.
+            dashboard_address="127.0.0.1:0",
+            worker_dashboard_address="127.0.0.1:0",
+            asynchronous=True,
+            # What a worker does is in the outcomes; its log would come between the user's lines.
+            silence_logs=logging.CRITICAL,
+        )
+        try:
+            await cluster
+        except RuntimeError as error:
+            raise FleetError(
+                "the workers did not start: each of them imports the program, so what it runs "
+                'must stand below `if __name__ == "__main__":`'
+            ) from error
         async with (
-            LocalCluster(
-                n_workers=count,
-                threads_per_worker=max(1, math.ceil(concurrency / count)),
-                processes=True,
-                host="127.0.0.1",
-                # Of this machine alone, as the rest.
-                dashboard_address="127.0.0.1:0",
-                worker_dashboard_address="127.0.0.1:0",
-                asynchronous=True,
-            ) as cluster,
+            cluster,
+            # Not the default: what the program computes with Dask besides stays where it was.
             Client(cluster, asynchronous=True, set_as_default=False) as client,
         ):
             yield client
         return
     try:
-        # Not the default: what the program computes with Dask besides stays where it was.
-        connected = await Client(
+        connected: Any = await Client(
             scheduler, asynchronous=True, security=security, set_as_default=False
         )
     except (OSError, TypeError, RuntimeError, ValueError) as error:
         raise FleetError(f"no scheduler at {scheduler}: {error}") from error
     async with connected as client:
         try:
+            await client.wait_for_workers(1, timeout=_JOIN_SECONDS)
+        except TimeoutError:
+            raise FleetError(
+                f"the scheduler at {scheduler} has had no worker for {_JOIN_SECONDS} s: start some"
+            ) from None
+        try:
             yield client
         except OSError as error:
+            if not isinstance(error, CommClosedError) and client.status == "running":
+                raise
             raise gone(scheduler) from error
 
 

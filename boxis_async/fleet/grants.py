@@ -34,11 +34,11 @@ Sender = tuple[str, str]
 def lateness(max_rate: float) -> float:
     """Give the seconds after which a send time that was not used lapses.
 
-    That is one interval, so that at most one request more than the rate comes in any second. With
-    less than 25 ms a busy event loop would miss its times; above 40 requests a second more than one
-    may come by that.
+    With a whole interval, one request more than the rate could come in a second. We let half of one
+    pass, and leave the other half for what differs in the ways to the server. With less than 25 ms
+    a busy event loop would miss its times; above 20 requests a second that takes of the other half.
     """
-    return 0.0 if math.isinf(max_rate) else max(_LEAST_LATE, min(1.0, 1.0 / max_rate))
+    return 0.0 if math.isinf(max_rate) else max(_LEAST_LATE, min(1.0, 0.5 / max_rate))
 
 
 @attrs.frozen

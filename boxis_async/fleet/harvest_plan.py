@@ -22,16 +22,18 @@ RECORDS: Final = 1000
 """The records that the client aims at in an answer."""
 FIRST_REQUESTS: Final = 4
 """The requests that it takes more until it knows a tenant's traffic, a month's windows at last."""
-SECONDS_A_LEG: Final = 75e-6
+SECONDS_A_LEG: Final = 50e-6
 """Processor time, from the bytes of an answer to those of the file."""
-SECONDS_A_REQUEST: Final = 4e-3
+SECONDS_A_REQUEST: Final = 8e-3
 """Processor time of a request, and of its share of a partition."""
-ANSWER_BYTES: Final = 1150
+ANSWER_BYTES: Final = 1020
 """The bytes of a leg in an answer, as JSON."""
-FILE_BYTES: Final = 60
-"""The bytes of a leg in a file of some hundred; less in larger ones."""
-PARTITION_BYTES: Final = 21_000
+FILE_BYTES: Final = 64
+"""The bytes of a leg in a file of some thousand; less in larger ones."""
+PARTITION_BYTES: Final = 15_000
 """The bytes of a file without any leg, and of its manifest."""
+THREADS: Final = 8
+"""The threads of a worker: so many requests it has in flight."""
 
 
 @attrs.frozen(kw_only=True)
@@ -51,7 +53,7 @@ class HarvestPlan:
     cpu_hours: float
     """The processor time of all workers together."""
     workers: int
-    """So many processes keep up with the rate; more do not make it faster."""
+    """So many processes of 8 threads keep up with the rate; more do not make it faster."""
 
 
 def plan(  # noqa: PLR0913 - each is one thing to set, by name
@@ -104,7 +106,7 @@ def plan(  # noqa: PLR0913 - each is one thing to set, by name
         answer_bytes=tenants * legs * ANSWER_BYTES,
         file_bytes=tenants * (legs * FILE_BYTES + len(periods) * PARTITION_BYTES),
         cpu_hours=tenants * cpu / 3600,
-        workers=max(1, math.ceil(tenants * cpu / seconds)),
+        workers=max(1, math.ceil(tenants * cpu / seconds), math.ceil(rate * latency / THREADS)),
     )
 
 

@@ -21,6 +21,7 @@ import pickle
 import secrets
 import time
 from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+from concurrent.futures import CancelledError
 from contextlib import aclosing, asynccontextmanager, suppress
 from datetime import UTC, date, datetime, timedelta
 from importlib.util import find_spec
@@ -341,7 +342,7 @@ def _as_ours(error: BaseException, client: Any) -> FleetError:  # noqa: ANN401 -
     if isinstance(error, FleetError):
         return error
     # Of a scheduler that is gone Dask cancels the futures.
-    if isinstance(error, OSError | asyncio.CancelledError):
+    if isinstance(error, OSError | asyncio.CancelledError | CancelledError):
         return gone(client.scheduler.address)
     text = printable(f"{type(error).__name__}: {error}")
     return FleetError(f"a task failed: {text}")

@@ -142,8 +142,8 @@ def requests_of_an_undisturbed_run(of_tenants: dict[str, list[dict[str, str | No
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("kills", type=int, nargs="?", default=20)
-    parser.add_argument("--tenants", type=int, default=30)
-    parser.add_argument("--rate", type=float, default=20)
+    parser.add_argument("--tenants", type=int, default=16)
+    parser.add_argument("--rate", type=float, default=10)
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
     sys.exit(not main(given.kills, given.tenants, given.rate, given.seed))

@@ -67,7 +67,7 @@ WANTED = [
         "performance",
     ),
     *("provider", "security", "guards", "probe", "glossary", "reference", "support", "changelog"),
-    *("reference-client", "reference-values", "reference-errors"),
+    *("reference-client", "reference-values", "reference-errors", "fleet"),
 ]
 OPTIONAL = (
     *(
@@ -249,7 +249,9 @@ class Shell:
         programs.mkdir()
         boxis = programs / "boxis"
         boxis.write_text(
-            f"#!{sys.executable}\nfrom boxis_async.cli.entry import main\nraise SystemExit(main())",
+            # As an installer writes it: processes that are started import it, too.
+            f"#!{sys.executable}\nfrom boxis_async.cli.entry import main\n"
+            'if __name__ == "__main__":\n    raise SystemExit(main())',
             "utf-8",
         )
         boxis.chmod(0o755)

@@ -12,6 +12,7 @@ from paths import ROOT
 
 import boxis_async
 import boxis_async.export
+import boxis_async.fleet
 import boxis_async.mirror
 import boxis_async.otel
 import boxis_async.pydantic
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 TEXT = "".join(page.read_text("utf-8") for page in sorted((ROOT / "docs").glob("reference*.md")))
 FACES = (
-    *(boxis_async, boxis_async.types, boxis_async.export, boxis_async.mirror),
+    *(boxis_async, boxis_async.types, boxis_async.export, boxis_async.fleet, boxis_async.mirror),
     *(boxis_async.otel, boxis_async.pydantic, boxis_async.report, boxis_async.testing),
 )
 

@@ -164,7 +164,7 @@ def test_never_more_than_the_limits(
     assert all(at >= AHEAD + 1 for at in times)
 
 
-def test_lateness_is_an_interval() -> None:
-    """A time may be used an interval late, but never less than 25 ms, and no more than a second."""
-    assert [lateness(rate) for rate in (0.1, 2, 10, 1000)] == [1.0, 0.5, 0.1, 0.025]
+def test_lateness_is_half_an_interval() -> None:
+    """A time may be used half an interval late, but 25 ms at any rate, and a second at most."""
+    assert [lateness(rate) for rate in (0.1, 1, 10, 1000)] == [1.0, 0.5, 0.05, 0.025]
     assert lateness(math.inf) == 0

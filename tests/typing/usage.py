@@ -36,6 +36,7 @@ from boxis_async import (
     e164,
     group_calls,
 )
+from boxis_async.fleet import Harvested, Status, harvest, status
 from boxis_async.types import (
     BadRecords,
     Clip,
@@ -253,3 +254,14 @@ async def calls(client: BoxisClient, datefrom: date, dateto: datetime, legs: lis
         assert_type(call.missed, bool)
         assert_type(call.to_dict(), dict[str, Any])
         assert_type(e164(call.outside, country="DE"), str)
+
+
+async def collect(tenants: list[str], day: date) -> Status:
+    done = await harvest(
+        tenants, day, day, "calls", max_rate=None, period="day", make_client=BoxisClient
+    )
+    assert_type(done, Harvested)
+    assert_type(done.failed[0].error, str)
+    assert_type(done.is_whole, bool)
+    assert_type(status("calls"), Status)
+    return status("calls")
