@@ -124,7 +124,7 @@ def init(  # noqa: PLR0913 - each is one option
     _add_to_file(path, _table(name, values))
     show(f"The profile {name!r} is in {path}, which you alone may read", on_stdout=True)
     for field in _CHECKED:
-        if os.environ.get(VARIABLES[field]):
+        if os.environ.get(VARIABLES[field]) not in {None, "", values[field]}:
             warn(f"{VARIABLES[field]} is set, and counts before the profile")
     if no_check:
         return

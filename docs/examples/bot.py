@@ -74,7 +74,8 @@ async def who_called_today(client: BoxisClient) -> str:
     """Say who called since midnight, by the provider's wall clock."""
     midnight = datetime.now(ZONE).replace(hour=0, minute=0, second=0, microsecond=0)
     try:
-        calls = await client.calls(midnight)
+        # Whoever asks waits for the answer.
+        calls = await client.with_options(deadline=30).calls(midnight)
     except BoxisError as error:
         return message(f"I cannot fetch the calls: {error}")
     lines = [
