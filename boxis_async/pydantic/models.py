@@ -24,10 +24,15 @@ from boxis_async import Call, Direction
 
 __all__ = ["CDRModel", "CallModel"]
 
+
+def _iso(moment: datetime) -> str:
+    return moment.isoformat()
+
+
 Time: TypeAlias = Annotated[
     datetime,
     # pydantic would write UTC as `Z`, and `to_dict` writes each offset alike.
-    PlainSerializer(datetime.isoformat, return_type=str, when_used="json"),
+    PlainSerializer(_iso, return_type=str, when_used="json"),
     WithJsonSchema({"type": "string", "format": "date-time"}),
 ]
 
