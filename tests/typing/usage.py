@@ -1,11 +1,13 @@
 """Uses the library as a user would, for the type checkers alone: nothing here is run."""
 
 from collections.abc import Callable, Hashable
+from contextlib import nullcontext
 from datetime import date, datetime, timedelta, tzinfo
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal, assert_type
 
 import httpx
+import httpx2
 
 from boxis_async import (
     CDR,
@@ -37,6 +39,8 @@ from boxis_async import (
     group_calls,
 )
 from boxis_async.fleet import Harvested, Status, harvest, status
+from boxis_async.otel import telemetry
+from boxis_async.pydantic import CallModel, CDRModel
 from boxis_async.types import (
     BadRecords,
     Clip,
@@ -162,6 +166,7 @@ def lend(http_client: httpx.AsyncClient, own: OfTheUsersOwn, returntype: ReturnT
         assert_type(BoxisClient(http_client=one, returntype=returntype), BoxisClient)
     BoxisClient(http_client=http_client)
     BoxisClient(http_client=httpx.AsyncClient(), returntype="xml")
+    BoxisClient(http_client=httpx2.AsyncClient())
     BoxisClient(http_client=None)
 
 
@@ -186,7 +191,8 @@ def limit() -> BoxisClient:
 def change(client: BoxisClient) -> None:
     assert_type(client.with_options(), BoxisClient)
     client.with_options(timeout=5, retry=RetryPolicy(attempts=1), tenant="VOICE-1", max_rate=0.5)
-    client.with_options(tenant=None, max_rate=None, retry=None)
+    client.with_options(tenant=None, max_rate=None, retry=None, deadline=None)
+    client.with_options(deadline=2.5)
 
 
 def watch() -> BoxisClient:
@@ -216,7 +222,8 @@ def watch() -> BoxisClient:
         assert_type(event.error, Exception | None)
 
     seen: list[WindowEvent] = []
-    Hooks(on_request=print, on_window=seen.append)
+    Hooks(on_request=print, on_window=seen.append, on_split=seen.append)
+    assert_type(telemetry(Hooks(around_window=nullcontext)), Hooks)
     return BoxisClient(
         hooks=Hooks(
             on_request=on_request,
@@ -253,6 +260,9 @@ async def calls(client: BoxisClient, datefrom: date, dateto: datetime, legs: lis
         assert_type(call.cost, Decimal)
         assert_type(call.missed, bool)
         assert_type(call.to_dict(), dict[str, Any])
+        assert_type(call.to_json(), str)
+        assert_type(CDRModel.model_validate(call.legs[0]).cc_cost, Decimal | None)
+        assert_type(CallModel.model_validate(call).wait_seconds, int | float)
         assert_type(e164(call.outside, country="DE"), str)
 
 
