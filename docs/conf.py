@@ -18,6 +18,7 @@ import llms
 
 import boxis_async
 import boxis_async.export
+import boxis_async.fleet
 import boxis_async.mirror
 import boxis_async.otel
 import boxis_async.pydantic
@@ -60,7 +61,8 @@ python_use_unqualified_type_names = True
 default_role = "code"
 
 _FACES = (
-    *(boxis_async, boxis_async.types, boxis_async.export, boxis_async.mirror),
+    *(boxis_async, boxis_async.types, boxis_async.export),
+    *(boxis_async.fleet, boxis_async.mirror),
     *(boxis_async.otel, boxis_async.pydantic, boxis_async.report, boxis_async.testing),
 )
 _FACE = "|".join({name for face in _FACES for name in face.__all__})
