@@ -174,7 +174,7 @@ def _now(settings: Settings, text: str | None) -> datetime:
 def _hand_over(page: str, target: str | None, *, opens: bool, quiet: bool) -> None:
     """Write the page, and open it."""
     if target == _STDOUT:
-        click.echo(page, nl=False)
+        show_data(page, ends_line=False)
         return
     path = _write(page, target)
     if not quiet:
