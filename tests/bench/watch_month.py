@@ -58,7 +58,7 @@ def world_of(arguments: argparse.Namespace) -> World:
     )
 
 
-async def watch(
+async def watch(  # noqa: PLR0913, PLR0917 - each is one property of a process
     world: World,
     position: Position,
     process: int,
