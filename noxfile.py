@@ -15,6 +15,8 @@ from pathlib import Path
 import nox
 
 PYTHONS = ["3.11", "3.12", "3.13", "3.14", "3.15"]
+BRIEF = {"HYPOTHESIS_PROFILE": os.environ.get("HYPOTHESIS_PROFILE", "brief")}
+"""Half of the examples of each property, unless another profile is asked for."""
 EXTRAS = [
     "cli",
     "excel",
@@ -77,8 +79,7 @@ def tests(session: nox.Session) -> None:
     # What a long property, a page of the docs or a browser shows seldom depends on the Python. All
     # of them on each would take half an hour.
     chosen = "not slow and not docs and not browser"
-    env = {"HYPOTHESIS_PROFILE": os.environ.get("HYPOTHESIS_PROFILE", "brief")}
-    session.run("pytest", "-n", "auto", "-m", chosen, *session.posargs, env=env)
+    session.run("pytest", "-n", "auto", "-m", chosen, *session.posargs, env=BRIEF)
 
 
 @nox.session(python=False)
@@ -94,7 +95,7 @@ def quick(session: nox.Session) -> None:
     """Run the tests that need no process, PostgreSQL, browser or docs, without the slow."""
     _install(session, "tests")
     chosen = "not subprocess and not postgres and not browser and not slow and not docs"
-    session.run("pytest", "-n", "auto", "-m", chosen, *session.posargs)
+    session.run("pytest", "-n", "auto", "-m", chosen, *session.posargs, env=BRIEF)
 
 
 @nox.session(python=LOWEST_PRESENT)
@@ -113,12 +114,13 @@ def spreadsheets(session: nox.Session) -> None:
 def coverage(session: nox.Session) -> None:
     """Measure which branches the tests take; fewer than pyproject.toml asks for are an error.
 
-    What runs in a process of its own is not measured, so the tests of that are left out.
+    What runs in a process of its own is not measured, so the tests of that are left out. The slow
+    ones are too: they take the branches that others take, with more cases.
     """
     _install(session, "tests", "coverage")
-    chosen = "not subprocess and not browser and not docs"
+    chosen = "not subprocess and not browser and not docs and not slow"
     report = "--cov-report=term-missing:skip-covered"
-    session.run("pytest", "-n", "auto", "-m", chosen, "--cov", report, *session.posargs)
+    session.run("pytest", "-n", "auto", "-m", chosen, "--cov", report, *session.posargs, env=BRIEF)
 
 
 @nox.session(python=PYTHONS[0])

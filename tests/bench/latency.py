@@ -30,8 +30,11 @@ from boxis_async.testing import generate_calls
 
 WINDOWS, RECORDS, CONCURRENCY, ROUNDS = 60, 50, 6, 9
 LENGTH, BODIES = windows_of(
-    generate_calls(date(2025, 1, 1), date(2025, 2, 1), calls_per_day=120)[: WINDOWS * RECORDS],
-    WINDOWS,
+    # The last ones are those by which the connections are opened beforehand.
+    generate_calls(date(2025, 1, 1), date(2025, 2, 1), calls_per_day=120)[
+        : (WINDOWS + CONCURRENCY) * RECORDS
+    ],
+    WINDOWS + CONCURRENCY,
 )
 
 Way: TypeAlias = Callable[[Bare, BoxisClient], AsyncIterator[CDR]]
@@ -159,12 +162,10 @@ def main() -> bool:
     for seed in range(ROUNDS):
         rng = random.Random(seed)
         latencies = [rng.lognormvariate(0, 1) * 0.05 for _ in range(WINDOWS)]
+        waits = [*latencies, *[0.0] * CONCURRENCY]
         served = {
             f"{START + number * LENGTH}": (latency, body)
-            for number, (latency, body) in enumerate(zip(latencies, BODIES, strict=True))
-        }
-        served |= {
-            f"{START + (WINDOWS + n) * LENGTH}": (0.0, BODIES[0]) for n in range(CONCURRENCY)
+            for number, (latency, body) in enumerate(zip(waits, BODIES, strict=True))
         }
         with serving(served) as url:
             least = bound(latencies)
