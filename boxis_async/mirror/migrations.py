@@ -26,8 +26,8 @@ Step: TypeAlias = "Callable[[Connection], object]"
 def _create(connection: Connection) -> None:
     """Make the tables of version 1."""
     dialect = connection.dialect.name
-    later = {positions} | ({syncing} if dialect == "sqlite" else set())
-    tables = [table for table in metadata.sorted_tables if table not in later]
+    left_out = [positions, *([syncing] if dialect == "sqlite" else [])]
+    tables = [table for table in metadata.sorted_tables if table not in left_out]
     metadata.create_all(connection, tables=tables, checkfirst=False)
     connection.execute(text(DAYS_VIEW[dialect]))
 

@@ -291,7 +291,7 @@ class Mirror:
             UsageError: An argument is wrong.
         """
         self._check_open()
-        if not isinstance(client, BoxisClient):
+        if not isinstance(client, BoxisClient):  # pyright: ignore[reportUnnecessaryIsInstance] - at run time it may be another
             raise UsageError(f"position() takes a BoxisClient, not {type(client).__name__}")
         if not name:
             raise UsageError("name must not be empty")

@@ -23,14 +23,15 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
 
     from boxis_async.mirror.database import Database
-    from boxis_async.mirror.facts import Facts
+    from boxis_async.mirror.facts import Facts, TenantFacts
     from boxis_async.mirror.lease import Lease
     from boxis_async.mirror.leg_rows import LegWriter
 
 __all__ = ["forget", "prune"]
 
 _NAMES: Final = ", ".join(f'"{name}"' for name in CDR_COLUMNS)
-_AT_ONCE: Final = 500
+_AT_ONCE: Final = 100
+"""Legs that are looked through at once: some 5 ms of work."""
 
 
 async def prune(database: Database, lease: Lease, writer: LegWriter, before: date) -> int:
@@ -48,20 +49,7 @@ async def prune(database: Database, lease: Lease, writer: LegWriter, before: dat
         for facts in (await load_tenants(connection)).values():
             if facts.pruned_before is not None and facts.pruned_before >= wall:
                 continue
-            values = {"tenant": facts.tenant, "before": writer.wall(wall)}
-            condition = "tenant = :tenant AND start_wall < :before"
-            found = await connection.execute(
-                text(f"SELECT leg, call_id FROM legs WHERE {condition}"),  # noqa: S608 - of names of our own
-                values,
-            )
-            removed: dict[str, str] = {key: name for key, name in found}  # noqa: C416 - of rows
-            legs = _legs(database, whole, facts.tenant, writer)
-            await legs.regroup_without(connection, removed)
-            for table in ("legs", "revisions"):
-                await connection.execute(
-                    text(f"DELETE FROM {table} WHERE {condition}"),  # noqa: S608 - of names of our own
-                    values,
-                )
+            deleted += await _prune_tenant(database, connection, whole, facts, writer, wall)
             for scope in ("range", "recheck"):
                 kept = KeptCoverage(database, facts.tenant, scope, writer)
                 coverage = await kept.load(connection)
@@ -80,8 +68,49 @@ async def prune(database: Database, lease: Lease, writer: LegWriter, before: dat
                 ),
                 writer,
             )
-            deleted += len(removed)
     return deleted
+
+
+async def _prune_tenant(  # noqa: PLR0913, PLR0917 - each is one thing to know
+    database: Database,
+    connection: AsyncConnection,
+    whole: Facts,
+    facts: TenantFacts,
+    writer: LegWriter,
+    before: datetime,
+) -> int:
+    """Delete the legs, revisions and calls of a tenant that start before a time."""
+    values = {"tenant": facts.tenant, "before": writer.wall(before)}
+    old = "tenant = :tenant AND start_wall < :before"
+    # Nearly all calls go whole. Only those of which legs stay are read, so that it takes no more
+    # memory for ten years than for one.
+    cut = await connection.execute(
+        text(
+            f"SELECT DISTINCT call_id FROM legs WHERE {old} AND call_id IN "  # noqa: S608 - of names of our own
+            "(SELECT call_id FROM legs WHERE tenant = :tenant AND start_wall >= :before "
+            "AND gone_at IS NULL)"
+        ),
+        values,
+    )
+    former = {*cut.scalars()}
+    deleted = await connection.execute(
+        text(f"DELETE FROM legs WHERE {old}"),  # noqa: S608 - of names of our own
+        values,
+    )
+    await connection.execute(
+        text(f"DELETE FROM revisions WHERE {old}"),  # noqa: S608 - of names of our own
+        values,
+    )
+    legs = _legs(database, whole, facts.tenant, writer)
+    await legs.regroup_without(connection, (), former)
+    await connection.execute(
+        text(
+            f"DELETE FROM calls WHERE {old} AND NOT EXISTS (SELECT 1 FROM legs "  # noqa: S608 - of names of our own
+            "WHERE legs.tenant = calls.tenant AND legs.call_id = calls.id AND gone_at IS NULL)"
+        ),
+        values,
+    )
+    return deleted.rowcount
 
 
 async def forget(database: Database, lease: Lease, writer: LegWriter, number: str) -> int:
@@ -108,7 +137,7 @@ async def forget(database: Database, lease: Lease, writer: LegWriter, number: st
         for tenant in await load_tenants(connection):
             legs = _legs(database, whole, tenant, writer)
             removed = await _of_number(connection, "legs", tenant, whole, forgotten)
-            await legs.regroup_without(connection, removed)
+            await legs.regroup_without(connection, removed, removed.values())
             await _delete(database, connection, "legs", tenant, removed)
             # A leg that changed may have had the number before.
             earlier = await _of_number(connection, "revisions", tenant, whole, forgotten)

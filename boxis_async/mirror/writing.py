@@ -21,7 +21,7 @@ from boxis_async.mirror.leg_rows import leg_key
 from boxis_async.mirror.schema import LEG_COLUMNS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
     from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -237,14 +237,17 @@ class LegTable:
             {"now": now, "tenant": self._tenant, "keys": database.listed(keys)},
         )
 
-    async def regroup_without(self, connection: AsyncConnection, removed: dict[str, str]) -> None:
-        """Make the calls anew of which legs are removed.
+    async def regroup_without(
+        self, connection: AsyncConnection, removed: Collection[str], former: Iterable[str]
+    ) -> None:
+        """Make calls anew of which legs are removed.
 
         Args:
             connection: Of the transaction.
-            removed: The keys of the legs, and the calls that they are in.
+            removed: The keys of the legs that are there as yet.
+            former: The calls that they, or legs that are removed already, are in.
         """
-        regrouped = await self._calls.regroup(connection, {}, removed.keys(), set(removed.values()))
+        regrouped = await self._calls.regroup(connection, {}, removed, former)
         await self._calls.write(connection, regrouped)
 
 

@@ -72,6 +72,7 @@ async def test_a_leg_that_is_gone_is_marked_and_comes_back(
     assert select(database, "SELECT * FROM revisions") == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rule", DATE_RULES, ids=str)
 async def test_no_leg_that_is_there_is_ever_taken_for_gone(
     sqlite: str, rule: DateRule, make_client: MakeClient

@@ -67,6 +67,26 @@ async def test_prune_during_a_recheck_and_a_call_on_the_edge(
         assert (synced.new, synced.changed, synced.unchanged, synced.gone) == (0, 0, 1, 0)
 
 
+async def test_prune_where_what_is_left_of_a_call_is_gone(
+    database: str, make_client: MakeClient
+) -> None:
+    """A call ends with its last leg that is there."""
+    provider = Provider(
+        [
+            call("2024-03-05 09:59:00", "a-1.1", linkedid="a-1.1"),
+            call("2024-03-05 10:01:00", "a-1.2", linkedid="a-1.1"),
+        ]
+    )
+    client = make_client(provider)
+    async with Mirror(database) as mirror:
+        await mirror.sync(client, DAY, NEXT_DAY)
+        provider.remove(uniqueid="a-1.2")
+        assert (await mirror.sync(client, DAY, NEXT_DAY, recheck=DAY)).gone == 1
+        assert await mirror.prune(DAY + 10 * HOUR) == 1
+        assert select(database, "SELECT * FROM calls") == []
+        assert await mirror.calls(DAY, NEXT_DAY) == []
+
+
 @pytest.mark.parametrize("spelling", ["+41 79 123 45 67", "0791234567", NUMBER])
 async def test_forget(database: str, spelling: str, make_client: MakeClient) -> None:
     """A number goes in any spelling, wherever it stands in a leg, and does not come back."""

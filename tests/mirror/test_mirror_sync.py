@@ -27,6 +27,7 @@ def rows() -> list[dict[str, str | None]]:
     return generate_calls(FROM, TO, calls_per_day=60, seed=5)
 
 
+@pytest.mark.both_loops
 async def test_it_holds_what_the_stream_hands_over(
     database: str, rows: list[dict[str, str | None]], make_client: MakeClient
 ) -> None:

@@ -174,7 +174,7 @@ async def test_times_stand_three_ways(database: str, make_client: MakeClient) ->
         ]
 
 
-@settings(max_examples=8)
+@settings(max_examples=5)
 @given(
     costs=st.lists(st.decimals("-1000", "1000", places=5, allow_nan=False), min_size=1, max_size=20)
 )
