@@ -94,11 +94,13 @@ class WorkerClient(WorkerPlugin):
             self._loop.call_soon_threadsafe(self._ended.set)
         await asyncio.to_thread(thread.join)
 
-    def hear(
+    def hear(  # noqa: PLR0913 - what the scheduler says in one message
         self,
+        *,
         delays: tuple[float, ...] = (),
         late: float = 0.0,
-        *,
+        clock: float = 0.0,
+        kept: float = 0.0,
         paused: bool = False,
         ended: bool = False,
     ) -> None:
@@ -112,7 +114,8 @@ class WorkerClient(WorkerPlugin):
                 self._limiter.end()
             if paused:
                 self._limiter.be_paused()
-            self._limiter.be_granted(delays, late)
+            if delays:
+                self._limiter.be_granted(delays, late, way=loop.time() - clock - kept)
 
         loop.call_soon_threadsafe(act)
 
@@ -213,7 +216,8 @@ class WorkerClient(WorkerPlugin):
 
     def _send(self, **content: object) -> None:
         """Send a message to the scheduler, from the client's loop."""
-        message = {"op": TURNS, "harvest": self.name, **content}
+        clock = asyncio.get_running_loop().time()
+        message = {"op": TURNS, "harvest": self.name, "clock": clock, **content}
         self._worker.loop.add_callback(self._worker.batched_send, message)
 
 
