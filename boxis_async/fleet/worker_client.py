@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from concurrent.futures import CancelledError, Future
+from concurrent.futures import CancelledError, Future, wait
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from distributed import Reschedule, WorkerPlugin, get_worker
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 __all__ = ["MakeClient", "WorkerClient", "harvest_tenant"]
 
+_LOOK_SECONDS: Final = 1.0
 _CLIENTS: Final = "boxis_clients"
 """Under this name a worker has its clients, by the harvests that they are for."""
 
@@ -141,9 +142,16 @@ class WorkerClient(WorkerPlugin):
         except RuntimeError:  # the loop was closed meanwhile
             work.close()
             raise Reschedule from None
+        # A loop that is about to close takes what is handed to it, and never does it.
+        while self._thread.is_alive() and not wait([doing], timeout=_LOOK_SECONDS).done:
+            pass
         try:
-            return doing.result()
+            return doing.result(timeout=0)
         except CancelledError:
+            raise Reschedule from None
+        except TimeoutError:
+            if doing.done():
+                raise
             raise Reschedule from None
 
     def _run(self) -> None:
