@@ -3,13 +3,17 @@
 It lives on the event loop of the worker's client. Each request that wants to be sent is reported,
 and so is each that is over. A time that comes when nobody waits any more, or when the loop is late
 by more than the scheduler allows, lapses: the request that was to be sent then asks again.
+
+A message that was long on its way brings its times late, too. Each message of ours has our clock,
+and the answer has it back, with how long the scheduler kept it. The rest is the way, there and
+back. What exceeds the usual way counts as late.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from boxis_async.fleet.errors import FleetError
 
@@ -17,6 +21,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 __all__ = ["ClusterLimiter"]
+
+_WAYS_KEPT: Final = 100
+# Until so many messages have come, the usual way is no longer than this: the first ones are slow
+# where a worker still loads its modules.
+_WAYS_KNOWN: Final = 5
+_USUAL_SECONDS: Final = 0.05
 
 
 class ClusterLimiter:
@@ -30,6 +40,7 @@ class ClusterLimiter:
         self._send = send
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._times: set[asyncio.TimerHandle] = set()
+        self._ways: deque[float] = deque(maxlen=_WAYS_KEPT)
         self.lapsed = 0
         """How many send times were not used."""
         self.is_ended = False
@@ -65,12 +76,27 @@ class ClusterLimiter:
         """Report that the provider wants no request for so long."""
         self._send(slow_down=seconds)
 
-    def be_granted(self, delays: Iterable[float], late: float) -> None:
-        """Send at these times from now; each lapses so many seconds after it, 0 for never."""
+    def be_granted(self, delays: Iterable[float], late: float, way: float = 0.0) -> None:
+        """Send at some times.
+
+        Args:
+            delays: The times, in seconds from now.
+            late: So many seconds after a time it lapses; 0 for never.
+            way: The seconds that our message and its answer were on their way.
+        """
         loop = asyncio.get_running_loop()
         now = loop.time()
+        self._ways.append(way)
+        usual = min(self._ways)
+        if len(self._ways) < _WAYS_KNOWN:
+            usual = min(usual, _USUAL_SECONDS)
+        # Whether our message was slow or the answer cannot be known: so much a time is uncertain.
+        uncertain = way - usual if late else 0.0
         for delay in delays:
-            self._at(loop, now + delay, late)
+            if uncertain > late:
+                self._lapse(1)
+            else:
+                self._at(loop, now + delay, late - uncertain, is_limited=late > 0)
 
     def be_paused(self) -> None:
         """Let lapse what is granted and not due."""
@@ -88,10 +114,12 @@ class ClusterLimiter:
             if not turn.done():
                 turn.set_exception(FleetError("the harvest has ended"))
 
-    def _at(self, loop: asyncio.AbstractEventLoop, due: float, late: float) -> None:
+    def _at(
+        self, loop: asyncio.AbstractEventLoop, due: float, late: float, *, is_limited: bool
+    ) -> None:
         def use() -> None:
             self._times.discard(handle)
-            if late and loop.time() > due + late:
+            if is_limited and loop.time() > due + late:
                 self._lapse(1)
                 return
             while self._waiting:

@@ -43,6 +43,8 @@ class GrantingPlugin(SchedulerPlugin):
         self._grants = Grants(_now())
         self._joined: dict[str, tuple[float, int, str]] = {}
         self._max_rate = math.inf
+        # The worker's clock as its last message had it, and when that came, by ours.
+        self._clocks: dict[Sender, tuple[float, float]] = {}
         self._timer: asyncio.TimerHandle | None = None
         scheduler.handlers[JOIN] = self._join
         scheduler.stream_handlers[TURNS] = self._hear
@@ -56,6 +58,8 @@ class GrantingPlugin(SchedulerPlugin):
     def remove_worker(self, scheduler: Any, worker: str, **_: Any) -> None:  # noqa: ANN401, ARG002
         """Take back what a lost worker has."""
         self._grants.lose(worker)
+        for sender in [one for one in self._clocks if one[0] == worker]:
+            del self._clocks[sender]
         self._give()
 
     def remove_client(self, scheduler: Any, client: str) -> None:  # noqa: ANN401, ARG002
@@ -67,6 +71,8 @@ class GrantingPlugin(SchedulerPlugin):
         ended = [sender for sender in self._grants.senders() if sender[1] == harvest]
         for sender in ended:
             self._grants.forget(sender)
+        for sender in [one for one in self._clocks if one[1] == harvest]:
+            del self._clocks[sender]
         self._send(ended, ended=True)
         self._limit()
         self._give()
@@ -83,13 +89,15 @@ class GrantingPlugin(SchedulerPlugin):
             self._max_rate, min((one[1] for one in self._joined.values()), default=0)
         )
 
-    def _hear(
+    def _hear(  # noqa: PLR0913 - what a worker says in one message
         self,
+        *,
         worker: str,
         harvest: str,
         wanted: int = 0,
         over: int = 0,
         slow_down: float = 0.0,
+        clock: float = 0.0,
         **_: object,
     ) -> None:
         """Take note of what a worker wants, of what is over, and of what the provider wants."""
@@ -97,6 +105,7 @@ class GrantingPlugin(SchedulerPlugin):
         if all(one[2] != harvest for one in self._joined.values()):
             self._send([sender], ended=True)
             return
+        self._clocks[sender] = (clock, _now())
         self._grants.over(sender, over)
         self._grants.want(sender, wanted)
         if slow_down > 0:
@@ -112,7 +121,8 @@ class GrantingPlugin(SchedulerPlugin):
         given = self._grants.give(_now())
         late = lateness(self._max_rate)
         for sender, delays in given.delays.items():
-            self._send([sender], delays=delays, late=late)
+            clock, heard = self._clocks[sender]
+            self._send([sender], delays=delays, late=late, clock=clock, kept=_now() - heard)
         if given.again is not None:
             self._timer = asyncio.get_running_loop().call_later(given.again, self._give)
 

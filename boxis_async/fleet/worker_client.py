@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from concurrent.futures import CancelledError, Future
+from concurrent.futures import CancelledError, Future, wait
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from distributed import Reschedule, WorkerPlugin, get_worker
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 __all__ = ["MakeClient", "WorkerClient", "harvest_tenant"]
 
+_LOOK_SECONDS: Final = 1.0
 _CLIENTS: Final = "boxis_clients"
 """Under this name a worker has its clients, by the harvests that they are for."""
 
@@ -94,11 +95,13 @@ class WorkerClient(WorkerPlugin):
             self._loop.call_soon_threadsafe(self._ended.set)
         await asyncio.to_thread(thread.join)
 
-    def hear(
+    def hear(  # noqa: PLR0913 - what the scheduler says in one message
         self,
+        *,
         delays: tuple[float, ...] = (),
         late: float = 0.0,
-        *,
+        clock: float = 0.0,
+        kept: float = 0.0,
         paused: bool = False,
         ended: bool = False,
     ) -> None:
@@ -112,7 +115,8 @@ class WorkerClient(WorkerPlugin):
                 self._limiter.end()
             if paused:
                 self._limiter.be_paused()
-            self._limiter.be_granted(delays, late)
+            if delays:
+                self._limiter.be_granted(delays, late, way=loop.time() - clock - kept)
 
         loop.call_soon_threadsafe(act)
 
@@ -138,9 +142,16 @@ class WorkerClient(WorkerPlugin):
         except RuntimeError:  # the loop was closed meanwhile
             work.close()
             raise Reschedule from None
+        # A loop that is about to close takes what is handed to it, and never does it.
+        while self._thread.is_alive() and not wait([doing], timeout=_LOOK_SECONDS).done:
+            pass
         try:
-            return doing.result()
+            return doing.result(timeout=0)
         except CancelledError:
+            raise Reschedule from None
+        except TimeoutError:
+            if doing.done():
+                raise
             raise Reschedule from None
 
     def _run(self) -> None:
@@ -213,7 +224,8 @@ class WorkerClient(WorkerPlugin):
 
     def _send(self, **content: object) -> None:
         """Send a message to the scheduler, from the client's loop."""
-        message = {"op": TURNS, "harvest": self.name, **content}
+        clock = asyncio.get_running_loop().time()
+        message = {"op": TURNS, "harvest": self.name, "clock": clock, **content}
         self._worker.loop.add_callback(self._worker.batched_send, message)
 
 

@@ -44,11 +44,11 @@ def scheduler() -> Iterator[str]:
     """Run a scheduler and two workers in threads of this process, and give the address."""
     from distributed import LocalCluster  # noqa: PLC0415 - takes half a second
 
+    # At ports of their own, as several processes run tests.
     with LocalCluster(
         n_workers=2,
         threads_per_worker=2,
         processes=False,
-        # Another cluster may have the usual port, which would be a warning.
         dashboard_address="127.0.0.1:0",
         worker_dashboard_address="127.0.0.1:0",
     ) as cluster:

@@ -134,6 +134,31 @@ async def test_a_late_time_lapses_and_is_asked_for_again() -> None:
     await waiting
 
 
+async def test_a_message_that_was_long_on_its_way_brings_late_times() -> None:
+    """What exceeds the usual way counts as late; a way that is long each time is the usual one."""
+    wire = Wire()
+    limiter = ClusterLimiter(wire)
+    waiting = [asyncio.create_task(limiter.acquire()) for _ in range(7)]
+    await settled(lambda: wire.sent["wanted"] == 7)
+    limiter.be_granted([0.0], late=0.5, way=0.04)
+    await settled(waiting[0].done)
+    limiter.be_granted([0.0], late=0.5, way=2.0)
+    await settled(lambda: limiter.lapsed == 1)
+    assert wire.sent["wanted"] == 8
+    # Where there is no limit, no time is late.
+    limiter.be_granted([0.0], late=0.0, way=2.0)
+    await settled(waiting[1].done)
+    far = ClusterLimiter(wire)
+    waiting.append(asyncio.create_task(far.acquire()))
+    for _ in range(5):
+        far.be_granted([0.0], late=0.5, way=2.0)
+    await settled(waiting[-1].done)
+    assert far.lapsed == 4
+    for task in waiting:
+        task.cancel()
+    await asyncio.gather(*waiting, return_exceptions=True)
+
+
 async def test_a_pause_lets_times_lapse() -> None:
     """What was granted ahead is over, and those that wait ask again."""
     wire = Wire()
