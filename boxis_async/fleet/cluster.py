@@ -24,11 +24,14 @@ from boxis_async.fleet.errors import FleetError
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
-__all__ = ["cluster_client", "gone", "problem_with_scheduler"]
+__all__ = ["WITHOUT_PROFILER", "cluster_client", "gone", "problem_with_scheduler"]
 
 _ENCRYPTED: Final = ("tls", "wss")
 _INPROC: Final = "inproc"
 _SCHEMES: Final = ("tcp", "ws", *_ENCRYPTED, _INPROC)
+# Dask's profiler asks for the frames of all threads 100 times a second. In Python 3.11.7 that stops
+# the process for ever, if garbage is collected meanwhile that has a `threading.local` in it.
+WITHOUT_PROFILER: Final = {"distributed.worker.profile.enabled": False}
 _MOST_WORKERS: Final = 4
 _JOIN_SECONDS: Final = 60
 
@@ -75,7 +78,8 @@ async def cluster_client(
     Raises:
         FleetError: There is no scheduler.
     """
-    from distributed import Client, LocalCluster  # noqa: PLC0415 - takes half a second
+    import dask  # noqa: PLC0415 - takes half a second
+    from distributed import Client, LocalCluster  # noqa: PLC0415
     from distributed.comm.core import CommClosedError  # noqa: PLC0415
 
     if scheduler is None:
@@ -93,7 +97,8 @@ async def cluster_client(
             silence_logs=logging.CRITICAL,
         )
         try:
-            await cluster
+            with dask.config.set(WITHOUT_PROFILER):
+                await cluster
         except RuntimeError as error:
             raise FleetError(
                 "the workers did not start: each of them imports the program, so what it runs "

@@ -97,7 +97,8 @@ async def test_no_secret_leaves_a_worker(
             scheduler=cluster.scheduler_address, max_rate=None, make_client=ONCE,
         )  # fmt: skip
     server.unmount(provider)
-    assert done.requests == len(provider.requests) > 5
+    # One that is cancelled as its neighbour fails may never arrive.
+    assert done.requests >= len(provider.requests) > 5
     assert done.failed
     assert authcodes
     port = cluster.scheduler.http_server.port

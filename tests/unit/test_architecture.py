@@ -127,6 +127,7 @@ WINGS = ("cli", "export", "fleet", "mirror", "otel", "pydantic", "report", "test
 OPTIONAL: dict[str, str | tuple[str, ...]] = {
     "click": "cli",
     "defusedxml": "_wire.xml",
+    "dask": "fleet",
     "distributed": "fleet",
     "jinja2": "report.page",
     "opentelemetry": "otel",
