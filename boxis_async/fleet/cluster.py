@@ -78,7 +78,7 @@ async def cluster_client(
     Raises:
         FleetError: There is no scheduler.
     """
-    import dask  # noqa: PLC0415 - takes half a second
+    import dask.config  # noqa: PLC0415 - takes half a second
     from distributed import Client, LocalCluster  # noqa: PLC0415
     from distributed.comm.core import CommClosedError  # noqa: PLC0415
 
