@@ -15,12 +15,16 @@ from boxis_async import (
     BatchStream,
     BoxisClient,
     Call,
+    CallChange,
     CallStream,
+    CallWatch,
     CDRStream,
+    Change,
     Contract,
     Coverage,
     Direction,
     Disposition,
+    FilePosition,
     Hooks,
     Outcome,
     Plan,
@@ -32,6 +36,7 @@ from boxis_async import (
     RetryPolicy,
     Stats,
     StatusError,
+    Watch,
     Window,
     WindowError,
     WindowEvent,
@@ -39,6 +44,7 @@ from boxis_async import (
     group_calls,
 )
 from boxis_async.fleet import Harvested, Status, harvest, status
+from boxis_async.mirror import Mirror, Synced
 from boxis_async.otel import telemetry
 from boxis_async.pydantic import CallModel, CDRModel
 from boxis_async.types import (
@@ -275,3 +281,23 @@ async def collect(tenants: list[str], day: date) -> Status:
     assert_type(done.is_whole, bool)
     assert_type(status("calls"), Status)
     return status("calls")
+
+
+async def follow(client: BoxisClient, day: date) -> None:
+    watch = client.watch(timedelta(hours=1), position=FilePosition("watch.json"))
+    assert_type(watch, Watch)
+    async for change in watch:
+        assert_type(change, Change)
+        assert_type(change.cdr, CDR)
+        assert_type(change.previous, CDR | None)
+        watch.handled(change)
+    async with Mirror("calls.db") as mirror:
+        assert_type(await mirror.sync(client, day), Synced)
+        assert_type(await mirror.calls(day, day), list[Call])
+        async for cdr in mirror.cdrs(day, day):
+            assert_type(cdr, CDR)
+        async with client.watch(position=mirror.position(client)).calls() as calls:
+            assert_type(calls, CallWatch)
+            async for found in calls:
+                assert_type(found, CallChange)
+                assert_type(found.previous, Call | None)
