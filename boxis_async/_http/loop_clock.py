@@ -13,9 +13,30 @@ from __future__ import annotations
 
 import asyncio
 
-__all__ = ["loop_time"]
+from boxis_async.errors import UsageError
+
+__all__ = ["loop_time", "running_loop"]
 
 
 def loop_time() -> float:
-    """Give the time in seconds by the clock of the running event loop."""
-    return asyncio.get_running_loop().time()
+    """Give the time in seconds by the clock of the running event loop.
+
+    Raises:
+        UsageError: None of asyncio's is running.
+    """
+    return running_loop().time()
+
+
+def running_loop() -> asyncio.AbstractEventLoop:
+    """Give the running event loop.
+
+    Raises:
+        UsageError: None of asyncio's is running.
+    """
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        raise UsageError(
+            "no event loop of asyncio is running here: boxis_async needs asyncio (or uvloop), as "
+            'in asyncio.run(main()) or anyio.run(main, backend="asyncio"); it does not run on trio'
+        ) from None

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import attrs
 
-from boxis_async._http.loop_clock import loop_time
+from boxis_async._http.loop_clock import loop_time, running_loop
 from boxis_async._http.rate_limiter import RateLimiter, turn_of
 from boxis_async._http.server_clock import ServerClock
 from boxis_async._wire.cooperative import Cooperative
@@ -26,7 +26,6 @@ from boxis_async.errors import (
     BoxisError,
     ClockError,
     DeadlineError,
-    UsageError,
     WrongLoopError,
 )
 from boxis_async.hooks import Hooks, RequestEvent, ResponseEvent, RetryEvent, around, notify
@@ -230,7 +229,7 @@ class Requester:
             WrongLoopError: It was first used on another one.
             UsageError: None of asyncio's is running.
         """
-        loop = _running_loop()
+        loop = running_loop()
         self.check_loop()
         if self._loop is None:
             self._loop = loop
@@ -242,7 +241,7 @@ class Requester:
             WrongLoopError: It was first used on another one, to which its connections belong.
             UsageError: None of asyncio's is running.
         """
-        if self._loop is not None and self._loop is not _running_loop():
+        if self._loop is not None and self._loop is not running_loop():
             raise WrongLoopError(
                 "this client was first used on another event loop, and its connections belong "
                 "to that one: make a client for each loop"
@@ -384,16 +383,6 @@ class Requester:
                 error=error,
             )
             notify(self.hooks.on_response, event)
-
-
-def _running_loop() -> asyncio.AbstractEventLoop:
-    try:
-        return asyncio.get_running_loop()
-    except RuntimeError:
-        raise UsageError(
-            "no event loop of asyncio is running here: boxis_async needs asyncio (or uvloop), as "
-            'in asyncio.run(main()) or anyio.run(main, backend="asyncio"); it does not run on trio'
-        ) from None
 
 
 def _let_go_of_the_answer(error: BoxisError, before: BaseException | None) -> None:

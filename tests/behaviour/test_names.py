@@ -115,7 +115,7 @@ def test_what_names_may_hold() -> None:
 
 @pytest.mark.parametrize(
     "value",
-    ["\ud800", "a\udfffb", 1 << 20_000, -(1 << 20_000), True, 1.5, None, b"a", ["a"], {"a": 1}],
+    ["\ud800", "a\udfffb", 1 << 20_000, -(1 << 20_000), True, 1.5, None, b"a", {"a"}],
     ids=lambda value: type(value).__name__,
 )
 async def test_parameters_that_cannot_be_sent(make_client: MakeClient, value: object) -> None:

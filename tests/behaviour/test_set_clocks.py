@@ -113,7 +113,6 @@ async def test_a_clock_that_is_set_in_between(make_client: MakeClient) -> None:
 
 # Each module that reads a clock, and which: a new one is to be thought about.
 CLOCKS_READ = {
-    "_http/loop_clock.py": {"get_running_loop().time"},
     "_http/requester.py": {"time.perf_counter"},  # how long a request took, for hooks and logs
     "_http/server_clock.py": {"time.time"},  # what the provider is to know, and what now is
     "_http/waiting.py": {"anyio.current_time"},  # the loop's, for what waits on it
@@ -121,7 +120,29 @@ CLOCKS_READ = {
     "client.py": {"time.time"},  # from when on a watch counts
     "retry.py": {"datetime.now"},  # a date to wait until, where the answer has no date of its own
     "export/checkpoints.py": {"time.monotonic"},  # when to save; nothing waits for it
+    "fleet/cluster_limiter.py": {"loop.time"},
+    "fleet/granting.py": {"get_running_loop().time"},
+    "fleet/harvest_tenants.py": {"datetime.now", "time.monotonic"},  # how long it took
+    "fleet/partition.py": {"datetime.now"},
+    "fleet/storage.py": {"time.time"},  # the age of a file that was left
+    "fleet/worker_client.py": {"loop.time", "get_running_loop().time"},
+    "mirror/lease.py": {"datetime.now"},
+    "mirror/mirror.py": {"datetime.now"},
+    "mirror/removing.py": {"datetime.now"},
+    "mirror/sync.py": {"datetime.now", "anyio.current_time"},  # how long to try again: the loop's
+    "mirror/wall_times.py": {"datetime.now"},
+    "mirror/watch_position.py": {"datetime.now"},
+    "mirror/writing.py": {"datetime.now"},
+    "otel/telemetry.py": {"time.time"},
+    "report/report.py": {"datetime.now"},
     "cli/calls.py": {"datetime.now"},
+    "cli/database.py": {"datetime.now"},
+    "cli/fleet.py": {"datetime.now"},
+    "cli/mirror_care.py": {"datetime.now"},
+    "cli/mirror_status.py": {"datetime.now"},
+    "cli/mirror_sync.py": {"datetime.now", "loop.time"},
+    "cli/report.py": {"datetime.now"},
+    "cli/watch.py": {"datetime.now", "loop.time"},
     "cli/check.py": {"time.perf_counter", "datetime.now"},
     "cli/demo.py": {"time.perf_counter"},
     "cli/export_to_file.py": {"datetime.now"},

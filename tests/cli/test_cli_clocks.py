@@ -73,7 +73,7 @@ def test_names_from_the_environment(
         ended = invoke(*command)
         assert ended.exit_code == 2
         said = " ".join((ended.stdout + ended.stderr).split())
-        assert f"{name} has" in said or f"{name} is not valid Unicode" in said
+        assert f"{OPTIONS[name]} has" in said or f"{OPTIONS[name]} is not valid Unicode" in said
         assert f"(from: {variable})" in said
         assert "stand-in" not in said
     assert ahead.requests == []
@@ -84,6 +84,15 @@ RIGHT = {
     "api_key": "stand-in-key",
     "tenant": "VOICE-29001-1",
     "base_url": "https://api.example/",
+}
+
+
+# As a message names them: what Python calls otherwise goes by its option.
+OPTIONS = {
+    "username": "username",
+    "api_key": "--key",
+    "tenant": "tenant",
+    "base_url": "--base-url",
 }
 
 
@@ -99,7 +108,7 @@ def test_names_from_a_profile(home: Path, name: str, odd: str) -> None:
     ended = invoke("stats", "--from", "1d")
     assert ended.exit_code == 2
     said = " ".join(ended.stderr.split())
-    assert f"{name} has" in said
+    assert f"{OPTIONS[name]} has" in said
     assert "(from: profile)" in said
 
 

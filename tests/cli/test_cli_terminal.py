@@ -201,4 +201,4 @@ def test_long_messages_are_broken_between_words() -> None:
     assert "01.10.2026" in shown
     code, shown = at_terminal("stats", *WEEK, "--tenant", "VOICE-1-1")
     assert code == 3
-    assert "write username, api_key and tenant" in " ".join(shown.split())
+    assert "or set BOXIS_USERNAME, BOXIS_API_KEY and BOXIS_TENANT" in " ".join(shown.split())

@@ -172,6 +172,7 @@ def test_a_command_that_hangs(served: Provider, tmp_path: Path) -> None:
         assert running.ended_by(signal.SIGINT)[0] == 130
 
 
+@pytest.mark.slow
 @pytest.mark.subprocess
 def test_an_outage_is_said_once(served: Provider) -> None:
     """An outage is said when it begins and when it ends, and ends nothing."""

@@ -466,7 +466,8 @@ def test_readme_has_two_commands() -> None:
 def test_examples_are_known() -> None:
     """Each example has a test of what it prints."""
     assert [example.name for example in EXAMPLES] == [
-        *("batch_job.py", "bot.py", "first_calls.py", "telegram_chat.py", "web_backend.py")
+        *("batch_job.py", "bot.py", "first_calls.py", "live_calls.py"),
+        *("telegram_chat.py", "web_backend.py"),
     ]
 
 
