@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from .settings import Settings
 
 __all__ = [
+    "advice_on_pruned",
     "calls_of_mirror",
     "check_zone",
     "database_argument",
@@ -215,17 +216,29 @@ def lacks_spans(
     if not missing:
         return None
     verb = "is" if len(missing) == 1 else "are"
-    return CommandError(
+    failure = CommandError(
         f"{plural(len(missing), 'span')} of the range {verb} not in the mirror: "
         f"{spans_in_words(missing)}",
         exit_code=ExitCode.PARTIAL,
-    ).suggest(
+        advice=None if covered.pruned_before is None else advice_on_pruned(covered.pruned_before),
+    )
+    if covered.pruned_before is not None:
+        return failure
+    return failure.suggest(
         "Fetch it with",
         command_line(
             *("mirror", "sync", shown_database(database)),
             *("--from", f"{missing[0].start}", "--to", f"{missing[-1].end}"),
             *settings.given_options(),
         ),
+    )
+
+
+def advice_on_pruned(pruned_before: datetime) -> str:
+    """Say what to do about what was pruned."""
+    return (
+        f"what was before {pruned_before} was pruned, and no sync fetches it again: begin the "
+        "range there, or fill another database"
     )
 
 

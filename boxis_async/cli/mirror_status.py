@@ -15,6 +15,7 @@ import click
 from boxis_async import Window
 
 from .database import (
+    advice_on_pruned,
     database_argument,
     ends_now,
     is_tail,
@@ -133,7 +134,9 @@ def _judge(tenants: Sequence[TenantStatus], max_age: timedelta | None) -> None:
             f"{plural(len(one.missing), 'span')} of {one.tenant} missing: "
             f"{spans_in_words(one.missing)}",
             exit_code=ExitCode.PARTIAL,
-            advice="boxis mirror sync fetches what is missing",
+            advice="boxis mirror sync fetches what is missing"
+            if one.pruned_before is None
+            else advice_on_pruned(one.pruned_before),
         )
 
 

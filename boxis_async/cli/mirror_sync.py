@@ -247,8 +247,10 @@ def _summary(tenant: SyncedTenant) -> str:
         until = f"missing: {spans_in_words(missing)}"
     elif covered.complete:
         until = f"complete until {covered.complete[-1].end}"
-    else:
+    elif covered.young:
         until = "nothing is complete yet, as all of it is young"
+    else:
+        until = "nothing to fetch: the range is empty, or was pruned"
     return f"{tenant.tenant}: {counts}; {plural(tenant.requests, 'request')}; {until}"
 
 

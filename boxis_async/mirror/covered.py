@@ -50,7 +50,11 @@ def covered_of(
     done = sum((last - begin for begin, last in complete), timedelta(0))
     share = done / (end - start) if start < end else float(not missing)
     return Covered(
-        complete=_windows(complete), young=_windows(young), missing=_windows(missing), share=share
+        complete=_windows(complete),
+        young=_windows(young),
+        missing=_windows(missing),
+        share=share,
+        pruned_before=pruned if start < first else None,
     )
 
 

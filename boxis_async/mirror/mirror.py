@@ -462,6 +462,7 @@ class Mirror:
             legs=legs,
             gone=gone,
             changed_lately=int(changed or 0),
+            pruned_before=covered.pruned_before,
         )
 
 

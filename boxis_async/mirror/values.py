@@ -42,6 +42,8 @@ class Covered:
     """Not fetched, or with a record that could not be read."""
     share: float
     """The share of the range, from 0 to 1, that is complete."""
+    pruned_before: datetime | None = None
+    """What is missing before it was pruned, and no sync fetches it again; None if nothing was."""
 
 
 @attrs.frozen(kw_only=True)
@@ -154,6 +156,8 @@ class TenantStatus:
     """How many are marked as gone."""
     changed_lately: int
     """How many changed within the last 24 hours, after they had come."""
+    pruned_before: datetime | None = None
+    """See `Covered.pruned_before`."""
 
 
 @attrs.frozen(kw_only=True)

@@ -319,6 +319,28 @@ def test_prune(filled: Provider) -> None:
     assert invoke("mirror", "prune", DATABASE).exit_code == 2
 
 
+@pytest.mark.usefixtures("filled")
+def test_what_was_pruned_is_said_to_be(tmp_path: Path) -> None:
+    """No command advises to fetch what was pruned, as no sync does."""
+    assert invoke("mirror", "prune", DATABASE, "--keep", "2025-10-03").exit_code == 0
+    for command in (
+        ("mirror", "status", DATABASE, *WEEK),
+        ("stats", "--database", DATABASE, *WEEK),
+        ("calls", "--database", DATABASE, *WEEK),
+        ("export", "--database", DATABASE, *WEEK, "-o", str(tmp_path / "calls.csv")),
+    ):
+        result = invoke(*command)
+        assert result.exit_code == 6
+        said = " ".join(result.stderr.split())
+        assert "2025-10-03 00:00:00 was pruned, and no sync fetches it again" in said
+        assert "mirror sync" not in said
+    days = ("--from", "2025-10-01", "--to", "2025-10-02")
+    result = invoke("mirror", "sync", DATABASE, *days)
+    assert result.exit_code == 0
+    assert "was pruned" in result.stderr
+    assert invoke("stats", "--database", DATABASE, "--from", "2025-10-03", *WEEK[2:]).exit_code == 0
+
+
 def test_forget(filled: Provider) -> None:
     """The legs of a number are deleted, however it is spelled, and a later sync leaves them out."""
     row = next(row for row in filled.select() if str(row["src"]).startswith("0"))
