@@ -51,6 +51,9 @@ def _is_present(python: str) -> bool:
 
 
 ABSENT = [python for python in PYTHONS if not _is_present(python)]
+# A worker more than there are cores, as some tests wait for a process or a browser. A worker that is
+# done takes from the queue of one that is not.
+PARALLEL = ("-n", str((os.cpu_count() or 1) + 1), "--dist", "worksteal")
 LOWEST_PRESENT = next((python for python in PYTHONS if python not in ABSENT), PYTHONS[0])
 
 nox.needs_version = ">=2024.10.9"
@@ -74,12 +77,12 @@ def tests(session: nox.Session) -> None:
         session.notify("absent")
     _install(session, "tests")
     if session.python == LOWEST_PRESENT:
-        session.run("pytest", "-n", "auto", *session.posargs)
+        session.run("pytest", *PARALLEL, *session.posargs)
         return
     # What a long property, a page of the docs or a browser shows seldom depends on the Python. All
     # of them on each would take half an hour.
     chosen = "not slow and not docs and not browser"
-    session.run("pytest", "-n", "auto", "-m", chosen, *session.posargs, env=BRIEF)
+    session.run("pytest", *PARALLEL, "-m", chosen, *session.posargs, env=BRIEF)
 
 
 @nox.session(python=False)
@@ -95,7 +98,7 @@ def quick(session: nox.Session) -> None:
     """Run the tests that need no process, PostgreSQL, browser or docs, without the slow."""
     _install(session, "tests")
     chosen = "not subprocess and not postgres and not browser and not slow and not docs"
-    session.run("pytest", "-n", "auto", "-m", chosen, *session.posargs, env=BRIEF)
+    session.run("pytest", *PARALLEL, "-m", chosen, *session.posargs, env=BRIEF)
 
 
 @nox.session(python=LOWEST_PRESENT)
@@ -120,7 +123,7 @@ def coverage(session: nox.Session) -> None:
     _install(session, "tests", "coverage")
     chosen = "not subprocess and not browser and not docs and not slow"
     report = "--cov-report=term-missing:skip-covered"
-    session.run("pytest", "-n", "auto", "-m", chosen, "--cov", report, *session.posargs, env=BRIEF)
+    session.run("pytest", *PARALLEL, "-m", chosen, "--cov", report, *session.posargs, env=BRIEF)
 
 
 @nox.session(python=PYTHONS[0])
