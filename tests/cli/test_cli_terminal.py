@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import os
 import select
+import signal
 import subprocess
 import sys
-from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -29,6 +29,14 @@ termios = pytest.importorskip("termios")
 WEEK = ("--from", "2025-10-01", "--to", "2025-10-08")
 
 
+def _own_terminal() -> None:
+    """Let Ctrl-C at the terminal end the command, wherever the tests were started."""
+    # Without a terminal of its own Ctrl-C would be a letter.
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+    # A shell starts what runs in the background so that it ignores this, and so would the command.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def at_terminal(*arguments: str, typed: bytes = b"", **env: str) -> tuple[int, str]:
     """Run a command whose three streams are a terminal, and give its code and screen."""
     here, there = pty.openpty()
@@ -36,8 +44,7 @@ def at_terminal(*arguments: str, typed: bytes = b"", **env: str) -> tuple[int, s
         [sys.executable, "-W", "error", "-m", "boxis_async", *arguments],
         stdin=there, stdout=there, stderr=there, close_fds=True, start_new_session=True,
         env=environment(**({"TERM": "xterm-256color", "LINES": "24"} | env)),
-        # Without a terminal of its own Ctrl-C would be a letter.
-        preexec_fn=partial(fcntl.ioctl, 0, termios.TIOCSCTTY, 0),  # noqa: PLW1509 - it takes no lock
+        preexec_fn=_own_terminal,  # noqa: PLW1509 - it takes no lock
     )  # fmt: skip
     os.close(there)
     shown = b""
