@@ -51,8 +51,8 @@ def _is_present(python: str) -> bool:
 
 
 ABSENT = [python for python in PYTHONS if not _is_present(python)]
-# A worker more than there are cores, as some tests wait for a process or a browser. A worker that is
-# done takes from the queue of one that is not.
+# A worker more than there are cores, as some tests wait for a process or a browser. A worker that
+# is done takes from the queue of one that is not.
 PARALLEL = ("-n", str((os.cpu_count() or 1) + 1), "--dist", "worksteal")
 LOWEST_PRESENT = next((python for python in PYTHONS if python not in ABSENT), PYTHONS[0])
 
