@@ -61,6 +61,8 @@ nox.options.sessions = ["lint", "types", "docs", "package", "lowest", "coverage"
 # One that is absent is no error, but a run that can test nothing at all is.
 nox.options.error_on_missing_interpreters = ABSENT == PYTHONS
 nox.options.reuse_existing_virtualenvs = True
+# Where uv is installed, it makes the environments in a fraction of the time.
+nox.options.default_venv_backend = "uv|virtualenv"
 
 _PROJECT = nox.project.load_toml("pyproject.toml")
 
@@ -189,7 +191,8 @@ def recording(session: nox.Session) -> None:
     session.run("python", "docs/make_pictures.py")
 
 
-@nox.session(python=LOWEST_PRESENT, reuse_venv=False)
+# By virtualenv, as it runs pip as a user would.
+@nox.session(python=LOWEST_PRESENT, reuse_venv=False, venv_backend="virtualenv")
 def package(session: nox.Session) -> None:
     """Build the wheel, install it alone, and run the first example from another folder."""
     example = HERE / "docs" / "examples" / "first_calls.py"
