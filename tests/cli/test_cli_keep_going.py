@@ -127,6 +127,8 @@ def test_all_options_are_in_the_advice(
     assert lines_of(tmp_path / "calls.csv")
 
 
+# Else a request that proves an answer may meet the fault, and then that window fails too.
+@pytest.mark.usefixtures("contract")
 def test_a_window_and_a_record(served: Provider, tmp_path: Path, leg: dict[str, str]) -> None:
     """Where windows fail too, the file stays absent until they are there; then the rest is said."""
     served.faults = failing_on_the_third
@@ -213,6 +215,7 @@ def test_stats_from_the_error_to_all_figures(served: Provider, leg: dict[str, st
     assert Decimal(found["total"]["cost"])
 
 
+@pytest.mark.usefixtures("contract")  # as above
 def test_stats_of_a_part(served: Provider, tmp_path: Path, leg: dict[str, str]) -> None:
     """Windows that failed are said with the share that there is, and the table is shown."""
     served.faults = failing_on_the_third
