@@ -178,7 +178,8 @@ def test_the_first_start_is_from_now_and_says_so(caplog: pytest.LogCaptureFixtur
     """Without a position nothing of before is handed over, but what was under way then."""
     caplog.set_level(logging.INFO, "boxis_async")
     provider = live(leg(-600, 60, "before"), leg(-600, 700, "under way"), leg(30, 60, "after"))
-    assert named(watched(provider, HOUR)) == [("new", "under way"), ("new", "after")]
+    # They end ten seconds apart, so one look may have seen both, or the first of them alone.
+    assert sorted(named(watched(provider, HOUR))) == [("new", "after"), ("new", "under way")]
     assert "it begins with the calls that end after now" in caplog.text
 
 
@@ -286,7 +287,7 @@ def test_an_outage_is_logged_once_at_each_end(caplog: pytest.LogCaptureFixture) 
     ]
     assert ["cannot look" in record.message for record in ours] == [True, False]
     # It begins up to a look late, and ends up to a back-off late.
-    assert re.search("looks again, after (1:59|2:[01])", ours[1].message)
+    assert re.search(r"looks again, after (1:5\d|2:[0-2]\d)", ours[1].message)
     # One request in ten minutes or so, and its smallest part.
     assert sum(HOUR + 600 < at < 3 * HOUR for at in requests) < 40
 
