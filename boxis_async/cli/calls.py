@@ -34,7 +34,7 @@ from .options import (
     window_option,
 )
 from .output import show, show_lines
-from .progress import ProgressBar
+from .progress import take_calls
 from .settings import ConnectionValues, read_settings
 from .signals import run_until_signal
 
@@ -198,14 +198,7 @@ def _print(kept: list[Call], title: str, *, as_json: bool, as_csv: bool) -> None
 async def _fetch(client: BoxisClient, stream: CallStream, *, draw_bar: bool) -> list[Call]:
     found: list[Call] = []
     async with client, stream:
-        with ProgressBar(stream.plan(), enabled=draw_bar) as bar:
-            windows = 0
-            async for call in stream:
-                found.append(call)
-                run = stream.stats
-                if run.windows != windows:
-                    windows = run.windows
-                    bar.update(run)
+        await take_calls(stream, found.append, draw_bar=draw_bar)
     found.sort(key=lambda call: call.start.timestamp())
     return found
 

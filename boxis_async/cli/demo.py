@@ -14,7 +14,7 @@ from boxis_async import BoxisClient, Call
 
 from .call_lines import text_lines
 from .messages import percent, plural
-from .progress import ProgressBar
+from .progress import take_calls
 from .signals import run_until_signal
 from .stand_in import API_KEY, TENANT, USERNAME, require_server
 
@@ -66,14 +66,7 @@ async def _fetch(console: Console, url: str) -> None:
     async with BoxisClient(USERNAME, API_KEY, tenant=TENANT, base_url=url) as client:
         stream = client.iter_calls(_START, _END)
         console.print(f"Fetching {_START} to {_END} over real HTTP, 8 requests at a time")
-        with ProgressBar(stream.plan()) as bar:
-            windows = 0
-            async for call in stream:
-                calls.append(call)
-                run = stream.stats
-                if run.windows != windows:
-                    windows = run.windows
-                    bar.update(run)
+        await take_calls(stream, calls.append)
     calls.sort(key=lambda call: call.start.timestamp())
     _show_first(console, calls)
     _show_totals(console, calls)

@@ -18,7 +18,7 @@ from .errors import CommandError
 from .exit_codes import ExitCode
 from .fleet_client import client_of_profile
 from .messages import plural
-from .option_groups import GroupedCommand, option
+from .option_groups import GroupedCommand, OrderedGroup, option
 from .options import (
     DATES,
     OUTPUT,
@@ -51,15 +51,7 @@ _CLUSTER: Final = "Cluster"
 _SHOWN_FAILURES: Final = 10
 
 
-class _InOrder(click.Group):
-    """Lists its commands as they are used, one after the other."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        del ctx
-        return list(self.commands)
-
-
-@click.group(cls=_InOrder, short_help="Put the calls of many tenants into one data set.")
+@click.group(cls=OrderedGroup, short_help="Put the calls of many tenants into one data set.")
 def fleet() -> None:
     """Put the calls of many tenants into one data set, on this machine or on many.
 

@@ -23,6 +23,7 @@ from .fleet import fleet
 from .init import init
 from .logs import without_logs
 from .mirror import mirror
+from .option_groups import OrderedGroup
 from .output import wrap
 from .plan import plan
 from .probe import probe
@@ -40,7 +41,7 @@ __all__ = ["boxis"]
 _HELP: type[click.UsageError] | tuple[()] = getattr(click.exceptions, "NoArgsIsHelpError", ())
 
 
-class BoxisGroup(click.Group):
+class BoxisGroup(OrderedGroup):
     """Turns what a command raises into an exit code, and into a few lines where it failed."""
 
     def main(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - as click has it
@@ -95,11 +96,6 @@ class BoxisGroup(click.Group):
             )
             raise click.UsageError(f"No such command {name!r}. {hint}", ctx)
         return super().resolve_command(ctx, args)
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """List the commands in the order in which a user meets them, not by the alphabet."""
-        del ctx
-        return list(self.commands)
 
 
 def _printable(error: click.UsageError) -> click.UsageError:

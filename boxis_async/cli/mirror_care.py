@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import sys
-from datetime import UTC, datetime
 from typing import Final
 
 import click
 
 from .database import database_argument, open_mirror, warn_of_password, zone_of
-from .dates import parse_moment, write_moment
+from .dates import write_moment
 from .messages import plural
 from .option_groups import GroupedCommand, option
-from .options import DATES
+from .options import DATES, read_moment
 from .output import show
 from .signals import run_until_signal
 
@@ -44,10 +43,7 @@ def prune(*, database: str, keep: str, yes: bool) -> None:
 async def _prune(database: str, keep: str, *, is_sure: bool) -> None:
     async with open_mirror(database) as mirror:
         zone = zone_of(mirror)
-        try:
-            before = parse_moment(keep, now=datetime.now(UTC).astimezone(zone))
-        except ValueError as error:
-            raise click.UsageError(f"--keep: {error}") from None
+        before = read_moment("--keep", keep, zone)
         text = f"before {write_moment(before, zone)} ({zone})"
         _make_sure(f"Delete all calls that started {text}?", is_sure=is_sure)
         count = await mirror.prune(before)

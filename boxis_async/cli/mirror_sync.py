@@ -6,7 +6,7 @@ On a terminal a bar shows it; elsewhere each sync leaves a line, and each tenant
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, Unpack
 
 import attrs
@@ -23,7 +23,7 @@ from .database import (
     spans_in_words,
     warn_of_password,
 )
-from .dates import parse_moment, write_moment
+from .dates import write_moment
 from .errors import CommandError
 from .exit_codes import ExitCode
 from .messages import plural, them
@@ -35,6 +35,7 @@ from .options import (
     length_option,
     quiet_option,
     range_options,
+    read_moment,
     read_range,
     tenants_options,
     verbose_option,
@@ -155,10 +156,7 @@ class _Job:
         """
         if self.recheck is None:
             return None
-        try:
-            return parse_moment(self.recheck, now=datetime.now(UTC).astimezone(self.settings.zone))
-        except ValueError as error:
-            raise click.UsageError(f"--recheck: {error}") from None
+        return read_moment("--recheck", self.recheck, self.settings.zone)
 
 
 async def _sync(job: _Job, client: BoxisClient, database: str, every: timedelta | None) -> None:

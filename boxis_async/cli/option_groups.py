@@ -9,7 +9,7 @@ import click
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["GroupedCommand", "GroupedOption", "option"]
+__all__ = ["GroupedCommand", "GroupedOption", "OrderedGroup", "option"]
 
 Function = TypeVar("Function", bound="Callable[..., Any]")
 
@@ -43,6 +43,15 @@ class GroupedCommand(click.Command):
         for heading, records in (*sections.items(), (_OTHER, others)):
             with formatter.section(heading):
                 formatter.write_dl(records)
+
+
+class OrderedGroup(click.Group):
+    """Lists its commands in the order in which a user meets them, not by the alphabet."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """List them."""
+        del ctx
+        return list(self.commands)
 
 
 def option(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
-from .dates import NO_RANGE, DateRange, parse_length, parse_range, write_length
+from .dates import NO_RANGE, DateRange, parse_length, parse_moment, parse_range, write_length
 from .logs import logs_on_stderr
 from .option_groups import GroupedOption, option
 from .profiles import load_profile, profile_names
@@ -45,6 +45,7 @@ __all__ = [
     "quiet_option",
     "range_options",
     "read_dates",
+    "read_moment",
     "read_range",
     "request_options",
     "require_range",
@@ -311,6 +312,18 @@ def _add(function: Function, *options: Callable[[Any], Any]) -> Function:
     for add in reversed(options):
         function = add(function)
     return function
+
+
+def read_moment(name: str, text: str, zone: tzinfo) -> datetime:
+    """Read the moment that an option gives, on the provider's clock.
+
+    Raises:
+        click.UsageError: It cannot be read.
+    """
+    try:
+        return parse_moment(text, now=datetime.now(UTC).astimezone(zone))
+    except ValueError as error:
+        raise click.UsageError(f"{name}: {error}") from None
 
 
 def read_range(

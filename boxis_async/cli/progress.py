@@ -11,13 +11,14 @@ from boxis_async import Stats, printable
 from .messages import percent, plural
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import TracebackType
 
     from rich.progress import Progress, TaskID
 
-    from boxis_async import Plan
+    from boxis_async import Call, CallStream, Plan
 
-__all__ = ["ProgressBar"]
+__all__ = ["ProgressBar", "take_calls"]
 
 # The bar counts in ten-thousandths of the range.
 _WHOLE = 10_000
@@ -107,6 +108,20 @@ class ProgressBar:
         if self._progress is not None:
             self._progress.stop()
             logging.getLogger(_RETRY_LOGGER).removeHandler(self._retries)
+
+
+async def take_calls(
+    stream: CallStream, take: Callable[[Call], object], *, draw_bar: bool = True
+) -> None:
+    """Hand each call of a stream to a function, and show a bar meanwhile."""
+    with ProgressBar(stream.plan(), enabled=draw_bar) as bar:
+        windows = 0
+        async for call in stream:
+            take(call)
+            run = stream.stats
+            if run.windows != windows:
+                windows = run.windows
+                bar.update(run)
 
 
 class _RetryHandler(logging.Handler):

@@ -20,7 +20,7 @@ from boxis_async.report import Report
 from .database import check_zone, lacks_spans, open_mirror, warn_of_password
 from .dates import NO_RANGE, DateRange
 from .errors import CommandError
-from .progress import ProgressBar
+from .progress import take_calls
 from .settings import Settings
 
 if TYPE_CHECKING:
@@ -120,14 +120,7 @@ def _provider(request: Request) -> Source:
 
 async def _fill(report: Report, client: BoxisClient, calls: CallStream, *, draw_bar: bool) -> None:
     async with client, calls:
-        with ProgressBar(calls.plan(), enabled=draw_bar) as bar:
-            windows = 0
-            async for call in calls:
-                report.add(call)
-                run = calls.stats
-                if run.windows != windows:
-                    windows = run.windows
-                    bar.update(run)
+        await take_calls(calls, report.add, draw_bar=draw_bar)
 
 
 def _file(request: Request, file: str) -> Source:

@@ -39,7 +39,7 @@ from .options import (
 )
 from .output import show_data
 from .program import command_line
-from .progress import ProgressBar
+from .progress import take_calls
 from .settings import DEFAULT_COUNTRY, ConnectionValues, read_settings
 from .signals import run_until_signal
 
@@ -255,14 +255,7 @@ async def _count(
 ) -> CallStats:
     call_stats = CallStats(country)
     async with client, calls:
-        with ProgressBar(calls.plan(), enabled=draw_bar) as bar:
-            windows = 0
-            async for call in calls:
-                call_stats.add([call])
-                run = calls.stats
-                if run.windows != windows:
-                    windows = run.windows
-                    bar.update(run)
+        await take_calls(calls, lambda call: call_stats.add([call]), draw_bar=draw_bar)
     return call_stats
 
 

@@ -17,7 +17,7 @@ from boxis_async import BoxisClient, Call, CallChange, FilePosition
 from .change_command import ChangeCommand
 from .change_lines import json_line, text_line
 from .database import open_mirror, warn_of_password
-from .dates import parse_moment, write_length, write_moment
+from .dates import write_length, write_moment
 from .messages import plural, warn
 from .option_groups import GroupedCommand, option
 from .options import (
@@ -28,6 +28,7 @@ from .options import (
     country_option,
     length_option,
     quiet_option,
+    read_moment,
     verbose_option,
 )
 from .output import show, show_lines
@@ -36,7 +37,6 @@ from .signals import run_until_signal
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator
-    from zoneinfo import ZoneInfo
 
     from boxis_async import CallWatch, Change, Position, Watch
 
@@ -107,7 +107,7 @@ def watch(  # noqa: PLR0913 - each is one option
     del verbose
     settings = read_settings(ctx, connection)
     tenant = settings.require_tenant()
-    begin = _moment(since, settings.zone)
+    begin = None if since is None else read_moment("--since", since, settings.zone)
     handle = _handler(command, as_json=as_json)
     client = settings.client()
     if database is not None:
@@ -271,15 +271,6 @@ def _is_of_missed(change: Change | CallChange) -> bool:
     if isinstance(change, CallChange):
         calls = [change.call, change.previous]
     return any(call is not None and call.missed for call in calls)
-
-
-def _moment(since: str | None, zone: ZoneInfo) -> datetime | None:
-    if since is None:
-        return None
-    try:
-        return parse_moment(since, now=datetime.now(UTC).astimezone(zone))
-    except (ValueError, OverflowError) as error:
-        raise click.UsageError(f"--since: {error}") from None
 
 
 def _in_words(time: timedelta) -> str:

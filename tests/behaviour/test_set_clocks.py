@@ -138,7 +138,6 @@ CLOCKS_READ = {
     "cli/calls.py": {"datetime.now"},
     "cli/database.py": {"datetime.now"},
     "cli/fleet.py": {"datetime.now"},
-    "cli/mirror_care.py": {"datetime.now"},
     "cli/mirror_status.py": {"datetime.now"},
     "cli/mirror_sync.py": {"datetime.now", "loop.time"},
     "cli/report.py": {"datetime.now"},
