@@ -166,9 +166,7 @@ class Mirror:
         Raises:
             UsageError: An argument is wrong, also while iterating: the mirror has no such tenant.
         """
-        self._check_open()
-        datefrom = checked_end("datefrom", datefrom)
-        dateto = checked_end("dateto", dateto)
+        datefrom, dateto = self._checked(datefrom, dateto)
 
         async def find(connection: AsyncConnection) -> ReadQuery | None:
             return await self._query(connection, datefrom, dateto, tenant)
@@ -186,9 +184,7 @@ class Mirror:
         Raises:
             UsageError: An argument is wrong, or the mirror has no such tenant.
         """
-        self._check_open()
-        datefrom = checked_end("datefrom", datefrom)
-        dateto = checked_end("dateto", dateto)
+        datefrom, dateto = self._checked(datefrom, dateto)
         async with self._database.reading() as connection:
             query = await self._query(connection, datefrom, dateto, tenant)
             return [] if query is None else await read_calls(connection, query)
@@ -204,9 +200,7 @@ class Mirror:
         Raises:
             UsageError: An argument is wrong, or the mirror has no such tenant.
         """
-        self._check_open()
-        datefrom = checked_end("datefrom", datefrom)
-        dateto = checked_end("dateto", dateto)
+        datefrom, dateto = self._checked(datefrom, dateto)
         async with self._database.reading() as connection:
             whole = await load_facts(connection)
             start = wall_of(datefrom, whole.zone, is_end=False)
@@ -374,6 +368,15 @@ class Mirror:
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a Mirror holds connections: make one where it is needed")
+
+    def _checked(self, datefrom: date, dateto: date) -> tuple[date, date]:
+        """Check that the mirror is open, and the two ends of what is read.
+
+        Raises:
+            UsageError: It is closed, or an end is wrong.
+        """
+        self._check_open()
+        return checked_end("datefrom", datefrom), checked_end("dateto", dateto)
 
     async def _starts(self, names: Sequence[str], datefrom: date | None) -> dict[str, date]:
         """Give where the range of each tenant starts.
