@@ -769,16 +769,22 @@ async def test_dates_that_are_ignored_at_times(make_client: MakeClient) -> None:
         await make_client(provider, concurrency=1).cdrs(*FOUR_DAYS, window=HOUR).to_list()
 
 
-async def test_an_answer_that_holds_less_than_everything(make_client: MakeClient) -> None:
-    """Where dates are ignored, an answer with fewer records than an earlier one raises."""
-    provider = Provider(busy(days=4, calls_per_day=50), ignore_dates=True)
+def keep_the_second(provider: Provider) -> asyncio.Event:
+    """Keep the second request waiting until an event is set."""
     go_on = asyncio.Event()
 
-    async def keep_the_second(request: Received) -> None:
+    async def gate(request: Received) -> None:
         if provider.requests.index(request) == 1:
             await go_on.wait()
 
-    provider.gate = keep_the_second
+    provider.gate = gate
+    return go_on
+
+
+async def test_an_answer_that_holds_less_than_everything(make_client: MakeClient) -> None:
+    """Where dates are ignored, an answer with fewer records than an earlier one raises."""
+    provider = Provider(busy(days=4, calls_per_day=50), ignore_dates=True)
+    go_on = keep_the_second(provider)
     client = make_client(provider, concurrency=2)
     stream = client.cdrs(*FOUR_DAYS, window=HOUR, order="completion")
     async for batch in stream.batches():
@@ -793,13 +799,7 @@ async def test_an_answer_that_holds_less_than_everything(make_client: MakeClient
 async def test_an_answer_with_others_than_everything(make_client: MakeClient) -> None:
     """As many records as before, but not the same: the answers of such a server are cut off."""
     provider = Provider(busy(days=4, calls_per_day=50), ignore_dates=True, row_limit=150)
-    go_on = asyncio.Event()
-
-    async def keep_the_second(request: Received) -> None:
-        if provider.requests.index(request) == 1:
-            await go_on.wait()
-
-    provider.gate = keep_the_second
+    go_on = keep_the_second(provider)
     client = make_client(provider, concurrency=2)
     stream = client.cdrs(*FOUR_DAYS, window=HOUR, order="completion")
     async for batch in stream.batches():

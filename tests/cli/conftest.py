@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from commands import connection_of
+from homes import home
 
 from boxis_async.cli.profiles import profile_path
 from boxis_async.testing import LoopbackServer, Provider, generate_calls
@@ -17,19 +18,9 @@ if TYPE_CHECKING:
 
     from boxis_async.testing import Row
 
+__all__ = ["contract", "home", "served", "week"]
+
 FIRST, LAST = date(2025, 10, 1), date(2025, 10, 8)
-
-
-@pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Use a home folder without a profile or anything else of the developer's."""
-    home = tmp_path / "home"
-    home.mkdir()
-    monkeypatch.setenv("HOME", str(home))
-    monkeypatch.setenv("APPDATA", str(home))
-    monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
-    monkeypatch.chdir(tmp_path)
-    return home
 
 
 @pytest.fixture

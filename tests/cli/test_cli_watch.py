@@ -7,11 +7,10 @@ import shlex
 import signal
 import sys
 import time
-from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
-from zoneinfo import ZoneInfo
 
 import pytest
+from calls import rung_out
 from commands import Running, invoke, wait_for
 from legs import legs_of
 
@@ -26,28 +25,13 @@ if TYPE_CHECKING:
 
     from boxis_async.testing import Provider, Received, Row
 
-ZURICH = ZoneInfo("Europe/Zurich")
 EVERY = ("--since", "1h", "--every", "1s")
 
 
 def row(name: str, minutes: int, **fields: str) -> Row:
-    """Make an inbound call that nobody answered, and that ended so many minutes ago."""
-    end = datetime.now(UTC).astimezone(ZURICH) - timedelta(minutes=minutes)
-    given: Row = {
-        "uniqueid": name,
-        "linkedid": name,
-        "sequence": "1",
-        "start": f"{end - timedelta(seconds=20):%Y-%m-%d %H:%M:%S}",
-        "end": f"{end:%Y-%m-%d %H:%M:%S}",
-        "duration": "20",
-        "billsec": "0",
-        "userfield": "[inbound]",
-        "src": "0041445550101",
-        "clid": f'"{name} \x1b[31m" <0041445550101>',
-        "disposition": "NO ANSWER",
-        "lastapp": "Hangup",
-    }
-    return given | fields
+    """Make a leg that rang out, whose caller's name is hostile."""
+    hostile = {"clid": f'"{name} \x1b[31m" <0041445550101>', "lastapp": "Hangup"}
+    return rung_out(name, minutes, **(hostile | fields))
 
 
 def watch_for_a_while(provider: Provider, *arguments: str) -> Result:

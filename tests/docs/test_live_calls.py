@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
-from zoneinfo import ZoneInfo
 
 import pytest
 from browsing import DESK, PHONE, backend
+from calls import rung_out
 from playwright.sync_api import Browser, expect
 
 from boxis_async.testing import Fault, LoopbackServer, Provider, ServedProvider
@@ -18,30 +17,8 @@ if TYPE_CHECKING:
 
     from playwright.sync_api import ViewportSize
 
-    from boxis_async.testing import Row
 
 pytestmark = [pytest.mark.browser, pytest.mark.subprocess]
-
-ZURICH = ZoneInfo("Europe/Zurich")
-
-
-def inbound(name: str, minutes: int, **fields: str) -> Row:
-    """Make a leg that rang out so many minutes ago."""
-    end = datetime.now(UTC).astimezone(ZURICH) - timedelta(minutes=minutes)
-    given: Row = {
-        "uniqueid": name,
-        "linkedid": name,
-        "sequence": "1",
-        "start": f"{end - timedelta(seconds=20):%Y-%m-%d %H:%M:%S}",
-        "end": f"{end:%Y-%m-%d %H:%M:%S}",
-        "duration": "20",
-        "billsec": "0",
-        "userfield": "[inbound]",
-        "src": "0041445550101",
-        "clid": f'"{name}" <0041445550101>',
-        "disposition": "NO ANSWER",
-    }
-    return given | fields
 
 
 def live(
@@ -55,7 +32,7 @@ def live(
 @pytest.mark.parametrize("size", [DESK, PHONE], ids=["desk", "phone"])
 def test_calls_appear_and_change(browser: Browser, size: ViewportSize) -> None:
     """Calls come without a reload, as text, and a call that was taken after all changes."""
-    provider = Provider([inbound("first", 12), inbound("<b>bold</b>", 11)])
+    provider = Provider([rung_out("first", 12), rung_out("<b>bold</b>", 11)])
     complaints: list[str] = []
     with (
         LoopbackServer(provider) as server,
@@ -70,8 +47,8 @@ def test_calls_appear_and_change(browser: Browser, size: ViewportSize) -> None:
         expect(rows.nth(0)).to_contain_text("<b>bold</b>")
         expect(rows.nth(1)).to_contain_text("NO ANSWER")
         provider.add(
-            inbound("third", 7),
-            inbound("first", 10, sequence="2", disposition="ANSWERED", dstchannel="SIP/2-1"),
+            rung_out("third", 7),
+            rung_out("first", 10, sequence="2", disposition="ANSWERED", dstchannel="SIP/2-1"),
         )
         expect(rows).to_have_count(3)
         expect(rows.nth(0)).to_contain_text("third")

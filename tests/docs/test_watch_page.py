@@ -11,11 +11,11 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from calls import call
+from clients import plainly
 from fast_forward import run_fast
 from paths import ROOT
 from watched import ZONE
 
-from boxis_async import BoxisClient
 from boxis_async.testing import Provider
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     import pytest
 
-    from boxis_async import Change
+    from boxis_async import BoxisClient, Change
 
 TEXT = (ROOT / "docs" / "watch.md").read_text("utf-8")
 START = datetime(2026, 10, 5, 12, tzinfo=ZONE)
@@ -48,13 +48,7 @@ def test_keep_has_each_version_once_over_crashes(tmp_path: Path) -> None:
     async def main() -> None:
         for least in (3, 5, 8, None):
             async with (
-                provider.client() as http_client,
-                BoxisClient(
-                    provider.username,
-                    provider.api_key,
-                    tenant=provider.tenant,
-                    http_client=http_client,
-                ) as client,
+                plainly(provider) as client,
             ):
                 with suppress(TimeoutError, CrashError):
                     async with asyncio.timeout(120):
@@ -124,13 +118,7 @@ def test_report_missed_sends_once(capsys: pytest.CaptureFixture[str]) -> None:
 
     async def main() -> None:
         async with (
-            provider.client() as http_client,
-            BoxisClient(
-                provider.username,
-                provider.api_key,
-                tenant=provider.tenant,
-                http_client=http_client,
-            ) as client,
+            plainly(provider) as client,
         ):
             for task in (names["report_missed"](client, send), names["print_new"](client)):
                 with suppress(TimeoutError):

@@ -9,6 +9,7 @@ import psutil
 import pytest
 from commands import Running, environment, invoke, wait_for
 from fleets import TENANTS
+from homes import home  # noqa: F401 - a fixture, for each test here
 
 from boxis_async.cli.profiles import profile_path
 from boxis_async.testing import Fault, Provider
@@ -22,18 +23,6 @@ if TYPE_CHECKING:
     from boxis_async.testing import Received, Row
 
 RANGE = ("--from", "2025-01", "--to", "2025-04")
-
-
-@pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Use a home folder without a profile of the developer's."""
-    home = tmp_path / "home"
-    home.mkdir()
-    monkeypatch.setenv("HOME", str(home))
-    monkeypatch.setenv("APPDATA", str(home))
-    monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
-    monkeypatch.chdir(tmp_path)
-    return home
 
 
 @pytest.fixture

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import count, pairwise
 from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
 
 from boxis_async import Window
 
@@ -18,6 +19,7 @@ NEXT_DAY = DAY + timedelta(days=1)
 HOUR = timedelta(hours=1)
 MINUTE = timedelta(minutes=1)
 SECOND = timedelta(seconds=1)
+ZURICH = ZoneInfo("Europe/Zurich")
 
 _numbers = count(1)
 
@@ -60,6 +62,24 @@ def call(start: str, uniqueid: str | None = None, **fields: str | None) -> dict[
         "sequence": "1",
     }
     return row | fields
+
+
+def rung_out(name: str, minutes: int, **fields: str | None) -> dict[str, str | None]:
+    """Make a leg of an inbound call that nobody answered, and that ended so many minutes ago."""
+    end = datetime.now(UTC).astimezone(ZURICH) - timedelta(minutes=minutes)
+    return {
+        "uniqueid": name,
+        "linkedid": name,
+        "sequence": "1",
+        "start": f"{end - timedelta(seconds=20):%Y-%m-%d %H:%M:%S}",
+        "end": f"{end:%Y-%m-%d %H:%M:%S}",
+        "duration": "20",
+        "billsec": "0",
+        "userfield": "[inbound]",
+        "src": "0041445550101",
+        "clid": f'"{name}" <0041445550101>',
+        "disposition": "NO ANSWER",
+    } | fields
 
 
 def hourly(*, calls: int = 1) -> list[dict[str, str | None]]:

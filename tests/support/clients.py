@@ -12,6 +12,7 @@ from boxis_async.testing import DateRule
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from contextlib import AbstractAsyncContextManager
 
     from boxis_async.testing import Provider
 
@@ -52,3 +53,11 @@ async def connected(
         ) as client,
     ):
         yield client
+
+
+def plainly(
+    provider: Provider,
+    **settings: Any,  # noqa: ANN401 - whatever a client takes
+) -> AbstractAsyncContextManager[BoxisClient]:
+    """Be a client in process as users make it: it retries as usual, and knows no contract."""
+    return connected(provider, **({"retry": None, "contract": None} | settings))

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from calls import call
+from clients import plainly
 from fast_forward import fast_forward, run_fast
 from watched import HOUR, ZONE, Handed, Kept, World, judge
 
@@ -57,14 +58,7 @@ async def watching(
 ) -> AsyncIterator[Watch]:
     """Watch a provider in process."""
     async with (
-        provider.client() as http_client,
-        BoxisClient(
-            provider.username,
-            provider.api_key,
-            tenant=provider.tenant,
-            http_client=http_client,
-            contract=contract,
-        ) as client,
+        plainly(provider, contract=contract) as client,
         client.watch(since, **settings) as watch,
     ):
         yield watch

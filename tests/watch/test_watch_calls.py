@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from alarms import alarms, alarms_of_a_watch
 from calls import call
+from clients import plainly
 from fast_forward import run_fast
 from watched import HOUR, ZONE, Kept, World
 
@@ -54,13 +55,7 @@ def watched(
 
     async def main() -> None:
         async with (
-            provider.client() as http_client,
-            BoxisClient(
-                provider.username,
-                provider.api_key,
-                tenant=provider.tenant,
-                http_client=http_client,
-            ) as client,
+            plainly(provider) as client,
             client.watch(position=position).calls(**settings) as changes,
         ):
             with suppress(TimeoutError):
@@ -112,13 +107,7 @@ def test_after_settle_it_is_sure() -> None:
     async def main() -> CallChange:
         await asyncio.sleep(48 * HOUR)
         async with (
-            provider.client() as http_client,
-            BoxisClient(
-                provider.username,
-                provider.api_key,
-                tenant=provider.tenant,
-                http_client=http_client,
-            ) as client,
+            plainly(provider) as client,
             client.watch(position=kept).calls() as changes,
         ):
             return await anext(changes)
@@ -143,13 +132,7 @@ def test_a_restart_hands_over_no_call_twice_and_knows_what_it_was() -> None:
 
     async def again() -> None:
         async with (
-            provider.client() as http_client,
-            BoxisClient(
-                provider.username,
-                provider.api_key,
-                tenant=provider.tenant,
-                http_client=http_client,
-            ) as client,
+            plainly(provider) as client,
             client.watch(position=kept).calls() as changes,
         ):
             with suppress(TimeoutError):
@@ -170,13 +153,7 @@ def test_a_cost_that_comes_late_changes_the_call() -> None:
 
     async def main() -> None:
         async with (
-            provider.client() as http_client,
-            BoxisClient(
-                provider.username,
-                provider.api_key,
-                tenant=provider.tenant,
-                http_client=http_client,
-            ) as client,
+            plainly(provider) as client,
             client.watch(every=5 * MINUTE).calls() as changes,
         ):
             with suppress(TimeoutError):

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import pytest
 from calls import call
+from clients import plainly
 from fast_forward import run_fast
 from hypothesis import given
 from hypothesis import strategies as st
@@ -279,13 +280,7 @@ def test_a_position_that_keeps_the_legs() -> None:
 
     async def main() -> Change:
         async with (
-            provider.client() as http_client,
-            BoxisClient(
-                provider.username,
-                provider.api_key,
-                tenant=provider.tenant,
-                http_client=http_client,
-            ) as client,
+            plainly(provider) as client,
         ):
             async with client.watch(SINCE, position=ledger) as watch:
                 await anext(watch)
