@@ -51,11 +51,13 @@ from boxis_async._wire.wallclock import WallClock
 from boxis_async.errors import ClientClosedError, ConfigurationError, UsageError
 from boxis_async.retry import RetryPolicy
 from boxis_async.stream import CDRStream
+from boxis_async.watch import Watch, problem_with_position
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from types import TracebackType
 
+    from boxis_async._watch.watcher import Watcher
     from boxis_async.call_model import Call
     from boxis_async.call_stream import CallStream
     from boxis_async.contract_model import Contract
@@ -73,7 +75,6 @@ if TYPE_CHECKING:
         ReturnType,
         UniqueBy,
     )
-    from boxis_async.watch import Watch, Watcher
     from boxis_async.watch_model import Position
 
 __all__ = ["BoxisClient"]
@@ -501,7 +502,7 @@ class BoxisClient:
             problem = problem_with_tenants(tenants)
             names = [] if problem else [plain_text(name) for name in tenants]
         # Loaded here, as `probe` below: many programs never need it.
-        from boxis_async.watch import Watch, Watcher, problem_with_position  # noqa: PLC0415
+        from boxis_async._watch.watcher import Watcher  # noqa: PLC0415
 
         problems = (
             problem,

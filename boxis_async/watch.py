@@ -37,7 +37,6 @@ from typing import TYPE_CHECKING, Self, cast
 
 from boxis_async._calls.numbers import check_country
 from boxis_async._plain import plain_length
-from boxis_async._watch.watcher import WatchedClient, Watcher
 from boxis_async.errors import UsageError
 from boxis_async.watch_model import CallChange, Change, Position
 
@@ -47,10 +46,11 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Any
 
+    from boxis_async._watch.watcher import Watcher
     from boxis_async.models import CDR
     from boxis_async.types import Reached
 
-__all__ = ["CallWatch", "Watch", "WatchedClient", "Watcher", "problem_with_position"]
+__all__ = ["CallWatch", "Watch", "problem_with_position"]
 
 
 def problem_with_position(position: object) -> str | None:
