@@ -1,6 +1,6 @@
 """A server of answers that are made beforehand, in a process of its own, so that it costs little.
 
-It knows a window by its start, waits as long as it was told to, and answers. The library asks a
+It knows a window by its start, waits as long as its latency says, and answers. The library asks a
 second more, as windows overlap. `serving` starts it, and gives its address.
 """
 
@@ -32,8 +32,8 @@ def answer(rows: Sequence[Row]) -> bytes:
     """Write an answer as PHP does."""
     records = {f"call_{number}": row for number, row in enumerate(rows, 1)}
     params = {"cdr": records} if rows else []
-    told = {"result": "1", "resulttxt": "", "params": params, "timestamp": 1_767_225_600}
-    return json.dumps(told, separators=(",", ":")).replace("/", "\\/").encode()
+    document = {"result": "1", "resulttxt": "", "params": params, "timestamp": 1_767_225_600}
+    return json.dumps(document, separators=(",", ":")).replace("/", "\\/").encode()
 
 
 def windows_of(rows: Sequence[Row], count: int) -> tuple[timedelta, list[bytes]]:
@@ -53,9 +53,9 @@ def windows_of(rows: Sequence[Row], count: int) -> tuple[timedelta, list[bytes]]
 
 def _moved(row: Row, start: datetime) -> Row:
     """Give a row another start, and as long a call; none reaches into the next window."""
-    told = str(start)
-    answer = told if row["billsec"] not in (None, "0") else row["answer"]
-    return {**row, "start": told, "answer": answer, "end": str(start + timedelta(seconds=30))}
+    moment = str(start)
+    answer = moment if row["billsec"] not in (None, "0") else row["answer"]
+    return {**row, "start": moment, "answer": answer, "end": str(start + timedelta(seconds=30))}
 
 
 @contextlib.contextmanager

@@ -54,7 +54,7 @@ def _template() -> str:
     """Give a record as JSON, with places for its number, epoch, start and end."""
     rows = generate_calls(START.date(), START.date() + timedelta(days=1), calls_per_day=50)
     row = next(row for row in rows if row["disposition"] == "ANSWERED")
-    told = row | {
+    made = row | {
         "uniqueid": "<uniqueid>",
         "linkedid": "<uniqueid>",
         "sequence": "<number>",
@@ -62,7 +62,7 @@ def _template() -> str:
         "answer": "<start>",
         "end": "<start>",
     }
-    text = json.dumps(told, separators=(",", ":")).replace("/", "\\/").replace("%", "%%")
+    text = json.dumps(made, separators=(",", ":")).replace("/", "\\/").replace("%", "%%")
     text = text.replace("<uniqueid>", "sip022.voice.boxis.net-%(epoch)d.%(number)d")
     return text.replace("<number>", "%(number)d").replace("<start>", "%(start)s")
 
@@ -75,7 +75,7 @@ async def _serve(calls: int, days: int, latency: float) -> None:
         low, high = (
             (datetime.fromisoformat(text) - START).total_seconds() for text in (datefrom, dateto)
         )
-        told: list[str] = []
+        rows: list[str] = []
         for number in range(bisect_left(starts, low), bisect_right(starts, high)):
             at = starts[number]
             values = {
@@ -83,8 +83,8 @@ async def _serve(calls: int, days: int, latency: float) -> None:
                 "epoch": offset + at,
                 "start": f"{START + timedelta(seconds=at)}",
             }
-            told.append(f'"call_{len(told) + 1}":{template % values}')
-        params = '{"cdr":{' + ",".join(told) + "}}" if told else "[]"
+            rows.append(f'"call_{len(rows) + 1}":{template % values}')
+        params = '{"cdr":{' + ",".join(rows) + "}}" if rows else "[]"
         return f'{{"result":"1","resulttxt":"","params":{params},"timestamp":1}}'.encode()
 
     await serve(lambda form: (latency, body(form["datefrom"][0], form["dateto"][0])))

@@ -170,16 +170,16 @@ def main(sizes: list[int], formats: list[str], row: str, folder: str | None) -> 
             for calls in sizes:
                 end = START + timedelta(days=calls // PER_DAY)
                 path = Path(place) / f"calls.{form}"
-                told = run(url, path, START, end, row)
+                result = run(url, path, START, end, row)
                 began = time.perf_counter()
                 is_compared = form in COMPARED and row == "legs"
                 differing, there_are = compare(path, START, end) if is_compared else (0, set())
                 right = right and not differing
-                records, peak = told["records"], told["peak"]
+                records, peak = result["records"], result["peak"]
                 peaks.setdefault(form, []).append((records, peak))
                 print(
                     f"{form:8}{len(there_are) or calls:>10,} calls {records:>10,} {row} "
-                    f"{told['seconds']:8.1f} s {records / told['seconds']:8,.0f} {row}/s "
+                    f"{result['seconds']:8.1f} s {records / result['seconds']:8,.0f} {row}/s "
                     f"{peak / 1024:7.0f} MiB {path.stat().st_size / 2**20:8.0f} MiB of file; "
                     f"{differing if is_compared else '?'} differ "
                     f"({time.perf_counter() - began:.0f} s to compare)",
@@ -211,8 +211,8 @@ def run(url: str, path: Path, begin: date, end: date, row: str) -> dict[str, Any
         text=True,
         check=True,
     )
-    told: dict[str, Any] = json.loads(job.stdout)
-    return told
+    result: dict[str, Any] = json.loads(job.stdout)
+    return result
 
 
 if __name__ == "__main__":

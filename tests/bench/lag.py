@@ -64,8 +64,8 @@ def main() -> bool:
     for name, lags in (("nothing else to do", calm), ("while they stream", busy)):
         lags.sort()
         p99 = lags[int(0.99 * len(lags))]
-        told = [f"{1000 * lag:8.2f}" for lag in (median(lags), p99, lags[-1])]
-        print(f"{name:30} {' '.join(told)}")
+        shown = [f"{1000 * lag:8.2f}" for lag in (median(lags), p99, lags[-1])]
+        print(f"{name:30} {' '.join(shown)}")
     ratio = len(sizes) / (CALLS / 1000)
     ordered = sorted(sizes)
     print(

@@ -7,6 +7,7 @@ each window begins as soon as one of six places is free, and costs its latency a
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import gc
 import heapq
@@ -28,7 +29,7 @@ from aiostream import stream
 from boxis_async import CDR, BoxisClient
 from boxis_async.testing import generate_calls
 
-WINDOWS, RECORDS, CONCURRENCY, ROUNDS = 60, 50, 6, 9
+WINDOWS, RECORDS, CONCURRENCY = 60, 50, 6
 LENGTH, BODIES = windows_of(
     # The last ones are those by which the connections are opened beforehand.
     generate_calls(date(2025, 1, 1), date(2025, 2, 1), calls_per_day=120)[
@@ -155,11 +156,11 @@ async def memory(way: Way, url: str) -> int:
     return peak
 
 
-def main() -> bool:
+def main(rounds: int) -> bool:
     """Run all ways in turn, with new latencies each round, and print the medians."""
     found: dict[str, list[tuple[float, float, float, float]]] = {name: [] for name in WAYS}
     peaks: dict[str, int] = {}
-    for seed in range(ROUNDS):
+    for seed in range(rounds):
         rng = random.Random(seed)
         latencies = [rng.lognormvariate(0, 1) * 0.05 for _ in range(WINDOWS)]
         waits = [*latencies, *[0.0] * CONCURRENCY]
@@ -176,14 +177,14 @@ def main() -> bool:
                 peaks = {name: asyncio.run(memory(way, url)) for name, way in WAYS.items()}
     base = [total for _, total, _, _ in found["gather under a semaphore"]]
     print(
-        f"Python {sys.version.split()[0]}: {WINDOWS} windows of {RECORDS} records, {ROUNDS} rounds"
+        f"Python {sys.version.split()[0]}: {WINDOWS} windows of {RECORDS} records, {rounds} rounds"
     )
     print(f"{'':28} {'of gather':>9} {'of bound':>9} {'first, of its window':>21} {'peak KiB':>9}")
     ratios: dict[str, tuple[float, float]] = {}
-    for name, rounds in found.items():
-        of_gather = median(one[1] / whole for one, whole in zip(rounds, base, strict=True))
-        of_bound = median(one[3] for one in rounds)
-        first = median(one[2] for one in rounds)
+    for name, times in found.items():
+        of_gather = median(one[1] / whole for one, whole in zip(times, base, strict=True))
+        of_bound = median(one[3] for one in times)
+        first = median(one[2] for one in times)
         ratios[name] = of_gather, first
         peak = peaks[name] / 1024
         print(f"{name:28} {of_gather:9.2f} {of_bound:9.2f} {first:21.2f} {peak:9,.0f}")
@@ -192,4 +193,6 @@ def main() -> bool:
 
 
 if __name__ == "__main__":
-    sys.exit(not main())
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=9, help="each with latencies of its own")
+    sys.exit(not main(parser.parse_args().rounds))

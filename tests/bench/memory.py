@@ -43,9 +43,9 @@ class Made(httpx.AsyncBaseTransport):
 
     def __init__(self) -> None:
         (row, *_) = generate_calls(START.date(), (START + 24 * HOUR).date(), calls_per_day=1)
-        told = row | {"uniqueid": "@uniqueid", "start": "@start", "sequence": "@sequence"}
-        told |= {"linkedid": "@uniqueid", "answer": "@start", "end": "@start"}
-        text = write_json(told).decode().replace("%", "%%")
+        made = row | {"uniqueid": "@uniqueid", "start": "@start", "sequence": "@sequence"}
+        made |= {"linkedid": "@uniqueid", "answer": "@start", "end": "@start"}
+        text = write_json(made).decode().replace("%", "%%")
         for name in ("uniqueid", "start", "sequence"):
             text = text.replace(f"@{name}", f"%({name})s")
         self._template = text
@@ -105,7 +105,7 @@ async def stream(unique_by: UniqueBy, measure: str, records: int) -> dict[str, f
 
 
 def main(records: int) -> bool:
-    """Run every combination in a process of its own, and tell whether all reach the goal."""
+    """Run every combination in a process of its own, and return whether all reach the goal."""
     print(f"Python {sys.version.split()[0]}; bytes a record, from {BEFORE:,} to {records:,}\n")
     print("unique_by  measure  at the end  at the worst size  seconds")
     is_good = True
@@ -117,13 +117,13 @@ def main(records: int) -> bool:
                 check=True,
                 capture_output=True,
             )
-            told = json.loads(run.stdout)
+            found = json.loads(run.stdout)
             print(
-                f"{unique_by:9}  {measure:7}  {told['last']:10.1f}  {told['worst']:17.1f}  "
-                f"{told['seconds']:7.1f}",
+                f"{unique_by:9}  {measure:7}  {found['last']:10.1f}  {found['worst']:17.1f}  "
+                f"{found['seconds']:7.1f}",
                 flush=True,
             )
-            is_good &= told["worst"] <= GOAL
+            is_good &= found["worst"] <= GOAL
     return is_good
 
 
@@ -132,8 +132,12 @@ if __name__ == "__main__":
     parser.add_argument("--records", type=int, default=1_000_000)
     parser.add_argument("--unique-by", choices=("uniqueid", "leg"))
     parser.add_argument("--measure", choices=MEASURES)
-    asked = parser.parse_args()
-    if asked.unique_by:
-        print(json.dumps(asyncio.run(stream(asked.unique_by, asked.measure, asked.records))))
+    arguments = parser.parse_args()
+    if arguments.unique_by:
+        print(
+            json.dumps(
+                asyncio.run(stream(arguments.unique_by, arguments.measure, arguments.records))
+            )
+        )
     else:
-        sys.exit(not main(asked.records))
+        sys.exit(not main(arguments.records))

@@ -56,7 +56,7 @@ def moment(text: str) -> datetime:
     return datetime.fromisoformat(text).replace(tzinfo=ZURICH)
 
 
-def told_apart(when: datetime, not_before: float) -> datetime:
+def pass_of_hour(when: datetime, not_before: float) -> datetime:
     """Choose between the two moments of a repeated wall time."""
     later = when.replace(fold=1)
     if when.timestamp() >= not_before or later.utcoffset() == when.utcoffset():
@@ -96,9 +96,9 @@ def build(row: dict[str, Any]) -> CDR:
     end = None if row["end"] in UNSET else moment(row["end"])
     if sent[5:7] == "10" and sent[8:10] > "24":
         epoch = NUMBERED_EPOCH.search(uniqueid)
-        start = start if epoch is None else told_apart(start, int(epoch[1]))
-        answer = answer and told_apart(answer, start.timestamp())
-        end = end and told_apart(end, start.timestamp())
+        start = start if epoch is None else pass_of_hour(start, int(epoch[1]))
+        answer = answer and pass_of_hour(answer, start.timestamp())
+        end = end and pass_of_hour(end, start.timestamp())
     return CDR(
         uniqueid=uniqueid,
         start=start,
@@ -197,18 +197,18 @@ class Record(pydantic.BaseModel):
     @classmethod
     def without_unset(cls, row: dict[str, Any]) -> dict[str, Any]:
         """Leave out what is unset, and read the wall times: pydantic knows none."""
-        told = {name: value for name, value in row.items() if value not in UNSET}
-        told["start"] = start = moment(sent := row["start"])
-        if "answer" in told:
-            told["answer"] = moment(told["answer"])
-        if "end" in told:
-            told["end"] = moment(told["end"])
+        values = {name: value for name, value in row.items() if value not in UNSET}
+        values["start"] = start = moment(sent := row["start"])
+        if "answer" in values:
+            values["answer"] = moment(values["answer"])
+        if "end" in values:
+            values["end"] = moment(values["end"])
         if sent[5:7] == "10" and sent[8:10] > "24":
             epoch = NUMBERED_EPOCH.search(row["uniqueid"] or "")
-            told["start"] = start = start if epoch is None else told_apart(start, int(epoch[1]))
-            for name in {"answer", "end"} & told.keys():
-                told[name] = told_apart(told[name], start.timestamp())
-        return told
+            values["start"] = start = start if epoch is None else pass_of_hour(start, int(epoch[1]))
+            for name in {"answer", "end"} & values.keys():
+                values[name] = pass_of_hour(values[name], start.timestamp())
+        return values
 
 
 class Params(pydantic.BaseModel):

@@ -2,7 +2,7 @@
 
 200 windows of 500 records from a loopback server without latency, by `to_list()` and by
 `async for`. The floor sends the same requests with httpx, with the same concurrency, and parses
-the bodies with the same code, which makes the fingerprints by which copies are told from others;
+the bodies with the same code, which makes the fingerprints by which copies are known from others;
 and, to show what those cost, without them. Then once more with orjson (extra `fast`).
 
 Each way has a process of its own, that none finds the memory as another left it, and they take
@@ -15,6 +15,7 @@ Then what a record costs that is handed to `async for`, beside a list in an asyn
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import contextlib
 import gc
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
     from boxis_async.testing import Row
 
 WINDOWS, RECORDS, CONCURRENCY = 200, 500, 8
-PROCESSES, ROUNDS = 9, 2
+ROUNDS = 2
 LENGTH = timedelta(hours=1)
 DAY_FROM, DAY_TO = date(2025, 1, 1), date(2025, 3, 1)
 
@@ -69,7 +70,7 @@ async def ours(url: str, *, by_record: bool = False) -> list[CDR]:
         return [cdr async for cdr in calls] if by_record else await calls.to_list()
 
 
-async def handing_over(made: list[Row]) -> tuple[float, float]:
+async def handing_over(made: list[Row], rounds: int) -> tuple[float, float]:
     """Time, in seconds a record, a list in an async generator, and a stream's window in hand."""
 
     async def generator(cdrs: list[CDR]) -> AsyncIterator[CDR]:
@@ -84,7 +85,7 @@ async def handing_over(made: list[Row]) -> tuple[float, float]:
             provider.username, KEY, tenant=provider.tenant, http_client=http, contract=KNOWN
         ) as client,
     ):
-        for _ in range(PROCESSES * ROUNDS):
+        for _ in range(rounds):
             stream = client.cdrs(DAY_FROM, DAY_TO, window=DAY_TO - DAY_FROM, unique_by="leg")
             cdrs = [await anext(stream)]
             # The rest of the one window is in hand. All are kept, and freed when no time is taken.
@@ -112,7 +113,7 @@ WAYS: dict[str, Callable[[str], Coroutine[object, object, list[CDR]]]] = {
 
 
 def work(way: str, url: str) -> None:
-    """Go a way once for each line that comes, and tell how long it took, and what it found."""
+    """Go a way once for each line that comes, and print how long it took, and what it found."""
     for _ in sys.stdin:
         with contextlib.nullcontext() if "orjson" in way else without_orjson():
             gc.collect()
@@ -131,7 +132,7 @@ def take_turns(url: str) -> dict[str, float]:
         workers = {
             way: stack.enter_context(
                 subprocess.Popen(
-                    [sys.executable, __file__, way, url],
+                    [sys.executable, __file__, "--work", way, url],
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     text=True,
@@ -162,14 +163,14 @@ def beside(seconds: dict[str, list[float]], way: str, floor: str = "floor") -> f
     return median(bare / full for bare, full in zip(seconds[floor], seconds[way], strict=True))
 
 
-def main() -> bool:
+def main(processes: int) -> bool:
     """Run all in turn, and print the medians."""
     made = generate_calls(DAY_FROM, DAY_TO, calls_per_day=1100)
     made = made[: WINDOWS * RECORDS]
     length, bodies = windows_of(made, WINDOWS)
     assert length == LENGTH
     with serving({f"{START + at * LENGTH}": (0.0, body) for at, body in enumerate(bodies)}) as url:
-        turns = [take_turns(url) for _ in range(PROCESSES)]
+        turns = [take_turns(url) for _ in range(processes)]
     seconds = {way: [turn[way] for turn in turns] for way in WAYS}
     print(f"Python {sys.version.split()[0]}: {len(made):,} records in {WINDOWS} windows")
     for way in WAYS:
@@ -181,7 +182,7 @@ def main() -> bool:
     print(f"ours, by to_list(): {bare:.2f} of the floor without fingerprints")
     faster = beside(seconds, "to_list(), orjson", "floor, orjson")
     print(f"ours, by to_list(), with orjson: {faster:.2f} of its floor")
-    bare, full = asyncio.run(handing_over(made[:20_000]))
+    bare, full = asyncio.run(handing_over(made[:20_000], processes * ROUNDS))
     more = (full - bare) * 1e6
     print(
         f"handing over: {full * 1e6:.2f} us a record, a list in an async generator "
@@ -191,7 +192,11 @@ def main() -> bool:
 
 
 if __name__ == "__main__":
-    if sys.argv[1:]:
-        work(*sys.argv[1:])
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--processes", type=int, default=9, help="of each way; a minute each")
+    parser.add_argument("--work", nargs=2, metavar=("WAY", "URL"), help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.work:
+        work(*arguments.work)
     else:
-        sys.exit(not main())
+        sys.exit(not main(arguments.processes))

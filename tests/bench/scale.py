@@ -87,7 +87,7 @@ async def fairness(url: str, days: int) -> tuple[float, float]:
 
 
 def main(plot: Path | None) -> bool:
-    """Measure, and tell whether cost is linear and the sharing fair."""
+    """Measure, and return whether cost is linear and the sharing fair."""
     print(f"Python {sys.version.split()[0]}")
     records, windows = by_records(), by_windows()
     each = [seconds / count for count, seconds in records]
@@ -95,8 +95,8 @@ def main(plot: Path | None) -> bool:
     least = windows[0][1]
     slopes = [(seconds - least) / (count - windows[0][0]) for count, seconds in windows[2:]]
     print(f"a record of {RECORDS[-1]:,} costs {growth:.2f} of one of {RECORDS[1]:,}")
-    told = ", ".join(f"{1000 * slope:.2f} ms" for slope in slopes)
-    print(f"a window more costs {told}, among {' and '.join(f'{n:,}' for n in WINDOWS[2:])}")
+    costs = ", ".join(f"{1000 * slope:.2f} ms" for slope in slopes)
+    print(f"a window more costs {costs}, among {' and '.join(f'{n:,}' for n in WINDOWS[2:])}")
     with serving(OF_EACH * 10, OF_EACH, latency=LATENCY) as url:
         usual, longest = asyncio.run(fairness(url, OF_EACH))
     print(

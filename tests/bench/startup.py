@@ -1,6 +1,6 @@
 """What `import boxis_async` costs, beside the import of what it stands on.
 
-In processor time, which tells little of what else the machine is doing: importing computes, and
+In processor time, which shows little of what else the machine is doing: importing computes, and
 waits for nothing once its files have been read. Where click and rich are installed, httpx loads
 them too, which would make what is beside us dearer: here they are hidden, as who installs only
 the library has neither. What a program needs that makes a client, too, is measured beside the
@@ -9,13 +9,13 @@ same: cattrs is loaded with the first client.
 
 from __future__ import annotations
 
+import argparse
 import os
 import subprocess
 import sys
 from resource import RUSAGE_CHILDREN, getrusage
 from statistics import median
 
-ROUNDS = 40
 HIDDEN = "import sys; sys.modules.update(dict.fromkeys(['click', 'pygments', 'rich']))\n"
 WAYS = {
     "what it stands on": "import httpx, attrs, cattrs, anyio, asyncio, stamina",
@@ -34,12 +34,12 @@ def seconds(code: str) -> float:
     return after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
 
 
-def main() -> bool:
+def main(rounds: int) -> bool:
     """Import in turn, and print the medians."""
     found: dict[str, list[float]] = {way: [] for way in WAYS}
     for code in WAYS.values():
         seconds(code)  # which compiles what it imports
-    for turn in range(ROUNDS):
+    for turn in range(rounds):
         # Each comes first in every other round, so that none has the quieter machine.
         for way in list(WAYS) if turn % 2 else reversed(WAYS):
             found[way].append(seconds(WAYS[way]))
@@ -57,4 +57,6 @@ def main() -> bool:
 
 
 if __name__ == "__main__":
-    sys.exit(not main())
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=40)
+    sys.exit(not main(parser.parse_args().rounds))
