@@ -15,8 +15,7 @@ from pathlib import Path
 import nox
 
 PYTHONS = ["3.11", "3.12", "3.13", "3.14", "3.15"]
-BRIEF = {"HYPOTHESIS_PROFILE": os.environ.get("HYPOTHESIS_PROFILE", "brief")}
-"""Half of the examples of each property, unless another profile is asked for."""
+LONG = "slow or docs or browser or spreadsheet"
 EXTRAS = [
     "cli",
     "excel",
@@ -57,7 +56,7 @@ PARALLEL = ("-n", str((os.cpu_count() or 1) + 1), "--dist", "worksteal")
 LOWEST_PRESENT = next((python for python in PYTHONS if python not in ABSENT), PYTHONS[0])
 
 nox.needs_version = ">=2024.10.9"
-nox.options.sessions = ["lint", "types", "docs", "package", "lowest", "coverage", "tests"]
+nox.options.sessions = ["lint", "types", "docs", "package", "lowest", "coverage", "tests", "long"]
 # One that is absent is no error, but a run that can test nothing at all is.
 nox.options.error_on_missing_interpreters = ABSENT == PYTHONS
 nox.options.reuse_existing_virtualenvs = True
@@ -74,17 +73,20 @@ def _install(session: nox.Session, *groups: str) -> None:
 
 @nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
-    """Run the test suite, on as many cores as there are; on further Pythons without the long."""
+    """Run the test suite without what `long` runs, on as many cores as there are."""
     if ABSENT:
         session.notify("absent")
     _install(session, "tests")
-    if session.python == LOWEST_PRESENT:
-        session.run("pytest", *PARALLEL, *session.posargs)
-        return
-    # What a long property, a page of the docs or a browser shows seldom depends on the Python. All
-    # of them on each would take half an hour.
-    chosen = "not slow and not docs and not browser"
-    session.run("pytest", *PARALLEL, "-m", chosen, *session.posargs, env=BRIEF)
+    session.run("pytest", *PARALLEL, "-m", f"not ({LONG})", *session.posargs)
+
+
+@nox.session(python=LOWEST_PRESENT)
+def long(session: nox.Session) -> None:
+    """Run the rest on one Python: the slow tests, and those of docs, browsers and LibreOffice."""
+    _install(session, "tests")
+    # A long property, a page of the docs or a browser seldom depends on the Python.
+    env = {"HYPOTHESIS_PROFILE": os.environ.get("HYPOTHESIS_PROFILE", "long")}
+    session.run("pytest", *PARALLEL, "-m", LONG, *session.posargs, env=env)
 
 
 @nox.session(python=False)
@@ -99,8 +101,8 @@ def absent(session: nox.Session) -> None:
 def quick(session: nox.Session) -> None:
     """Run the tests that need no process, PostgreSQL, browser or docs, without the slow."""
     _install(session, "tests")
-    chosen = "not subprocess and not postgres and not browser and not slow and not docs"
-    session.run("pytest", *PARALLEL, "-m", chosen, *session.posargs, env=BRIEF)
+    chosen = f"not (subprocess or postgres or {LONG})"
+    session.run("pytest", *PARALLEL, "-m", chosen, *session.posargs)
 
 
 @nox.session(python=LOWEST_PRESENT)
@@ -123,9 +125,9 @@ def coverage(session: nox.Session) -> None:
     ones are too: they take the branches that others take, with more cases.
     """
     _install(session, "tests", "coverage")
-    chosen = "not subprocess and not browser and not docs and not slow"
+    chosen = f"not (subprocess or {LONG})"
     report = "--cov-report=term-missing:skip-covered"
-    session.run("pytest", *PARALLEL, "-m", chosen, "--cov", report, *session.posargs, env=BRIEF)
+    session.run("pytest", *PARALLEL, "-m", chosen, "--cov", report, *session.posargs)
 
 
 @nox.session(python=PYTHONS[0])
