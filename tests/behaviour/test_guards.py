@@ -318,6 +318,7 @@ def test_within_needs_the_longest_call() -> None:
 # Caps
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("keeps", KEEPS)
 @pytest.mark.parametrize("cap", [100, 500, 1000])
 @pytest.mark.parametrize("window", [None, 6 * HOUR, timedelta(days=1)], ids=str)

@@ -71,6 +71,7 @@ def names(stream: CDRStream) -> list[str]:
 # What is handed over
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("returntype", RETURNTYPES)
 @pytest.mark.parametrize("has_orjson", [True, False], ids=["orjson", "json"])
 @pytest.mark.parametrize("at", [0, 300, 599])

@@ -101,6 +101,7 @@ def calls_of_the_night() -> list[Row]:
     return rows
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reading", READINGS)
 @pytest.mark.parametrize("rule", RULES, ids=str)
 async def test_no_call_is_lost_where_the_clock_is_put_forward(rule: DateRule, reading: str) -> None:

@@ -65,6 +65,7 @@ def live(skew: timedelta, **settings: Any) -> Provider:  # noqa: ANN401 - whatev
 # Now
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("skew", [THREE_DAYS, 7 * MINUTE, -THREE_DAYS, -7 * MINUTE, 0 * MINUTE])
 @pytest.mark.parametrize("tolerance", [300, FOR_EVER], ids=["refuses", "accepts"])
 @pytest.mark.parametrize("window", [None, HOUR, timedelta(days=30)])

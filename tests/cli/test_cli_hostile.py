@@ -172,6 +172,7 @@ ANSWERS: dict[str, Callable[[], Fault]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("answer", ANSWERS)
 @pytest.mark.parametrize(
     "name", ["export", "output", "keep-going", "calls", "stats", "check", "probe"]

@@ -151,6 +151,7 @@ def test_check_points_at_it() -> None:
     assert "boxis probe" in invoke("check", "--help").stdout
 
 
+@pytest.mark.slow
 def test_what_the_probe_prints_is_what_other_commands_need(
     within: Provider, tmp_path: Path
 ) -> None:

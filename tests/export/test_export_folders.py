@@ -133,6 +133,7 @@ FILES = ("lines", "keys", "journal.json", "journal.json.new", "lock", "whole.par
          "part-000000.parquet", "part-000001.parquet", "rejects.jsonl")  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FILES)
 @pytest.mark.parametrize("plant", PLANTS, ids=lambda plant: plant.__name__)
 @pytest.mark.parametrize("begun", [False, True])

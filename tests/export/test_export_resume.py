@@ -371,6 +371,7 @@ asyncio.run(main())
 """
 
 
+@pytest.mark.slow
 @pytest.mark.subprocess
 def test_keys_that_are_sets(server: LoopbackServer, tmp_path: Path) -> None:
     """Processes that order sets otherwise have the same function, and know each other's keys."""

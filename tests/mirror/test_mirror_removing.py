@@ -87,6 +87,7 @@ async def test_prune_where_what_is_left_of_a_call_is_gone(
         assert await mirror.calls(DAY, NEXT_DAY) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("spelling", ["+41 79 123 45 67", "0791234567", NUMBER])
 async def test_forget(database: str, spelling: str, make_client: MakeClient) -> None:
     """A number goes in any spelling, wherever it stands in a leg, and does not come back."""

@@ -205,6 +205,7 @@ def test_served(run_pytest: RunPytest) -> None:
     done.assert_outcomes(passed=3)
 
 
+@pytest.mark.slow
 @pytest.mark.subprocess
 def test_on_several_workers(run_pytest: RunPytest) -> None:
     """Each worker of pytest-xdist has a server of its own."""
