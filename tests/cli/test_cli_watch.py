@@ -172,7 +172,7 @@ def test_an_outage_is_said_once(served: Provider) -> None:
                     return
 
         read_until("watching: 0 shown")
-        served.faults = lambda _: Fault.status(503)
+        served.faults = lambda _: Fault.status(404)
         read_until("cannot be read")
         served.faults = lambda _: None
         read_until("can be read again")
