@@ -102,7 +102,8 @@ def quick(session: nox.Session) -> None:
     """Run the tests that need no process, PostgreSQL, browser or docs, without the slow."""
     _install(session, "tests")
     chosen = f"not (subprocess or postgres or {LONG})"
-    session.run("pytest", *PARALLEL, "-m", chosen, *session.posargs)
+    env = {"HYPOTHESIS_PROFILE": "quick"}
+    session.run("pytest", *PARALLEL, "-m", chosen, *session.posargs, env=env)
 
 
 @nox.session(python=LOWEST_PRESENT)

@@ -27,12 +27,15 @@ if TYPE_CHECKING:
 
     import httpx
 
-# `nox -s long` takes `long`. `HYPOTHESIS_PROFILE=thorough nox -s long` looks twenty times as far,
-# which takes an hour: the hosted workflow does so once a week.
+# `nox -s quick` takes `quick`, and one event loop; `nox -s long` takes `long`. A run of
+# `HYPOTHESIS_PROFILE=thorough nox -s long` looks twenty times as far, which takes an hour: the
+# hosted workflow does so once a week.
+settings.register_profile("quick", deadline=None, max_examples=10)
 settings.register_profile("fast", deadline=None, max_examples=25)
 settings.register_profile("long", deadline=None, max_examples=50)
 settings.register_profile("thorough", deadline=None, max_examples=1000)
-settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fast"))
+PROFILE = os.environ.get("HYPOTHESIS_PROFILE", "fast")
+settings.load_profile(PROFILE)
 
 # Some hundred tests start Python. Where it may not keep the bytecode, each start compiles the
 # package anew, which takes a third of its time.
@@ -78,7 +81,7 @@ def pytest_asyncio_loop_factories(
     item: pytest.Item,
 ) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
     """Choose the loops: what a loop can change is tested on both, the rest once."""
-    if item.get_closest_marker("both_loops"):
+    if item.get_closest_marker("both_loops") and PROFILE != "quick":
         return LOOPS
     return {"asyncio": LOOPS["asyncio"]}
 
