@@ -3,9 +3,9 @@
 *Whole*: is an answer cut off? One longer window decides it most often: if its answer holds more
 records, then the server's cap, if there is one, is larger than the answer in question. Else the two
 halves of the window must hold no record that it lacks. A half with as many records is proved in the
-same way, down to windows within two seconds. Where the rule may be *within*, halves prove nothing
-unless they overlap by the longest call, as what was cut off may be a call over their boundary.
-Before a cap is concluded the window is fetched again, as records may have been added.
+same way, and a window of two seconds by smaller ones. Where the rule may be *within*, halves prove
+nothing unless they overlap by the longest call, as what was cut off may be a call over their
+boundary. Before a cap is concluded the window is fetched again, as records may have been added.
 
 *Within*: does a call have to lie within the two dates as a whole? Two windows that part a known
 call decide. By every other rule the call is in one of them. If it is in neither, although a window
@@ -85,16 +85,15 @@ async def find_rule_within(known: KnownServer, calls: Fetched, ask: Ask) -> None
 
 
 async def _find_rule_by_bounds(known: KnownServer, calls: Fetched, ask: Ask) -> None:
-    """Find it out by a call of a second, or a little more, and one without length.
+    """Find it out by a call of a second, which no window parts, and by one without length.
 
-    No window parts such a call. But a server that includes one of the dates gives a call of a
-    second for a window up to its start, or from its end on. If it includes neither, the call
-    without length shows that, and by *within* a window must begin before the other call and end
-    behind it.
+    A server that includes one of the dates gives a call of a second for a window up to its start,
+    or from its end on. The call without length shows which of them it includes. By *within*, a
+    window that has the other call must then begin before it, or end behind it.
     """
     short = [*islice(fitting_calls(calls, _SECOND), 1)]
     if not short:
-        return  # without length, a call is in the same windows whatever is compared
+        return  # a call without length is in the same windows, whatever is compared
     short += islice(fitting_calls(calls, _NONE, at_most=_NONE), 1)
     left = ALL_RULES
     for cdr, leg in short:
@@ -195,16 +194,16 @@ def _cannot_be_shown(answer: Fetched, tenant: str, *, may_lose: bool) -> Contrac
     """Make the error of an answer that may be cut off, where no request shows whether it is."""
     count = len(answer)
     why = (
-        "and a call over all of its parts, which must lie within the two dates as a whole, may be "
-        "in none of them"
+        "and no part of it has a call around all of them, if a call must lie within the two dates "
+        "as a whole"
         if may_lose
         else "all of them in one second, or at the same time"
     )
     return ContractError(
         f"{count} records came for window {answer.window}, {why}, and whether more were cut off "
-        "cannot be shown, as the tenant has no others. Fetch a tenant with more calls first, with "
-        "the same client; or, if you know that the provider gives more records in an answer, say "
-        f"how many, more than {count}: row_limit=, or contract=Contract(no_cap_up_to=...)",
+        "cannot be shown, as no window brings more. Fetch a tenant with more calls first, by the "
+        "same client; or, if you know that the provider gives more records in an answer, say how "
+        f"many, more than {count}: row_limit=... or contract=Contract(no_cap_up_to=...)",
         window=answer.window,
         tenant=tenant,
     )
@@ -249,8 +248,8 @@ class _Parting:
     async def _lacking_within_seconds(self, answer: Fetched) -> frozenset[bytes] | None:
         """Give it for a window of two seconds at most, by smaller ones within it.
 
-        It depends on the rule whether these have all that the window has. So we note by which of
-        the rules the known records are in those of them that are whole, and in no other.
+        Whether these have all of its time between them depends on the rule. So we ask for one
+        after the other, until they do by each of the rules that fit the answers.
         """
         begin, end = answer.window.start, answer.window.end
         if begin is None or end is None or self._overlap != OVERLAP:

@@ -22,11 +22,12 @@ import time
 from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from functools import cached_property, partial
 from itertools import product
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 from urllib.parse import parse_qs
 from zoneinfo import ZoneInfo
 
@@ -35,7 +36,8 @@ import httpx
 
 sys.path[:0] = [str(Path(__file__).parents[1] / "support"), str(Path(__file__).parents[2])]
 
-from resumes import is_within, kept  # noqa: E402 - found by the path above
+from crowds import RULES, Rule  # noqa: E402 - found by the path above
+from resumes import is_within, kept  # noqa: E402 - likewise
 
 from boxis_async import (  # noqa: E402 - likewise
     Batch,
@@ -69,11 +71,6 @@ CAPS = (100, 500, 1000, 10_000, 33_333)
 PARTS = ("streams", "caps", "honest", "probe")
 ONCE = RetryPolicy(attempts=1)
 
-Rule: TypeAlias = tuple[str, bool, bool]
-RULES: tuple[Rule, ...] = tuple(
-    product(("start", "end", "overlap", "either", "within"), (True, False), (True, False))
-)
-
 
 @attrs.frozen
 class Record:
@@ -83,7 +80,9 @@ class Record:
     end: str
     key: str
 
+    @cached_property
     def text(self) -> str:
+        """It as JSON, written once, as servers of several cases have it."""
         return (
             f'{{"uniqueid":"{self.key}","sequence":"1","start":"{self.start}",'
             f'"answer":"{self.start}","end":"{self.end}","disposition":"ANSWERED"}}'
@@ -94,8 +93,13 @@ def wall(moment: float) -> str:
     return datetime.fromtimestamp(moment, ZURICH).strftime("%Y-%m-%d %H:%M:%S")
 
 
-def moment(text: str) -> float:
-    return datetime.fromisoformat(text).replace(tzinfo=ZURICH).timestamp()
+def moment(text: str) -> int:
+    return int(datetime.fromisoformat(text).replace(tzinfo=ZURICH).timestamp())
+
+
+def text_order(text: str) -> int:
+    """Give a number for a time, by which times have the order of their texts."""
+    return int(datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp())
 
 
 def drawn(
@@ -111,27 +115,6 @@ def drawn(
     return records
 
 
-def admits(rule: Rule, start: object, end: object, first: object, last: object) -> bool:
-    """Say whether a record is in an answer; all are texts, or all are moments."""
-    by, include_from, include_to = rule
-
-    def is_late(value: object) -> bool:
-        return value > first or (include_from and value == first)  # type: ignore[operator]
-
-    def is_early(value: object) -> bool:
-        return value < last or (include_to and value == last)  # type: ignore[operator]
-
-    starts, ends = is_late(start) and is_early(start), is_late(end) and is_early(end)
-    found = {
-        "start": starts,
-        "end": ends,
-        "overlap": is_early(start) and is_late(end),
-        "either": starts or ends,
-        "within": is_late(start) and is_early(end),
-    }
-    return found[by]
-
-
 @attrs.define(kw_only=True)
 class Server:
     """Answers windows by one of the rules, and cuts answers off."""
@@ -143,32 +126,40 @@ class Server:
     keeps_last: bool = False
     sorts_by_end: bool = False
     requests: int = 0
-    largest: int = 0
+    _rows: list[tuple[int, int, Record]] = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        records = list(self.records)
+        if self.cap is not None:
+            records.sort(key=lambda record: record.end if self.sorts_by_end else record.start)
+        time_of = moment if self.by_moments else text_order
+        self._rows = [(time_of(one.start), time_of(one.end), one) for one in records]
 
     def whole(self, first: str, last: str) -> list[Record]:
         """Select what one request to a server without limits gives."""
-        if not self.by_moments:
-            return [
-                record
-                for record in self.records
-                if admits(self.rule, record.start, record.end, first, last)
-            ]
-        ends = moment(first), moment(last)
-        return [
-            record
-            for record in self.records
-            if admits(self.rule, moment(record.start), moment(record.end), *ends)
-        ]
+        by, include_from, include_to = self.rule
+        time_of = moment if self.by_moments else text_order
+        # All times are whole seconds, so that to exclude a date is to begin a second behind it.
+        a, b = time_of(first) + (not include_from), time_of(last) - (not include_to)
+        match by:
+            case "start":
+                return [one for s, _, one in self._rows if a <= s <= b]
+            case "end":
+                return [one for _, e, one in self._rows if a <= e <= b]
+            case "overlap":
+                return [one for s, e, one in self._rows if s <= b and a <= e]
+            case "either":
+                return [one for s, e, one in self._rows if a <= s <= b or a <= e <= b]
+            case _:
+                return [one for s, e, one in self._rows if a <= s and e <= b]
 
     async def answer(self, request: httpx.Request) -> httpx.Response:
         form = parse_qs(request.content.decode(), keep_blank_values=True)
         found = self.whole(form["datefrom"][0], form["dateto"][0])
         self.requests += 1
         if self.cap is not None:
-            found.sort(key=lambda record: record.end if self.sorts_by_end else record.start)
             found = found[-self.cap :] if self.keeps_last else found[: self.cap]
-        self.largest = max(self.largest, len(found))
-        rows = ",".join(f'"call_{n}":{record.text()}' for n, record in enumerate(found, 1))
+        rows = ",".join(f'"call_{n}":{record.text}' for n, record in enumerate(found, 1))
         params = f'{{"cdr":{{{rows}}}}}' if found else '{"cdr":[]}'
         body = f'{{"result":"1","resulttxt":"","params":{params},"timestamp":{int(time.time())}}}'
         await asyncio.sleep(0)
@@ -342,37 +333,53 @@ async def streams(seconds: float) -> bool:
     return True
 
 
-async def caps(seconds: float) -> bool:
+async def caps(seconds: float, chosen: Sequence[int] = CAPS) -> bool:
     """Run every rule on servers that cut answers off, with twice to three times as many calls."""
     table = Table("caps: every rule, the first or the last, sorted by start or by end")
     until = time.monotonic() + seconds
     windows = (None, timedelta(hours=6), DAY, 2 * DAY)
-    cases = list(product(CAPS, RULES, (False, True), windows))
-    # So that each part of the time has some of each.
-    random.Random(0).shuffle(cases)
+    kinds = list(product(RULES, (False, True), chosen))
+    # Each kind once, with one of the windows, then each with the next one. Shuffled, so that each
+    # part of the time has some of all.
+    random.Random(0).shuffle(kinds)
+    cases = [
+        (*kind, windows[(number + turn) % len(windows)])
+        for turn in range(len(windows))
+        for number, kind in enumerate(kinds)
+    ]
     first, last = DAYS[0], DAYS[0] + 2 * DAY
     calls = {
-        cap: drawn(random.Random(cap), DAYS[0], 2 * 86400, int(2.7 * cap), "mixed") for cap in CAPS
+        cap: drawn(random.Random(cap), DAYS[0], 2 * 86400, int(2.7 * cap), "mixed")
+        for cap in chosen
     }
-    for number, (cap, rule, keeps_last, window) in enumerate(cases):
+    seen = Counter[str]()
+    for rule, keeps_last, cap, window in cases:
+        rng = random.Random(f"{rule} {keeps_last} {cap} {window}")
         server = Server(
             records=calls[cap],
             rule=rule,
             cap=cap,
             keeps_last=keeps_last,
-            sorts_by_end=bool(number % 2),
+            sorts_by_end=rng.random() < 0.5,
         )
         contract = None
-        if rule[0] == "within" and number % 3:
+        if rule[0] == "within" and rng.random() < 0.7:
             contract = Contract(rule="within", longest_call=timedelta(minutes=31))
-        order = ORDERS[number % 2]
+        order = rng.choice(ORDERS)
         outcome = await run(server, first, last, window=window, order=order, contract=contract)
         row = "within, longest_call known" if contract else rule[0]
-        table.add(f"{cap:>6,} {row}", outcome, (cap, named(rule), keeps_last, window, contract))
+        case = (cap, named(rule), keeps_last, window, contract)
+        table.add(f"{cap:>6,} {row}", outcome, case)
+        kept = "the last" if keeps_last else "the first"
+        length = "sized by the client" if window is None else f"of {window}"
+        for part in (f"rule {named(rule)}", f"end {kept}", f"windows {length}"):
+            seen[part] += 1
         if time.monotonic() > until:
             break
     table.rows = dict(sorted(table.rows.items()))
-    print(f"\n{sum(map(Counter.total, table.rows.values()))} of {len(cases)} cases")
+    print(f"\n{seen.total() // 3} of {len(cases)} cases:")
+    for part, count in sorted(seen.items()):
+        print(f"  {part:<34} {count}")
     return table.show()
 
 
@@ -482,13 +489,15 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("parts", nargs="*", help=", ".join(PARTS))
     parser.add_argument("--seconds", type=float, default=240, help="for all parts together")
+    parser.add_argument("--caps", type=int, nargs="+", default=CAPS, help="only these, in caps")
     arguments = parser.parse_args()
     chosen = arguments.parts or PARTS
     if unknown := set(chosen) - set(PARTS):
         parser.error(f"no such part: {', '.join(sorted(unknown))}")
     logging.disable(logging.CRITICAL)
     parts: dict[str, Callable[[float], object]] = {
-        "streams": streams, "caps": caps, "honest": honest, "probe": probe,
+        "streams": streams, "caps": partial(caps, chosen=arguments.caps), "honest": honest,
+        "probe": probe,
     }  # fmt: skip
     is_right = True
     for name in chosen:
