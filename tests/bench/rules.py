@@ -4,11 +4,13 @@ A small server of its own, which shares no code with the package or its stand-in
 the twenty rules, by texts or by moments, and cuts answers off at either end. A client that knows
 nothing of it streams random calls, on a plain day or on one of a clock change, and is stopped and
 resumed at random. A run is equal to what one request would give, or it raises; then nothing may
-be missing between the windows that were handed over before.
+be missing between the windows that were handed over before. An honest server raises no error but
+where no request could show that an answer is whole, see `tests/support/crowds.py`.
 
 `python tests/bench/rules.py --seconds 600 streams caps` runs these parts for so long together;
-without names all four do: `streams`, `caps`, `honest` (requests more on an honest server) and
-`probe` (its requests and verdicts). Prints a table each, and exits with 1 if anything was wrong.
+without names all four do: `streams`, `caps` (`--caps 33333` for these alone), `honest` (requests
+more on an honest server, and tenants that are one crowd) and `probe` (its requests and verdicts).
+Prints a table each, and exits with 1 if anything was wrong.
 """
 
 from __future__ import annotations
@@ -36,7 +38,7 @@ import httpx
 
 sys.path[:0] = [str(Path(__file__).parents[1] / "support"), str(Path(__file__).parents[2])]
 
-from crowds import RULES, Rule  # noqa: E402 - found by the path above
+from crowds import RULES, Rule, can_be_proved  # noqa: E402 - found by the path above
 from resumes import is_within, kept  # noqa: E402 - likewise
 
 from boxis_async import (  # noqa: E402 - likewise
@@ -66,6 +68,18 @@ LENGTHS = {
     "seconds": (0, 0, 1, 1, 2, 3),
     "mixed": (0, 1, 2, 10, 30, 60, 120, 300, 900),
     "long": (0, 5, 60, 600, 3600, 7200),
+}
+# Of which seconds about noon calls start in one, and how long they take.
+CROWDS: dict[str, tuple[Sequence[int], Sequence[int]]] = {
+    "without length": (range(3600), (0,)),
+    "of a second, or none": (range(3600), (0, 1)),
+    "of a second": (range(3600), (1,)),
+    "all in one second": ((0,), (60, 90, 300)),
+    "all in one second, alike": ((0,), (60,)),
+    "all at the same time": (range(60), (7200,)),
+    "in two neighbouring seconds": ((0, 1), (60,)),
+    "in three neighbouring seconds": ((0, 1, 2), (0, 60, 90)),
+    "in two seconds, of none": ((0, 1), (0,)),
 }
 CAPS = (100, 500, 1000, 10_000, 33_333)
 PARTS = ("streams", "caps", "honest", "probe")
@@ -113,6 +127,22 @@ def drawn(
         end = start + rng.choice(LENGTHS[lengths])
         records.append(Record(wall(start), wall(end), f"v-{int(start)}.{number}"))
     return records
+
+
+def crowd(rng: random.Random, day: datetime, kind: str) -> list[Record]:
+    """Draw more than a hundred calls that hardly differ in time, about the noon of a day."""
+    starts, lengths = CROWDS[kind]
+    noon = int((day.replace(tzinfo=ZURICH) + DAY / 2).timestamp())
+    records: list[Record] = []
+    for number in range(rng.choice([101, 150, 400])):
+        start = noon + rng.choice(starts)
+        records.append(Record(wall(start), wall(start + rng.choice(lengths)), f"c-{number}.1"))
+    return records
+
+
+def is_provable(rule: Rule, records: Iterable[Record]) -> bool:
+    """Say whether any request shows that an answer of all calls of a tenant is not cut off."""
+    return can_be_proved(rule, [(text_order(one.start), text_order(one.end)) for one in records])
 
 
 @attrs.define(kw_only=True)
@@ -292,7 +322,7 @@ class Table:
         print(f"\n{self.title}")
         for row, counts in self.rows.items():
             runs += counts
-            print(f"  {row:<28}", ", ".join(f"{n:,} {what}" for what, n in counts.most_common()))
+            print(f"  {row:<46}", ", ".join(f"{n:,} {what}" for what, n in counts.most_common()))
         print(
             f"  {runs.total():,} runs, {self.requests:,} requests, {self.records:,} records handed "
             "over"
@@ -308,6 +338,7 @@ def named(rule: Rule) -> str:
 async def streams(seconds: float) -> bool:
     """Run every rule, in both orders, in four kinds of windows, stopped at random."""
     table = Table("streams: every rule, both orders, windows sized by the client, 17 min, 1 h, 1 d")
+    kinds = Counter[str]()
     until = time.monotonic() + seconds
     for seed in range(sys.maxsize):
         for rule, order, window in product(RULES, ORDERS, WINDOWS):
@@ -317,8 +348,15 @@ async def streams(seconds: float) -> bool:
             count = rng.choice([0, 1, 2, 3, 10, 30, 120, 300])
             lengths = rng.choice(list(LENGTHS))
             records = drawn(rng, day, span, count, lengths)
-            # A tenant has had other calls: the largest answer shows that none is cut off.
-            records += drawn(rng, day - 400 * DAY, 86400, 2, "mixed")
+            if rng.random() < 0.2:
+                lengths, span = rng.choice(list(CROWDS)), 86400
+                records = crowd(rng, day, lengths)
+            may_raise = rule[0] == "within"
+            if lengths in CROWDS and rng.random() < 0.5:
+                may_raise |= not is_provable(rule, records)
+            else:
+                # A tenant has had other calls: the largest answer shows that none is cut off.
+                records += drawn(rng, day - 400 * DAY, 86400, 2, "mixed")
             server = Server(records=records, rule=rule, by_moments=rng.random() < 0.3)
             cuts = [rng.randrange(6) for _ in range(rng.choice([0, 1, 2, 4]))]
             first = day + timedelta(seconds=rng.choice([0, 0, span // 3, -600]))
@@ -326,10 +364,16 @@ async def streams(seconds: float) -> bool:
             outcome = await run(server, first, last, window=window, order=order, cuts=cuts)
             case = (seed, named(rule), order, window, day, span, count, lengths, cuts)
             table.add(named(rule), outcome, case)
-            if outcome.what == "raised" and rule[0] != "within":
+            if lengths in CROWDS:
+                kinds[f"{lengths}: {outcome.what}"] += 1
+            if outcome.what == "raised" and not may_raise:
                 table.add("false alarms", Outcome("WRONG: false alarm", 0, 0), case)
             if time.monotonic() > until:
-                return table.show()
+                is_right = table.show()
+                print("  of these, more than a hundred calls that hardly differ in time")
+                for kind, count in sorted(kinds.items()):
+                    print(f"    {kind:<42} {count}")
+                return is_right
     return True
 
 
@@ -441,6 +485,32 @@ async def honest(seconds: float) -> bool:
             )
         more = 100 * (counts[0] - counts[1]) / counts[1]
         print(f"  {name:<28} {counts[0]:>6,} {counts[1]:>6,}  {more:+.1f} %")
+    return is_right & await crowds()
+
+
+async def crowds() -> bool:
+    """Stream tenants whose whole history is one large answer, and such with a call far away."""
+    table = Table(
+        "honest: calls that hardly differ in time; each kind by every rule, in one window"
+    )
+    counts: list[int] = []
+    for kind, has_others, rule in product(CROWDS, (False, True), RULES):
+        rng = random.Random(f"{kind} {has_others} {rule}")
+        records = crowd(rng, DAYS[0], kind)
+        is_decided = has_others or is_provable(rule, records)
+        if has_others:
+            records += drawn(rng, DAYS[0] - 400 * DAY, 86400, 2, "mixed")
+        server = Server(records=records, rule=rule)
+        outcome = await run(server, DAYS[0], DAYS[0] + DAY, window=DAY, order="time")
+        if is_decided != (outcome.what == "equal"):
+            outcome.what = f"WRONG: {'false alarm' if is_decided else 'not proved'}"
+        elif outcome.what == "raised":
+            outcome.what = "raised, as no request shows more"
+        counts.append(server.requests)
+        others = "and others" if has_others else "and no others"
+        table.add(f"{kind}, {others}", outcome, (kind, has_others, named(rule)))
+    is_right = table.show()
+    print(f"  requests (least, median, most): {min(counts)}, {median(counts):g}, {max(counts)}")
     return is_right
 
 
