@@ -2,7 +2,7 @@
 
 The page of `getCDR` does not say. So we look at calls that are there. A baseline window at rest
 shows some. Then we choose windows whose ends lie on starts and on ends of these calls, and compare
-which calls come back with what each of the twenty rules predicts: see `_probe/rules.py`. What
+which calls come back with what each of the twenty rules predicts: see `_run/date_rules.py`. What
 several rules that are left agree on is certain; what they differ in is unknown, and never guessed.
 
 Every request that is sent counts, one that is sent again too. The parts come in the order of their
@@ -32,6 +32,7 @@ from boxis_async._probe.answers import (
     zone_finding,
 )
 from boxis_async._probe.exact_windows import ExactWindows, NoRequestLeftError
+from boxis_async._probe.next_window import next_window
 from boxis_async._probe.places import (
     MANY_RECORDS,
     SETTLE,
@@ -41,7 +42,7 @@ from boxis_async._probe.places import (
     widened,
     wider,
 )
-from boxis_async._probe.rules import ALL_RULES, RULES, admitting, next_window, remaining
+from boxis_async._run.date_rules import ALL_RULES, RULES, admitting, remaining
 from boxis_async._run.proofs import far_from
 from boxis_async._wire.cooperative import Cooperative
 from boxis_async.contract_model import Contract, Finding
@@ -57,7 +58,7 @@ if TYPE_CHECKING:
 
     from boxis_async._http.requester import Options, Requester
     from boxis_async._probe.answers import Purpose
-    from boxis_async._probe.rules import DateRule, Ends
+    from boxis_async._run.date_rules import DateRule, Ends
     from boxis_async._wire.cooperative import Steps
     from boxis_async._wire.wallclock import WallClock
     from boxis_async.contract_model import Certainty, RowOrder

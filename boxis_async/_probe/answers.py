@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import attrs
 
-from boxis_async._probe.rules import Ends
+from boxis_async._run.date_rules import Ends
 from boxis_async._wire.wallclock import epoch_of, is_steady
 from boxis_async.contract_model import Finding
 from boxis_async.models import CDR

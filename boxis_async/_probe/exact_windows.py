@@ -25,7 +25,7 @@ from boxis_async.models import Window
 
 if TYPE_CHECKING:
     from boxis_async._http.requester import Options, Requester
-    from boxis_async._probe.rules import Ends
+    from boxis_async._run.date_rules import Ends
     from boxis_async._wire.cooperative import Steps
     from boxis_async._wire.messages import Reply
     from boxis_async._wire.readers import Convert

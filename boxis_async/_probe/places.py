@@ -14,7 +14,7 @@ from boxis_async.errors import UsageError
 if TYPE_CHECKING:
     from datetime import tzinfo
 
-    from boxis_async._probe.rules import Ends
+    from boxis_async._run.date_rules import Ends
     from boxis_async._wire.wallclock import WallClock
 
 __all__ = [

@@ -53,6 +53,19 @@ class Fetched:
         for cdr, both in zip(self.records.cdrs, self.records.fingerprints, strict=True):
             yield both[:FINGERPRINT_SIZE], wall_span(cdr)
 
+    def spans_within(self, first: datetime, last: datetime) -> dict[bytes, Span]:
+        """Give the span of each record that has an end, as far as it lies between two wall times.
+
+        What lies outside of them is given as if it were at them.
+        """
+        spans: dict[bytes, Span] = {}
+        for cdr, both in zip(self.records.cdrs, self.records.fingerprints, strict=True):
+            start, end = wall_span(cdr)
+            if cdr.end is not None and start <= end:
+                span = min(max(first, start), last), min(max(first, end), last)
+                spans[both[:FINGERPRINT_SIZE]] = span
+        return spans
+
     def only(self, which: Iterable[bool]) -> Fetched:
         """Give the window with only some of its records."""
         which = list(which)
@@ -60,30 +73,7 @@ class Fetched:
         fingerprints = [*compress(self.records.fingerprints, which)]
         return Fetched(self.window, Records(cdrs, fingerprints))
 
-    def reaches_beyond(self) -> CDR | None:
-        """Find a record that starts before the window, or ends behind it."""
-        if (ends := self._comparable_ends()) is None:
-            return None
-        first, last = ends
-        for cdr in self.records.cdrs:
-            if cdr.start < first or (cdr.end is not None and cdr.end > last):
-                return cdr
-        return None
-
-    def stranger(self) -> CDR | None:
-        """Find a record that lies outside of the window as a whole: no known rule gives it."""
-        if (ends := self._comparable_ends()) is None:
-            return None
-        first, last = ends
-        for cdr in self.records.cdrs:
-            start, end = cdr.start, cdr.end
-            if (start > last and (end is None or end > last)) or (
-                start < first and end is not None and end < first
-            ):
-                return cdr
-        return None
-
-    def _comparable_ends(self) -> tuple[datetime, datetime] | None:
+    def comparable_ends(self) -> tuple[datetime, datetime] | None:
         """Give the window's ends in the records' own zone, where Python compares wall clocks."""
         window, cdrs = self.window, self.records.cdrs
         if not cdrs or window.start is None or window.end is None:
@@ -93,6 +83,29 @@ class Fetched:
         if _is_near_clock_change(first) or _is_near_clock_change(last):
             return None
         return first, last
+
+    def reaches_beyond(self) -> CDR | None:
+        """Find a record that starts before the window, or ends behind it."""
+        if (ends := self.comparable_ends()) is None:
+            return None
+        first, last = ends
+        for cdr in self.records.cdrs:
+            if cdr.start < first or (cdr.end is not None and cdr.end > last):
+                return cdr
+        return None
+
+    def stranger(self) -> CDR | None:
+        """Find a record that lies outside of the window as a whole: no known rule gives it."""
+        if (ends := self.comparable_ends()) is None:
+            return None
+        first, last = ends
+        for cdr in self.records.cdrs:
+            start, end = cdr.start, cdr.end
+            if (start > last and (end is None or end > last)) or (
+                start < first and end is not None and end < first
+            ):
+                return cdr
+        return None
 
 
 def _digest(reject: Reject) -> bytes:
@@ -106,7 +119,9 @@ def wall_span(cdr: CDR) -> Span:
     return start, start if cdr.end is None else cdr.end.replace(tzinfo=None)
 
 
-def fitting_calls(fetched: Fetched, at_least: timedelta) -> Iterator[tuple[CDR, bytes]]:
+def fitting_calls(
+    fetched: Fetched, at_least: timedelta, *, at_most: timedelta = timedelta.max
+) -> Iterator[tuple[CDR, bytes]]:
     """Yield the calls by which a rule can be decided, each with its leg, the best one first.
 
     The best takes about a minute: what lies around it is one small answer.
@@ -114,7 +129,7 @@ def fitting_calls(fetched: Fetched, at_least: timedelta) -> Iterator[tuple[CDR, 
     fitting = [
         (abs(length - _MINUTE), number)
         for number, cdr in enumerate(fetched.records.cdrs)
-        if cdr.end is not None and (length := cdr.end - cdr.start) >= at_least
+        if cdr.end is not None and at_least <= (length := cdr.end - cdr.start) <= at_most
     ]
     for _, number in sorted(fitting):
         cdr = fetched.records.cdrs[number]

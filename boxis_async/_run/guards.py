@@ -223,15 +223,27 @@ class Guard:
             self._answered.clear()
 
     async def _exclude_within(self, answer: Fetched, ask: Ask) -> None:
+        """Find out whether the server follows *within*, if a call of the answer can show it.
+
+        Raises:
+            ContractError: It does, and the answer may lack a call.
+        """
         known = self._known
         if known.follows_within is None and any(fitting_calls(answer, _LONG_ENOUGH)):
             async with known.proving:
                 if known.follows_within is None:
                     await find_rule_within(known, answer, self._noting(ask))
-        if not known.follows_within:
-            return
-        if known.longest_call is None:
+        if known.follows_within and known.longest_call is None:
             raise self._within(answer.window)
+        if known.follows_within and known.longest_call is not None:
+            self._check_longest_call(answer, known.longest_call)
+
+    def _check_longest_call(self, answer: Fetched, stated: timedelta) -> None:
+        """Refuse an answer that contradicts a contract of the rule *within*.
+
+        Raises:
+            ContractError: It does.
+        """
         if answer.reaches_beyond() is not None:
             raise self._error(
                 f"a record reaches beyond its window {answer.window}, and so the server does not "
@@ -239,10 +251,10 @@ class Guard:
                 answer.window,
             )
         lengths = (cdr.end - cdr.start for cdr in answer.records.cdrs if cdr.end is not None)
-        if (longest := max(lengths, default=_NONE)) > known.longest_call / 2:
+        if (longest := max(lengths, default=_NONE)) > stated / 2:
             raise self._error(
                 f"a call took {longest}, more than half of the contract's longest_call, "
-                f"{known.longest_call}: a longer one than that would be lost. State a larger one",
+                f"{stated}: a longer one than that would be lost. State a larger one",
                 answer.window,
             )
 
@@ -268,6 +280,12 @@ class Guard:
             raise self._within(piece.window)
 
     async def _prove_whole(self, answer: Fetched, ask: Ask) -> Fetched:
+        """Give an answer that is known to be whole, or a later one for its window.
+
+        Raises:
+            ContractError: Whether it is whole cannot be shown.
+            TooLargeError: It is cut off.
+        """
         known = self._known
         if self._query.row_limit is None and self._is_suspect(answer):
             async with known.proving:

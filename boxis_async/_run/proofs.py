@@ -3,13 +3,14 @@
 *Whole*: is an answer cut off? One longer window decides it most often: if its answer holds more
 records, then the server's cap, if there is one, is larger than the answer in question. Else the two
 halves of the window must hold no record that it lacks. A half with as many records is proved in the
-same way. Where the rule may be *within*, halves prove nothing unless they overlap by the longest
-call, as what was cut off may be a call over their boundary. Before a cap is concluded the window is
-fetched again, as records may have been added.
+same way, and a window of two seconds by smaller ones. Where the rule may be *within*, halves prove
+nothing unless they overlap by the longest call, as what was cut off may be a call over their
+boundary. Before a cap is concluded the window is fetched again, as records may have been added.
 
 *Within*: does a call have to lie within the two dates as a whole? Two windows that part a known
 call decide. By every other rule the call is in one of them. If it is in neither, although a window
-around it holds it, the server follows *within*.
+around it holds it, the server follows *within*. A call of a second, and one without length, decide
+together, by which of the windows around each of them hold it.
 
 *Ignored dates*: does each answer hold everything? A window more than a year away decides.
 """
@@ -18,9 +19,16 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
-from itertools import islice
+from itertools import islice, pairwise
 from typing import TYPE_CHECKING, TypeAlias
 
+from boxis_async._run.date_rules import (
+    ALL_RULES,
+    WITHIN,
+    admitting,
+    is_covered,
+    remaining,
+)
 from boxis_async._run.fetched import Fetched, fitting_calls, wall_span
 from boxis_async._run.windows import halve
 from boxis_async.errors import ContractError, WindowError
@@ -37,6 +45,7 @@ __all__ = ["Ask", "far_from", "find_rule_within", "holds_everything", "prove_who
 Ask: TypeAlias = Callable[[Window], Awaitable[Fetched]]
 """Requests exactly one window, once more where it fails."""
 
+_NONE = timedelta(0)
 _SECOND = timedelta(seconds=1)
 _HOUR = timedelta(hours=1)
 _DAY = timedelta(days=1)
@@ -54,8 +63,8 @@ _FIRST, _LAST = datetime.min, datetime.max  # noqa: DTZ901 - the ends of time, b
 async def find_rule_within(known: KnownServer, calls: Fetched, ask: Ask) -> None:
     """Find out whether the server follows *within*, by calls that take two seconds or more.
 
-    Where none does, one of a second can show that it does not, if the server includes a bound.
-    It stays unknown if no call shows it, or if all that came may be cut off.
+    Where none does, shorter ones may show it. It stays unknown if no call shows it, or if all that
+    came may be cut off.
     """
     for cdr, leg in islice(fitting_calls(calls, 2 * _SECOND), _TRIES):
         start, end = wall_span(cdr)
@@ -72,12 +81,43 @@ async def find_rule_within(known: KnownServer, calls: Fetched, ask: Ask) -> None
         if not may_be_cut and leg in (await ask(Window(*around))).legs():
             known.follows_within = True
             return
-    for cdr, leg in islice(fitting_calls(calls, _SECOND), 1):
-        # Neither window holds all of the call; the first includes its start, the second its end.
-        start, end = wall_span(cdr)
-        for window in (Window(start - _SECOND, start), Window(end, end + _SECOND)):
-            if known.follows_within is None and leg in (await ask(window)).legs():
+    await _find_rule_by_bounds(known, calls, ask)
+
+
+async def _find_rule_by_bounds(known: KnownServer, calls: Fetched, ask: Ask) -> None:
+    """Find it out by a call of a second, which no window parts, and by one without length.
+
+    A server that includes one of the dates gives a call of a second for a window up to its start,
+    or from its end on. The call without length shows which of them it includes. By *within*, a
+    window that has the other call must then begin before it, or end behind it.
+    """
+    short = [*islice(fitting_calls(calls, _SECOND), 1)]
+    if not short:
+        return  # a call without length is in the same windows, whatever is compared
+    short += islice(fitting_calls(calls, _NONE, at_most=_NONE), 1)
+    left = ALL_RULES
+    for cdr, leg in short:
+        start, end = call = wall_span(cdr)
+        before, behind = start - _SECOND, end + _SECOND
+        around = before, behind
+        is_there = False
+        for window in dict.fromkeys(
+            [(before, start), (end, behind), (start, end), (before, end), (start, behind), around]
+        ):
+            part = await ask(Window(*window))
+            is_there = leg in part.legs()
+            if is_there and not admitting(call, window) & WITHIN:
                 known.follows_within = False
+            if known.follows_within is not None:
+                return
+            is_whole = not known.may_be_cut(len(part))
+            left &= remaining(window, [call] if is_there else [], [call], is_whole=is_whole)
+        if not is_there:
+            return  # removed meanwhile, so that nothing follows from where it was not
+    if left and not left & WITHIN:
+        known.follows_within = False
+    elif left and not left & ~WITHIN:
+        known.follows_within = True
 
 
 async def holds_everything(answer: Fetched, ask: Ask) -> bool:
@@ -124,22 +164,12 @@ async def prove_whole(  # noqa: PLR0913 - each is one thing that the proof needs
         await find_rule_within(known, answer, ask)
     for _ in range(_TRIES):
         parting = _Parting(known, ask, tuple(uncut), overlap, len(answer))
-        lacking = await parting.lacking(_bounded(answer, now), answer.legs())
+        lacking = await parting.lacking(Fetched(_bounded(answer, now), answer.records))
         may_lose = known.follows_within is not False and overlap == OVERLAP
         if lacking is None or (not lacking and may_lose and known.may_be_cut(len(answer))):
             if await _is_exceeded_far_away(answer, ask):
                 return answer
-            why = (
-                "nearly all of them in one second"
-                if lacking is None
-                else "and a call that is longer than the halves of this window may be in neither"
-            )
-            raise ContractError(
-                f"{len(answer)} records came for window {answer.window}, {why}, and whether more "
-                "were cut off cannot be shown",
-                window=answer.window,
-                tenant=tenant,
-            )
+            raise _cannot_be_shown(answer, tenant, may_lose=may_lose)
         if not lacking:
             return answer
         again = await ask(answer.window)
@@ -155,6 +185,25 @@ async def prove_whole(  # noqa: PLR0913 - each is one thing that the proof needs
     raise ContractError(
         f"the answers for window {answer.window} differ each time, so that none can be proved "
         "whole",
+        window=answer.window,
+        tenant=tenant,
+    )
+
+
+def _cannot_be_shown(answer: Fetched, tenant: str, *, may_lose: bool) -> ContractError:
+    """Make the error of an answer that may be cut off, where no request shows whether it is."""
+    count = len(answer)
+    why = (
+        "and no part of it has a call around all of them, if a call must lie within the two dates "
+        "as a whole"
+        if may_lose
+        else "all of them in one second, or at the same time"
+    )
+    return ContractError(
+        f"{count} records came for window {answer.window}, {why}, and whether more were cut off "
+        "cannot be shown, as no window brings more. Fetch a tenant with more calls first, by the "
+        "same client; or, if you know that the provider gives more records in an answer, say how "
+        f"many, more than {count}: row_limit=... or contract=Contract(no_cap_up_to=...)",
         window=answer.window,
         tenant=tenant,
     )
@@ -177,11 +226,12 @@ class _Parting:
         self._overlap = overlap
         self._count = count
 
-    async def lacking(self, window: Window, legs: frozenset[bytes]) -> frozenset[bytes] | None:
+    async def lacking(self, answer: Fetched) -> frozenset[bytes] | None:
         """Give the legs that an answer lacks, as far as was looked for; None if nothing shows."""
-        halves = halve(window, self._uncut, self._overlap)
+        halves = halve(answer.window, self._uncut, self._overlap)
         if halves is None:
-            return None
+            return await self._lacking_within_seconds(answer)
+        legs = answer.legs()
         for half in halves:
             part = await self._ask(half)
             if not self._known.may_be_cut(self._count):
@@ -190,10 +240,49 @@ class _Parting:
                 return lacking
             if len(part) == self._count:
                 # As large as the answer, so it may be cut off likewise.
-                lacks = await self.lacking(half, part.legs())
+                lacks = await self.lacking(part)
                 if lacks is None or lacks:
                     return lacks
         return frozenset()
+
+    async def _lacking_within_seconds(self, answer: Fetched) -> frozenset[bytes] | None:
+        """Give it for a window of two seconds at most, by smaller ones within it.
+
+        Whether these have all of its time between them depends on the rule. So we ask for one
+        after the other, until they do by each of the rules that fit the answers.
+        """
+        begin, end = answer.window.start, answer.window.end
+        if begin is None or end is None or self._overlap != OVERLAP:
+            return None
+        if end - begin > 2 * _SECOND or answer.comparable_ends() is None:
+            return None
+        legs = answer.legs()
+        spans = answer.spans_within(begin - _SECOND, end + _SECOND)
+        calls = frozenset(spans.values())
+        rules = ALL_RULES & ~WITHIN if self._known.follows_within is False else ALL_RULES
+        rules &= remaining((begin, end), calls, calls, is_whole=True)
+        whole: list[Span] = []
+        for window in _windows_within(begin, end):
+            part = await self._ask(Window(*window))
+            if not self._known.may_be_cut(self._count):
+                return frozenset()  # as above
+            if lacking := part.legs() - legs:
+                return lacking
+            is_whole = len(part) < self._count
+            present = {spans[leg] for leg in part.legs() & spans.keys()}
+            rules &= remaining(window, present, calls, is_whole=is_whole)
+            if is_whole:
+                whole.append(window)
+            if rules and is_covered((begin, end), whole, rules):
+                return frozenset()
+        return None
+
+
+def _windows_within(begin: datetime, end: datetime) -> list[Span]:
+    """List the smaller windows within one of two seconds at most, those of a second first."""
+    seconds = [begin + number * _SECOND for number in range((end - begin) // _SECOND + 1)]
+    windows = [*pairwise(seconds), *zip(seconds, seconds, strict=True)]
+    return [window for window in windows if window != (begin, end)]
 
 
 async def _is_exceeded_far_away(answer: Fetched, ask: Ask) -> bool:

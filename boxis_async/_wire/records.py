@@ -315,12 +315,12 @@ def _extra(field: str, value: object) -> str:
 
     Numbers come as texts. One that does not has lost its spelling: whether it was `1.50` or `1.5`.
     """
-    if isinstance(value, str):
-        return value
+    if value is None or isinstance(value, str):
+        return value or ""
     try:
         if _holds_number(field, value):
             raise RecordError("a number that is no text", field=field, value=value)
-        return "" if value is None else json.dumps(value, ensure_ascii=False, sort_keys=True)
+        return json.dumps(value, ensure_ascii=False, sort_keys=True)
     except RecursionError:
         raise RecordError("nested too deep", field=field, value=value) from None
 

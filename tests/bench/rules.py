@@ -4,11 +4,13 @@ A small server of its own, which shares no code with the package or its stand-in
 the twenty rules, by texts or by moments, and cuts answers off at either end. A client that knows
 nothing of it streams random calls, on a plain day or on one of a clock change, and is stopped and
 resumed at random. A run is equal to what one request would give, or it raises; then nothing may
-be missing between the windows that were handed over before.
+be missing between the windows that were handed over before. An honest server raises no error but
+where no request could show that an answer is whole, see `tests/support/crowds.py`.
 
 `python tests/bench/rules.py --seconds 600 streams caps` runs these parts for so long together;
-without names all four do: `streams`, `caps`, `honest` (requests more on an honest server) and
-`probe` (its requests and verdicts). Prints a table each, and exits with 1 if anything was wrong.
+without names all four do: `streams`, `caps` (`--caps 33333` for these alone), `honest` (requests
+more on an honest server, and tenants that are one crowd) and `probe` (its requests and verdicts).
+Prints a table each, and exits with 1 if anything was wrong.
 """
 
 from __future__ import annotations
@@ -22,11 +24,12 @@ import time
 from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from functools import cached_property, partial
 from itertools import product
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 from urllib.parse import parse_qs
 from zoneinfo import ZoneInfo
 
@@ -35,7 +38,8 @@ import httpx
 
 sys.path[:0] = [str(Path(__file__).parents[1] / "support"), str(Path(__file__).parents[2])]
 
-from resumes import is_within, kept  # noqa: E402 - found by the path above
+from crowds import RULES, Rule, can_be_proved  # noqa: E402 - found by the path above
+from resumes import is_within, kept  # noqa: E402 - likewise
 
 from boxis_async import (  # noqa: E402 - likewise
     Batch,
@@ -65,14 +69,21 @@ LENGTHS = {
     "mixed": (0, 1, 2, 10, 30, 60, 120, 300, 900),
     "long": (0, 5, 60, 600, 3600, 7200),
 }
+# Of which seconds about noon calls start in one, and how long they take.
+CROWDS: dict[str, tuple[Sequence[int], Sequence[int]]] = {
+    "without length": (range(3600), (0,)),
+    "of a second, or none": (range(3600), (0, 1)),
+    "of a second": (range(3600), (1,)),
+    "all in one second": ((0,), (60, 90, 300)),
+    "all in one second, alike": ((0,), (60,)),
+    "all at the same time": (range(60), (7200,)),
+    "in two neighbouring seconds": ((0, 1), (60,)),
+    "in three neighbouring seconds": ((0, 1, 2), (0, 60, 90)),
+    "in two seconds, of none": ((0, 1), (0,)),
+}
 CAPS = (100, 500, 1000, 10_000, 33_333)
 PARTS = ("streams", "caps", "honest", "probe")
 ONCE = RetryPolicy(attempts=1)
-
-Rule: TypeAlias = tuple[str, bool, bool]
-RULES: tuple[Rule, ...] = tuple(
-    product(("start", "end", "overlap", "either", "within"), (True, False), (True, False))
-)
 
 
 @attrs.frozen
@@ -83,7 +94,9 @@ class Record:
     end: str
     key: str
 
+    @cached_property
     def text(self) -> str:
+        """It as JSON, written once, as servers of several cases have it."""
         return (
             f'{{"uniqueid":"{self.key}","sequence":"1","start":"{self.start}",'
             f'"answer":"{self.start}","end":"{self.end}","disposition":"ANSWERED"}}'
@@ -94,8 +107,13 @@ def wall(moment: float) -> str:
     return datetime.fromtimestamp(moment, ZURICH).strftime("%Y-%m-%d %H:%M:%S")
 
 
-def moment(text: str) -> float:
-    return datetime.fromisoformat(text).replace(tzinfo=ZURICH).timestamp()
+def moment(text: str) -> int:
+    return int(datetime.fromisoformat(text).replace(tzinfo=ZURICH).timestamp())
+
+
+def text_order(text: str) -> int:
+    """Give a number for a time, by which times have the order of their texts."""
+    return int(datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp())
 
 
 def drawn(
@@ -111,25 +129,20 @@ def drawn(
     return records
 
 
-def admits(rule: Rule, start: object, end: object, first: object, last: object) -> bool:
-    """Say whether a record is in an answer; all are texts, or all are moments."""
-    by, include_from, include_to = rule
+def crowd(rng: random.Random, day: datetime, kind: str) -> list[Record]:
+    """Draw more than a hundred calls that hardly differ in time, about the noon of a day."""
+    starts, lengths = CROWDS[kind]
+    noon = int((day.replace(tzinfo=ZURICH) + DAY / 2).timestamp())
+    records: list[Record] = []
+    for number in range(rng.choice([101, 150, 400])):
+        start = noon + rng.choice(starts)
+        records.append(Record(wall(start), wall(start + rng.choice(lengths)), f"c-{number}.1"))
+    return records
 
-    def is_late(value: object) -> bool:
-        return value > first or (include_from and value == first)  # type: ignore[operator]
 
-    def is_early(value: object) -> bool:
-        return value < last or (include_to and value == last)  # type: ignore[operator]
-
-    starts, ends = is_late(start) and is_early(start), is_late(end) and is_early(end)
-    found = {
-        "start": starts,
-        "end": ends,
-        "overlap": is_early(start) and is_late(end),
-        "either": starts or ends,
-        "within": is_late(start) and is_early(end),
-    }
-    return found[by]
+def is_provable(rule: Rule, records: Iterable[Record]) -> bool:
+    """Say whether any request shows that an answer of all calls of a tenant is not cut off."""
+    return can_be_proved(rule, [(text_order(one.start), text_order(one.end)) for one in records])
 
 
 @attrs.define(kw_only=True)
@@ -143,32 +156,40 @@ class Server:
     keeps_last: bool = False
     sorts_by_end: bool = False
     requests: int = 0
-    largest: int = 0
+    _rows: list[tuple[int, int, Record]] = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        records = list(self.records)
+        if self.cap is not None:
+            records.sort(key=lambda record: record.end if self.sorts_by_end else record.start)
+        time_of = moment if self.by_moments else text_order
+        self._rows = [(time_of(one.start), time_of(one.end), one) for one in records]
 
     def whole(self, first: str, last: str) -> list[Record]:
         """Select what one request to a server without limits gives."""
-        if not self.by_moments:
-            return [
-                record
-                for record in self.records
-                if admits(self.rule, record.start, record.end, first, last)
-            ]
-        ends = moment(first), moment(last)
-        return [
-            record
-            for record in self.records
-            if admits(self.rule, moment(record.start), moment(record.end), *ends)
-        ]
+        by, include_from, include_to = self.rule
+        time_of = moment if self.by_moments else text_order
+        # All times are whole seconds, so that to exclude a date is to begin a second behind it.
+        a, b = time_of(first) + (not include_from), time_of(last) - (not include_to)
+        match by:
+            case "start":
+                return [one for s, _, one in self._rows if a <= s <= b]
+            case "end":
+                return [one for _, e, one in self._rows if a <= e <= b]
+            case "overlap":
+                return [one for s, e, one in self._rows if s <= b and a <= e]
+            case "either":
+                return [one for s, e, one in self._rows if a <= s <= b or a <= e <= b]
+            case _:
+                return [one for s, e, one in self._rows if a <= s and e <= b]
 
     async def answer(self, request: httpx.Request) -> httpx.Response:
         form = parse_qs(request.content.decode(), keep_blank_values=True)
         found = self.whole(form["datefrom"][0], form["dateto"][0])
         self.requests += 1
         if self.cap is not None:
-            found.sort(key=lambda record: record.end if self.sorts_by_end else record.start)
             found = found[-self.cap :] if self.keeps_last else found[: self.cap]
-        self.largest = max(self.largest, len(found))
-        rows = ",".join(f'"call_{n}":{record.text()}' for n, record in enumerate(found, 1))
+        rows = ",".join(f'"call_{n}":{record.text}' for n, record in enumerate(found, 1))
         params = f'{{"cdr":{{{rows}}}}}' if found else '{"cdr":[]}'
         body = f'{{"result":"1","resulttxt":"","params":{params},"timestamp":{int(time.time())}}}'
         await asyncio.sleep(0)
@@ -301,7 +322,7 @@ class Table:
         print(f"\n{self.title}")
         for row, counts in self.rows.items():
             runs += counts
-            print(f"  {row:<28}", ", ".join(f"{n:,} {what}" for what, n in counts.most_common()))
+            print(f"  {row:<46}", ", ".join(f"{n:,} {what}" for what, n in counts.most_common()))
         print(
             f"  {runs.total():,} runs, {self.requests:,} requests, {self.records:,} records handed "
             "over"
@@ -317,6 +338,7 @@ def named(rule: Rule) -> str:
 async def streams(seconds: float) -> bool:
     """Run every rule, in both orders, in four kinds of windows, stopped at random."""
     table = Table("streams: every rule, both orders, windows sized by the client, 17 min, 1 h, 1 d")
+    kinds = Counter[str]()
     until = time.monotonic() + seconds
     for seed in range(sys.maxsize):
         for rule, order, window in product(RULES, ORDERS, WINDOWS):
@@ -326,8 +348,15 @@ async def streams(seconds: float) -> bool:
             count = rng.choice([0, 1, 2, 3, 10, 30, 120, 300])
             lengths = rng.choice(list(LENGTHS))
             records = drawn(rng, day, span, count, lengths)
-            # A tenant has had other calls: the largest answer shows that none is cut off.
-            records += drawn(rng, day - 400 * DAY, 86400, 2, "mixed")
+            if rng.random() < 0.2:
+                lengths, span = rng.choice(list(CROWDS)), 86400
+                records = crowd(rng, day, lengths)
+            may_raise = rule[0] == "within"
+            if lengths in CROWDS and rng.random() < 0.5:
+                may_raise |= not is_provable(rule, records)
+            else:
+                # A tenant has had other calls: the largest answer shows that none is cut off.
+                records += drawn(rng, day - 400 * DAY, 86400, 2, "mixed")
             server = Server(records=records, rule=rule, by_moments=rng.random() < 0.3)
             cuts = [rng.randrange(6) for _ in range(rng.choice([0, 1, 2, 4]))]
             first = day + timedelta(seconds=rng.choice([0, 0, span // 3, -600]))
@@ -335,44 +364,66 @@ async def streams(seconds: float) -> bool:
             outcome = await run(server, first, last, window=window, order=order, cuts=cuts)
             case = (seed, named(rule), order, window, day, span, count, lengths, cuts)
             table.add(named(rule), outcome, case)
-            if outcome.what == "raised" and rule[0] != "within":
+            if lengths in CROWDS:
+                kinds[f"{lengths}: {outcome.what}"] += 1
+            if outcome.what == "raised" and not may_raise:
                 table.add("false alarms", Outcome("WRONG: false alarm", 0, 0), case)
             if time.monotonic() > until:
-                return table.show()
+                is_right = table.show()
+                print("  of these, more than a hundred calls that hardly differ in time")
+                for kind, count in sorted(kinds.items()):
+                    print(f"    {kind:<42} {count}")
+                return is_right
     return True
 
 
-async def caps(seconds: float) -> bool:
+async def caps(seconds: float, chosen: Sequence[int] = CAPS) -> bool:
     """Run every rule on servers that cut answers off, with twice to three times as many calls."""
     table = Table("caps: every rule, the first or the last, sorted by start or by end")
     until = time.monotonic() + seconds
     windows = (None, timedelta(hours=6), DAY, 2 * DAY)
-    cases = list(product(CAPS, RULES, (False, True), windows))
-    # So that each part of the time has some of each.
-    random.Random(0).shuffle(cases)
+    kinds = list(product(RULES, (False, True), chosen))
+    # Each kind once, with one of the windows, then each with the next one. Shuffled, so that each
+    # part of the time has some of all.
+    random.Random(0).shuffle(kinds)
+    cases = [
+        (*kind, windows[(number + turn) % len(windows)])
+        for turn in range(len(windows))
+        for number, kind in enumerate(kinds)
+    ]
     first, last = DAYS[0], DAYS[0] + 2 * DAY
     calls = {
-        cap: drawn(random.Random(cap), DAYS[0], 2 * 86400, int(2.7 * cap), "mixed") for cap in CAPS
+        cap: drawn(random.Random(cap), DAYS[0], 2 * 86400, int(2.7 * cap), "mixed")
+        for cap in chosen
     }
-    for number, (cap, rule, keeps_last, window) in enumerate(cases):
+    seen = Counter[str]()
+    for rule, keeps_last, cap, window in cases:
+        rng = random.Random(f"{rule} {keeps_last} {cap} {window}")
         server = Server(
             records=calls[cap],
             rule=rule,
             cap=cap,
             keeps_last=keeps_last,
-            sorts_by_end=bool(number % 2),
+            sorts_by_end=rng.random() < 0.5,
         )
         contract = None
-        if rule[0] == "within" and number % 3:
+        if rule[0] == "within" and rng.random() < 0.7:
             contract = Contract(rule="within", longest_call=timedelta(minutes=31))
-        order = ORDERS[number % 2]
+        order = rng.choice(ORDERS)
         outcome = await run(server, first, last, window=window, order=order, contract=contract)
         row = "within, longest_call known" if contract else rule[0]
-        table.add(f"{cap:>6,} {row}", outcome, (cap, named(rule), keeps_last, window, contract))
+        case = (cap, named(rule), keeps_last, window, contract)
+        table.add(f"{cap:>6,} {row}", outcome, case)
+        kept = "the last" if keeps_last else "the first"
+        length = "sized by the client" if window is None else f"of {window}"
+        for part in (f"rule {named(rule)}", f"end {kept}", f"windows {length}"):
+            seen[part] += 1
         if time.monotonic() > until:
             break
     table.rows = dict(sorted(table.rows.items()))
-    print(f"\n{sum(map(Counter.total, table.rows.values()))} of {len(cases)} cases")
+    print(f"\n{seen.total() // 3} of {len(cases)} cases:")
+    for part, count in sorted(seen.items()):
+        print(f"  {part:<34} {count}")
     return table.show()
 
 
@@ -434,6 +485,32 @@ async def honest(seconds: float) -> bool:
             )
         more = 100 * (counts[0] - counts[1]) / counts[1]
         print(f"  {name:<28} {counts[0]:>6,} {counts[1]:>6,}  {more:+.1f} %")
+    return is_right & await crowds()
+
+
+async def crowds() -> bool:
+    """Stream tenants whose whole history is one large answer, and such with a call far away."""
+    table = Table(
+        "honest: calls that hardly differ in time; each kind by every rule, in one window"
+    )
+    counts: list[int] = []
+    for kind, has_others, rule in product(CROWDS, (False, True), RULES):
+        rng = random.Random(f"{kind} {has_others} {rule}")
+        records = crowd(rng, DAYS[0], kind)
+        is_decided = has_others or is_provable(rule, records)
+        if has_others:
+            records += drawn(rng, DAYS[0] - 400 * DAY, 86400, 2, "mixed")
+        server = Server(records=records, rule=rule)
+        outcome = await run(server, DAYS[0], DAYS[0] + DAY, window=DAY, order="time")
+        if is_decided != (outcome.what == "equal"):
+            outcome.what = f"WRONG: {'false alarm' if is_decided else 'not proved'}"
+        elif outcome.what == "raised":
+            outcome.what = "raised, as no request shows more"
+        counts.append(server.requests)
+        others = "and others" if has_others else "and no others"
+        table.add(f"{kind}, {others}", outcome, (kind, has_others, named(rule)))
+    is_right = table.show()
+    print(f"  requests (least, median, most): {min(counts)}, {median(counts):g}, {max(counts)}")
     return is_right
 
 
@@ -482,13 +559,15 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("parts", nargs="*", help=", ".join(PARTS))
     parser.add_argument("--seconds", type=float, default=240, help="for all parts together")
+    parser.add_argument("--caps", type=int, nargs="+", default=CAPS, help="only these, in caps")
     arguments = parser.parse_args()
     chosen = arguments.parts or PARTS
     if unknown := set(chosen) - set(PARTS):
         parser.error(f"no such part: {', '.join(sorted(unknown))}")
     logging.disable(logging.CRITICAL)
     parts: dict[str, Callable[[float], object]] = {
-        "streams": streams, "caps": caps, "honest": honest, "probe": probe,
+        "streams": streams, "caps": partial(caps, chosen=arguments.caps), "honest": honest,
+        "probe": probe,
     }  # fmt: skip
     is_right = True
     for name in chosen:

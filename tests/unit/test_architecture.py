@@ -45,7 +45,7 @@ LAYERS = (
     ("call_range",),
     ("stream",),
     ("call_stream",),
-    ("_probe", "_probe.exact_windows", "_probe.places", "_probe.answers", "_probe.rules"),
+    ("_probe", "_probe.exact_windows", "_probe.places", "_probe.answers", "_probe.next_window"),
     (
         "_run",
         "_run.run",
@@ -61,6 +61,7 @@ LAYERS = (
         "_run.adaptive_windows",
         "_run.windows",
         "_run.fetched",
+        "_run.date_rules",
         "_run.known_server",
     ),
     (

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from boxis_async import Contract, Finding, UsageError
-from boxis_async._probe.rules import ALL_RULES, RULES, Ends, admitting, next_window, remaining
+from boxis_async._probe.next_window import next_window
+from boxis_async._run.date_rules import ALL_RULES, RULES, Ends, admitting, remaining
 from boxis_async._wire.cooperative import at_once
 from boxis_async.testing import DATE_RULES, DateRule, Provider
 

@@ -1,4 +1,4 @@
-"""The twenty rules that the two dates may follow: which are left, and what to ask next.
+"""The twenty rules that the two dates may follow: which of them fit the answers.
 
 A record is in an answer or not by how its start and its end lie to the two dates: before, at or
 after each. So a record and a window have one of 81 patterns, and each pattern is admitted by some
@@ -8,17 +8,13 @@ A record that was in any answer exists. So each answer splits the rules: those t
 the known records that it holds stay. What an answer does not hold is counted only where the answer
 is known not to be cut off. No record is expected that was not seen, so a call at a window's edge,
 of which nobody knows, can mislead nobody.
-
-The next window is the one whose answer splits the rules that are left into the most and smallest
-parts. Its ends lie at starts and ends of calls around a long one: such a window has calls that run
-over its ends, and one that runs around all of it.
 """
 
 from __future__ import annotations
 
 from datetime import datetime, timedelta
 from functools import cache
-from itertools import combinations
+from itertools import combinations_with_replacement
 from typing import TYPE_CHECKING, TypeAlias, get_args
 
 import attrs
@@ -26,11 +22,18 @@ import attrs
 from boxis_async.contract_model import ComparedWith
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator
+    from collections.abc import Collection, Iterable
 
-    from boxis_async._wire.cooperative import Steps
-
-__all__ = ["ALL_RULES", "RULES", "DateRule", "Ends", "admitting", "next_window", "remaining"]
+__all__ = [
+    "ALL_RULES",
+    "RULES",
+    "WITHIN",
+    "DateRule",
+    "Ends",
+    "admitting",
+    "is_covered",
+    "remaining",
+]
 
 Ends: TypeAlias = tuple[datetime, datetime]
 """Two wall times: the start and the end of a record, or the two dates of a window."""
@@ -77,12 +80,10 @@ RULES: tuple[DateRule, ...] = tuple(
 )
 ALL_RULES = (1 << len(RULES)) - 1
 """The set of all rules, a bit for each."""
+WITHIN = sum(1 << bit for bit, rule in enumerate(RULES) if rule.by == "within")
+"""The set of those by which a record must lie within the dates as a whole."""
 
 _SECOND = timedelta(seconds=1)
-# Calls from which a window is made, around one long call: enough for all that a window needs, and
-# few enough that the search takes some milliseconds.
-_NEIGHBOURS = 9
-_CENTRES = 6
 
 
 @cache
@@ -124,51 +125,22 @@ def remaining(
     return left
 
 
-def next_window(calls: Collection[Ends], left: int, asked: Collection[Ends]) -> Steps[Ends | None]:
-    """Choose the window whose answer tells most of the rules that are left apart, in steps.
+def is_covered(window: Ends, parts: Iterable[Ends], rules: int) -> bool:
+    """Report whether by each of some rules any record of a window is in one of its parts.
 
-    Returns:
-        The window; None if no window around these calls tells any two of them apart.
+    Args:
+        window: Its two dates, a few seconds apart.
+        parts: The dates of windows within it.
+        rules: A set of rules.
     """
-    best: Ends | None = None
-    best_score = left.bit_count() ** 2
-    by_length = sorted(calls, key=lambda call: (call[0] - call[1], call))
-    for centre in by_length[:_CENTRES]:
-        middle = centre[0] + (centre[1] - centre[0]) / 2
-        near = sorted(calls, key=lambda call: (_distance(call, middle), call))[:_NEIGHBOURS]
-        focus = list({centre, *near})
-        yield
-        for window in _windows(focus, centre):
-            score = sum(part.bit_count() ** 2 for part in _parts(left, focus, window))
-            is_better = score < best_score or (
-                # A shorter window of the same use has the smaller answer.
-                score == best_score
-                and best is not None
-                and window[1] - window[0] < best[1] - best[0]
-            )
-            if is_better and window not in asked:
-                best, best_score = window, score
-        yield
-        if best_score == left.bit_count():  # each rule has an answer of its own
-            break
-    return best
-
-
-def _distance(call: Ends, moment: datetime) -> timedelta:
-    return min(abs(call[0] - moment), abs(call[1] - moment))
-
-
-def _windows(focus: Iterable[Ends], centre: Ends) -> Iterator[Ends]:
-    """List the windows whose ends lie at starts or ends of calls, or beside those of one."""
-    seconds = {moment for call in focus for moment in call}
-    for moment in centre:
-        seconds |= {moment - _SECOND, moment, moment + _SECOND}
-    return combinations(sorted(seconds), 2)
-
-
-def _parts(left: int, focus: Iterable[Ends], window: Ends) -> list[int]:
-    """Split a set of rules into those that give the same answer for a window."""
-    parts = [left]
-    for admitted in {admitting(call, window) for call in focus}:
-        parts = [half for part in parts for half in (part & admitted, part & ~admitted) if half]
-    return parts
+    first, last = window[0] - _SECOND, window[1] + _SECOND
+    # The provider's times are whole seconds. What lies further outside is as a second outside.
+    moments = [first + number * _SECOND for number in range((last - first) // _SECOND + 1)]
+    parts = list(parts)
+    for call in combinations_with_replacement(moments, 2):
+        left = rules & admitting(call, window)
+        for part in parts:
+            left &= ~admitting(call, part)
+        if left:
+            return False
+    return True
