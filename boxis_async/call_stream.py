@@ -6,19 +6,20 @@ next item belongs to a value that does not refer to the stream, so that no trace
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from datetime import datetime
-from typing import TYPE_CHECKING, NoReturn, Self
+from typing import TYPE_CHECKING, Self
 
 import attrs
 
 from boxis_async._run.run import Run
 from boxis_async.call_model import Call
-from boxis_async.errors import LateLegError, StreamClosedError
+from boxis_async.errors import StreamClosedError
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Hashable
+    from collections.abc import Coroutine, Hashable, Sequence
     from types import TracebackType
     from typing import Any
 
@@ -115,7 +116,7 @@ class CallStream(AsyncIterator[Call]):
         await self.aclose()
 
 
-def name_of(leg: CDR) -> Hashable:
+def _name_of(leg: CDR) -> Hashable:
     """Give what a leg is recognised by, as `unique_by="leg"` does."""
     return leg.leg if leg.uniqueid else leg
 
@@ -128,11 +129,14 @@ class _Feed:
         self._calls = calls
         self._whole = whole
         self._ready: deque[Call] = deque()
-        self._further: object = None
+        # The streams of the further runs: one that is dropped would warn of what nobody read yet.
+        self._further: list[object] = []
         self._known: set[Hashable] | None = None
         """The legs that a further run may give once more."""
         self._is_done = False
         self._is_broken = False
+        # Two tasks may share a stream: one of them at a time takes legs, or begins a further run.
+        self._taking = asyncio.Lock()
 
     async def next_call(self, stream: object) -> Call:
         """Give the next call that is quiet.
@@ -142,9 +146,10 @@ class _Feed:
         """
         try:
             while not self._ready:
-                if self._is_done or self._is_broken:
-                    self._end()
-                await self._take(stream)
+                async with self._taking:
+                    # Another task that shares the stream may have taken some meanwhile.
+                    if not self._ready:
+                        await self._take(stream)
         except BaseException:
             # Whoever keeps the traceback must not keep the stream by it.
             del stream
@@ -153,32 +158,39 @@ class _Feed:
 
     async def _take(self, stream: object) -> None:
         """Take a window of legs, and the calls that are quiet by then; at the end, those left."""
+        if self._is_broken:
+            raise StreamClosedError("the stream was cut short by an error")
+        if self._is_done:
+            raise StopAsyncIteration
+        legs: Sequence[CDR] | None
         try:
-            try:
-                legs = (await self._runs[-1].next_batch(stream)).cdrs
-            except StopAsyncIteration:
-                if not self._go_further():
-                    self._is_done = True
-                    self._hand_over(self._calls.close())
-                return
-            if self._known is not None:
-                legs = tuple(leg for leg in legs if name_of(leg) not in self._known)
-            self._hand_over(self._calls.add(legs))
-        except LateLegError:
+            legs = (await self._runs[-1].next_batch(stream)).cdrs
+        except StopAsyncIteration:
+            legs = None
+        finally:
+            del stream
+        try:
+            if legs is not None:
+                self._hand_over(self._calls.add(self._unknown(legs)))
+            elif not self._go_further():
+                self._hand_over(self._calls.close())
+                self._is_done = True
+        except BaseException:
+            # A leg came too late, or the user's `reached` failed. The legs are taken: to continue
+            # would leave out their calls.
             self._is_broken = True
             await self.aclose()
             raise
-        finally:
-            del stream
 
-    def _end(self) -> NoReturn:
-        if self._is_broken:
-            raise StreamClosedError("the stream was cut short by a leg that came too late")
-        raise StopAsyncIteration
+    def _unknown(self, legs: Sequence[CDR]) -> Sequence[CDR]:
+        """Leave out the legs that an earlier run gave."""
+        if self._known is None:
+            return legs
+        return [leg for leg in legs if _name_of(leg) not in self._known]
 
     def _hand_over(self, calls: list[Call]) -> None:
         whole = self._whole
-        self._ready += (call for call in calls if whole is None or whole.starts_within(call.start))
+        self._ready += [call for call in calls if whole is None or whole.starts_within(call.start)]
 
     def _go_further(self) -> bool:
         """Begin a further run, if a call of the range may have legs behind what was fetched."""
@@ -188,8 +200,9 @@ class _Feed:
         found = None if reach is None else self._whole.further(reach)
         if found is None:
             return False
-        self._further, run = found
-        self._known = set(map(name_of, self._calls.legs))
+        stream, run = found
+        self._further.append(stream)
+        self._known = set(map(_name_of, self._calls.legs))
         self._runs.append(run)
         return True
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import json
 import weakref
@@ -17,6 +18,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from boxis_async import (
+    CDR,
+    Call,
     CallStream,
     ClientClosedError,
     LateLegError,
@@ -156,6 +159,71 @@ async def test_a_leg_that_comes_too_late(make_client: MakeClient) -> None:
     longer = client.iter_calls(DAY, NEXT_DAY + HOUR, margin=DAY_LONG)
     # All at once there is no late leg.
     assert await client.calls(DAY, NEXT_DAY + HOUR) == await longer.to_list()
+
+
+@pytest.mark.parametrize("place", [1, 2, 12, 24])
+@pytest.mark.parametrize("way", ["stream", "range", "whole range"])
+@pytest.mark.parametrize("wrong", ["raises", "gives"])
+async def test_a_judgement_that_fails(
+    make_client: MakeClient, way: str, place: int, wrong: str
+) -> None:
+    """An error of the user's `reached` cuts the stream short, wherever it comes: no call is lost.
+
+    The calls come as they are quiet, or all at the end; those before the error are handed over.
+    """
+    client = make_client(Provider([leg(DAY + n * HOUR, f"{n}", 1) for n in range(24)]))
+    judged = 0
+
+    def reached(_: CDR) -> Any:  # noqa: ANN401 - what is no word for it, too
+        nonlocal judged
+        judged += 1
+        if judged == place and wrong == "raises":
+            raise LookupError("no such extension")
+        return "the moon" if judged == place else None
+
+    if way == "stream":
+        legs = client.cdrs(DAY, NEXT_DAY, unique_by="leg", window=HOUR)
+        stream = legs.calls(reached=reached, margin=MINUTE)
+    else:
+        margin = MINUTE if way == "range" else DAY_LONG
+        stream = client.iter_calls(DAY, NEXT_DAY, reached=reached, margin=margin, window=HOUR)
+    found: list[Call] = []
+    with pytest.raises(LookupError if wrong == "raises" else UsageError):
+        found += [call async for call in stream]
+    for _ in range(2):
+        with pytest.raises(StreamClosedError, match="cut short"):
+            found.append(await anext(stream))
+    assert len(found) < place
+
+
+@pytest.mark.parametrize("tasks", [1, 2, 3])
+async def test_tasks_that_share_a_stream_of_calls(make_client: MakeClient, tasks: int) -> None:
+    """They get each call once between them, and whole: also one that is followed further."""
+    hours = (-1, 1, 3, 6.5, 9, 12)
+    rows = [leg(NEXT_DAY + gap * HOUR, "long", number) for number, gap in enumerate(hours, 1)]
+    rows += [leg(DAY + number * HOUR, f"{number}", 1) for number in range(20)]
+    stream = make_client(Provider(rows)).iter_calls(DAY, NEXT_DAY, window=HOUR)
+
+    async def read() -> list[Call]:
+        return [call async for call in stream]
+
+    found = await asyncio.gather(*(read() for _ in range(tasks)))
+    legs = {call.id: len(call.legs) for calls in found for call in calls}
+    assert legs == {"long": 4} | {f"{number}": 1 for number in range(20)}
+    assert sum(map(len, found)) == 21
+
+
+async def test_what_a_further_stream_collects_is_not_logged_if_it_is_read(
+    make_client: MakeClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Failures of all streams of a call that is followed further are listed, and none is logged."""
+    rows = [leg(NEXT_DAY + gap * HOUR, "long", n) for n, gap in enumerate((-1, 1, 3.5, 7.2, 10), 1)]
+    rows.append(leg(NEXT_DAY + 6 * HOUR, "bad", 1) | {"duration": "a while"})
+    stream = make_client(Provider(rows)).iter_calls(DAY, NEXT_DAY, bad_records="collect")
+    assert [len(call.legs) async for call in stream] == [5]
+    gc.collect()
+    assert [reject.field for reject in stream.rejects] == ["duration"]
+    assert "nobody read" not in caplog.text
 
 
 async def test_a_window_that_failed(make_client: MakeClient) -> None:
