@@ -13,7 +13,6 @@ the consumer's turn between two items.
 
 import asyncio
 import logging
-import sys
 from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, contextmanager
 from typing import TypeVar
@@ -36,6 +35,8 @@ __all__ = [
 logger = logging.getLogger("boxis_async")
 
 E = TypeVar("E")
+
+_FAILED = "a hook failed on %s"
 
 
 @attrs.frozen(kw_only=True)
@@ -134,25 +135,46 @@ def notify(hook: Callable[[E], object] | None, event: E) -> None:
         hook(event)
     except (Exception, asyncio.CancelledError):
         # A function cannot be cancelled: it is an error of the hook's, and must not look like ours.
-        logger.exception("a hook failed on %s", type(event).__name__)
+        logger.exception(_FAILED, type(event).__name__)
 
 
 @contextmanager
 def around(hook: Callable[[E], AbstractContextManager[object]] | None, event: E) -> Generator[None]:
     """Be within the context manager of a hook, if there is one; it cannot change what happens."""
-    entered: AbstractContextManager[object] | None = None
-    if hook is not None:
-        try:
-            manager = hook(event)
-            manager.__enter__()
-            entered = manager
-        except (Exception, asyncio.CancelledError):
-            logger.exception("a hook failed on %s", type(event).__name__)
+    entered = None if hook is None else _enter(hook, event)
+    if entered is None:
+        yield
+        return
     try:
         yield
-    finally:
-        if entered is not None:
-            try:
-                entered.__exit__(*sys.exc_info())
-            except (Exception, asyncio.CancelledError):
-                logger.exception("a hook failed on %s", type(event).__name__)
+    except BaseException as error:
+        _leave(entered, event, error)
+        raise
+    _leave(entered, event, None)
+
+
+def _enter(
+    hook: Callable[[E], AbstractContextManager[object]], event: E
+) -> AbstractContextManager[object] | None:
+    """Enter the context manager of a hook; None if it failed."""
+    try:
+        manager = hook(event)
+        manager.__enter__()
+    except (Exception, asyncio.CancelledError):
+        logger.exception(_FAILED, type(event).__name__)
+        return None
+    return manager
+
+
+def _leave(
+    manager: AbstractContextManager[object], event: object, error: BaseException | None
+) -> None:
+    """Leave it with the error that was raised within it, if any.
+
+    Not with `sys.exc_info()`: of a caller in an `except` block, that is the error there.
+    """
+    trace = None if error is None else error.__traceback__
+    try:
+        manager.__exit__(None if error is None else type(error), error, trace)
+    except (Exception, asyncio.CancelledError):
+        logger.exception(_FAILED, type(event).__name__)

@@ -416,6 +416,41 @@ async def test_an_error_in_a_hook(
     assert len(seen.events) == 11 - count
 
 
+async def test_a_caller_that_handles_an_error(make_client: MakeClient) -> None:
+    """What a hook puts around is left without an error where none was raised within it.
+
+    Also where the caller is in an `except` block: that error is not the request's.
+    """
+    left: list[tuple[str, BaseException | None]] = []
+
+    @attrs.frozen
+    class Around:
+        event: object
+
+        def __enter__(self) -> None:
+            pass
+
+        def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+            assert (kind, trace) == (error and type(error), error and error.__traceback__)
+            left.append((type(self.event).__name__, error))
+
+    hooks = Hooks(around_stream=Around, around_window=Around, around_request=Around)
+    provider = Provider(hourly(), actions={("voip", "getLineList"): lambda _: {"line1": {}}})
+    client = make_client(provider, hooks=hooks)
+    try:
+        int("the caller's own")
+    except ValueError:
+        await client.call("voip", "getLineList")
+        await client.probe(around=DAY + 12 * HOUR)
+        await day(client).to_list()
+        assert {event for event, _ in left} == {"StreamEvent", "WindowEvent", "RequestEvent"}
+        assert {error for _, error in left} == {None}
+        left.clear()
+        with pytest.raises(RefusedError) as caught:
+            await client.call("voip", "noSuchFunction")
+    assert left == [("RequestEvent", caught.value)]
+
+
 async def test_one_hook_alone(make_client: MakeClient) -> None:
     """Those that are left out are not called: the others are."""
     found: list[object] = []
