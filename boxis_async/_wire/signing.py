@@ -98,12 +98,16 @@ def sign(  # noqa: PLR0913 - one argument for each part of the form
     ]
     further: dict[str, str] = {}
     for name, value in parameters.items():
-        if name in _SET_BY_US:
+        # PHP would put `authcode[1]` in the place of what we set, too.
+        if name.partition("[")[0] in _SET_BY_US:
             problems.append(f"parameter {name!r} is set by the client itself: leave it out")
             continue
         try:
             for place, part in _parts(value):
-                further[_as_text(name) + place] = _as_text(part)
+                field = _as_text(name) + place
+                if field in further:
+                    problems.append(f"parameter {name!r}: {field} comes twice, give it once")
+                further[field] = _as_text(part)
         except (TypeError, ValueError) as error:
             problems.append(f"parameter {name!r}: {error}")
     if problems:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -215,10 +216,37 @@ async def test_each_attempt_is_signed_afresh(lines: Provider, make_client: MakeC
 @pytest.mark.parametrize(
     "name", ["version", "returntype", "timestamp", "username", "authcode", "section", "action"]
 )
-async def test_reserved_names(client: BoxisClient, provider: Provider, name: str) -> None:
-    """A parameter that the signature sets itself is refused by its name, and nothing is sent."""
-    with pytest.raises(UsageError, match=f"parameter '{name}' is set by the client itself"):
+@pytest.mark.parametrize("part", ["", "[1]", "[a][b]"])
+async def test_reserved_names(
+    client: BoxisClient, provider: Provider, name: str, part: str
+) -> None:
+    """A parameter that the signature sets itself is refused by its name, and nothing is sent.
+
+    So is a part of one, which PHP would put in its place.
+    """
+    name += part
+    problem = re.escape(f"parameter '{name}' is set by the client itself")
+    with pytest.raises(UsageError, match=problem):
         await client.call("voip", "getLineList", **{name: "1"})
+    assert provider.requests == []
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"x": {1: "a", "1": "b"}},
+        {"x": ["a"], "x[1]": "b"},
+        {"x[1]": "b", "x": ["a"]},
+        {"x": [{2: "a", "2": "b"}]},
+        {"x": {"a": ["b"]}, "x[a]": ["c"]},
+    ],
+)
+async def test_two_values_for_one_name(
+    client: BoxisClient, provider: Provider, parameters: dict[str, Any]
+) -> None:
+    """Two values that would be sent under one name are refused: one would be lost."""
+    with pytest.raises(UsageError, match=r"parameter 'x.*': x\[.*\] comes twice, give it once"):
+        await client.call("voip", "getLineList", **parameters)
     assert provider.requests == []
 
 
