@@ -325,7 +325,9 @@ class Coverage:
     def since(self, start: datetime) -> Self:
         """Give the coverage without what lies before a naive wall time.
 
-        For whoever deletes old records: what was sealed there is then missing.
+        For whoever deletes old records: what was sealed there is then missing. The marks of all
+        records (`carry_keys=True`) go too: nobody can tell which of them are of what is deleted,
+        and a resumed run would leave that out.
         """
         start = _plain_wall("start", start)
         sealed = tuple(
@@ -335,12 +337,18 @@ class Coverage:
             if span.end > start
         )
         rejected = tuple(span for span in self._memory.rejected if span.end > start)
+        is_cut = any(span.start < start for span in self._memory.sealed)
         return attrs.evolve(
             self,
             unsealed=_windows_since(start, self.unsealed),
             empty=_windows_since(start, self.empty),
             failed=_windows_since(start, self.failed),
-            memory=attrs.evolve(self._memory, sealed=sealed, rejected=rejected),
+            memory=attrs.evolve(
+                self._memory,
+                sealed=sealed,
+                rejected=rejected,
+                marks=frozenset() if is_cut else self._memory.marks,
+            ),
         )
 
     def __repr__(self) -> str:
@@ -539,9 +547,8 @@ class _MergedSpans:
         end = bisect_right(spans, span.end, key=attrgetter("start"))
         near = spans[begin:end]
         others = [one for one in near if _overlap(one, span, self._overlap)]
-        if span.end - span.start < self._overlap:
-            # It is too short to join two spans that overlap by less than it takes.
-            del others[1:]
+        # One within two spans joins neither to the other: they overlap by less than it takes.
+        others = [one for one in others if _contains(one, span)][:1] or others
         apart = [one for one in near if one not in others]
         merged = [span, *others]
         start = min(one.start for one in merged)

@@ -9,13 +9,14 @@ from collections import Counter
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from hashlib import blake2b
+from itertools import pairwise
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
 import attrs
 import pytest
 import time_machine
-from calls import DAY, HOUR, NEXT_DAY, SECOND, call, hour, hourly, ids, ids_of
+from calls import DAY, HOUR, MINUTE, NEXT_DAY, SECOND, call, hour, hourly, ids, ids_of
 from choices import MODES, ORDERS
 from clients import ONCE_MORE, connected
 from consumers import take_into
@@ -178,6 +179,36 @@ def test_any_order_of_spans(order: list[int], count: int) -> None:
     ]
     rest = sum((end - begin for begin, end in missing), timedelta())
     assert builder.share(DAY, DAY + 10 * HOUR) == (10 * HOUR - rest) / (10 * HOUR)
+
+
+minutes = st.integers(0, 30)
+
+
+@given(
+    ends=st.lists(st.tuples(minutes, minutes).map(sorted), max_size=8),
+    overlap=st.sampled_from([1 / 60, 1, 4, 60]),
+)
+def test_spans_of_any_length_in_any_order(ends: list[list[int]], overlap: float) -> None:
+    """Whatever is handed over lies within one of the spans, and no span within another.
+
+    Also spans that are shorter than windows overlap, as a range of some minutes is under a contract
+    that knows of calls of an hour.
+    """
+    builder = CoverageBuilder("x", b"key", None, carry_keys=False, overlap=overlap * MINUTE)
+    windows = [Window(DAY + first * MINUTE, DAY + last * MINUTE) for first, last in ends]
+    for window in windows:
+        builder.hand_over(window, Marks(), is_sealed=True, is_empty=False)
+    sealed = [(span.start, span.end) for span in memory_of(builder.coverage()).sealed]
+    for (start, end), (next_start, next_end) in pairwise(sealed):
+        assert start < next_start
+        assert end < next_end
+        assert end - next_start < overlap * MINUTE
+    for window in windows:
+        assert window.start is not None
+        assert window.end is not None
+        assert any(start <= window.start and window.end <= end for start, end in sealed)
+    missing = builder.coverage().missing(DAY, DAY + 30 * MINUTE)
+    assert len(set(missing)) == len(missing)
 
 
 # To and from JSON

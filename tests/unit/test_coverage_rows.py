@@ -103,6 +103,20 @@ async def test_a_changed_row_is_refused() -> None:
         Coverage.from_rows([later])
 
 
+@pytest.mark.parametrize("carry_keys", [False, True])
+async def test_what_is_missing_since_is_fetched_again(carry_keys: bool) -> None:  # noqa: FBT001 - a parameter
+    """Whoever deletes old records, and fetches them again, gets all of them, whatever is marked."""
+    provider = Provider(hourly())
+    async with connected(provider) as client:
+        stream = client.cdrs(DAY, NEXT_DAY, window=HOUR, carry_keys=carry_keys)
+        await stream.to_list()
+        later = stream.coverage.since(DAY + 10 * HOUR)
+        again = await stream.again(resume=later).to_list()
+        assert [cdr.start.hour for cdr in again] == [*range(10)]
+        # Where nothing is cut off, all marks stay.
+        assert stream.coverage.since(DAY) == stream.coverage
+
+
 async def test_since() -> None:
     """What lies before a time is missing then, and what lies after is as it was."""
     async with connected(Provider(hourly())) as client:
