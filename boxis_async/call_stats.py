@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, TypeVar, get_a
 
 import attrs
 
+from boxis_async._calls.costs import add_costs
 from boxis_async._calls.numbers import e164
 from boxis_async.call_model import Call, Outcome
 from boxis_async.models import Direction
@@ -29,6 +30,7 @@ __all__ = [
     "Dimension",
     "Totals",
     "Waits",
+    "add_costs",
     "at_share",
     "extension_of",
     "whole",
@@ -83,7 +85,7 @@ class Totals:
         self.voicemail += call.outcome is Outcome.VOICEMAIL
         self.machine += call.outcome is Outcome.MACHINE
         self.talk += call.talk.total_seconds()
-        self.cost += call.cost
+        self.cost = add_costs(self.cost, call.cost)
 
     def to_dict(self) -> dict[str, Any]:
         """Give them as a dict that `json.dumps` takes; the cost is a text: no digit is lost."""
@@ -202,7 +204,7 @@ class CallStats:
             self.dispositions[str(leg.disposition or _NONE)] += 1
             booked = self._booked.setdefault(str(leg.cc_date or _NONE), Booked())
             booked.legs += 1
-            booked.cost += leg.cc_cost or 0
+            booked.cost = add_costs(booked.cost, leg.cc_cost)
 
     def by_day(self) -> dict[date, Totals]:
         """Group by the day on which a call's first leg began, in order."""

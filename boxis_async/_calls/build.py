@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from decimal import Context, Decimal
+from functools import reduce
 from typing import TYPE_CHECKING, Final
 
+from boxis_async._calls.costs import NO_COST, add_costs
 from boxis_async._calls.judge import extension_in, judge, names_somebody
 from boxis_async._calls.order import in_order, real_time_of
 from boxis_async.call_model import Call, Outcome
@@ -20,9 +21,6 @@ if TYPE_CHECKING:
 __all__ = ["build"]
 
 _NO_TIME: Final = timedelta(0)
-_NO_COST: Final = Decimal(0)
-# More digits than any cost has. The default, 28, would round without a word.
-_EXACT: Final = Context(prec=200)
 
 
 def build(legs: list[CDR], reached: Callable[[CDR], Reached | None] | None) -> Call:
@@ -62,7 +60,7 @@ def build(legs: list[CDR], reached: Callable[[CDR], Reached | None] | None) -> C
         answered_by=_name_of(persons[0]) if persons else "",
         wait=(min(spans)[0] if spans else ended) - began,
         talk=_union(spans) if spans else _NO_TIME,
-        cost=_cost(ordered),
+        cost=reduce(add_costs, (leg.cc_cost for leg in ordered), NO_COST),
     )
 
 
@@ -114,14 +112,6 @@ def _outcome(legs: Sequence[CDR], found: Sequence[Reached]) -> Outcome:
 
 def _name_of(leg: CDR) -> str:
     return leg.wherelanded.strip() if names_somebody(leg) else extension_in(leg.dstchannel)
-
-
-def _cost(legs: Iterable[CDR]) -> Decimal:
-    total = _NO_COST
-    for leg in legs:
-        if leg.cc_cost is not None:
-            total = leg.cc_cost if total is _NO_COST else _EXACT.add(total, leg.cc_cost)
-    return total
 
 
 def _first(texts: Iterable[str]) -> str:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final
 import attrs
 
 from boxis_async import Call, Direction, Outcome, e164
-from boxis_async.call_stats import CallStats, Totals
+from boxis_async.call_stats import CallStats, Totals, add_costs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -75,7 +75,7 @@ class Slice:
         self.missed_box += missed and is_box
         self.not_reached += not (call.answered or missed or is_box)
         self.talk += call.talk.total_seconds()
-        self.cost += call.cost
+        self.cost = add_costs(self.cost, call.cost)
 
 
 @attrs.frozen(order=True)
@@ -143,7 +143,7 @@ class Counting:
         self.times_missed: defaultdict[int, int] = defaultdict(int)
         self.hidden = 0
         """Missed calls without a number."""
-        self.places: defaultdict[tuple[str, str], list[Decimal | int]] = defaultdict(_none)
+        self.places: defaultdict[tuple[str, str], tuple[int, Decimal]] = defaultdict(_none)
         """Calls and cost, by country and network."""
         self.without_cost = 0
         """Calls with a leg whose cost is not worked out,"""
@@ -239,11 +239,10 @@ class Counting:
                 lacks = True
             elif leg.cc_cost:
                 place = leg.cc_country, leg.cc_network
-                places[place] = places.get(place, Decimal(0)) + leg.cc_cost
+                places[place] = add_costs(places.get(place, Decimal(0)), leg.cc_cost)
         for place, cost in places.items():
-            found = self.places[place]
-            found[0] += 1
-            found[1] += cost
+            calls, total = self.places[place]
+            self.places[place] = calls + 1, add_costs(total, cost)
         self.without_cost += lacks
         self.outbound_without_cost += lacks and call.direction is Direction.OUTBOUND
 
@@ -276,5 +275,5 @@ def _week() -> array[int]:
     return array("l", bytes(array("l").itemsize * 7 * 24))
 
 
-def _none() -> list[Decimal | int]:
-    return [0, Decimal(0)]
+def _none() -> tuple[int, Decimal]:
+    return 0, Decimal(0)

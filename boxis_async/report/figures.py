@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import attrs
 
 from boxis_async import e164
-from boxis_async.call_stats import Totals, Waits, at_share, whole
+from boxis_async.call_stats import Totals, Waits, add_costs, at_share, whole
 from boxis_async.report.counting import (
     DIRECTIONS,
     MISSED,
@@ -427,7 +427,7 @@ def _named(groups: Mapping[str, Totals]) -> list[Line]:
 
 def _networks(counting: Counting) -> list[Place]:
     places = [
-        Place(country, network, int(calls), Decimal(cost))
+        Place(country, network, calls, cost)
         for (country, network), (calls, cost) in counting.places.items()
     ]
     return sorted(places, key=_dearest_first)[:_MOST_PLACES]
@@ -437,7 +437,7 @@ def _countries(counting: Counting) -> list[Place]:
     found: dict[str, Place] = {}
     for (country, _), (calls, cost) in counting.places.items():
         one = found.get(country) or Place(country, "", 0, Decimal(0))
-        found[country] = attrs.evolve(one, calls=one.calls + int(calls), cost=one.cost + cost)
+        found[country] = attrs.evolve(one, calls=one.calls + calls, cost=add_costs(one.cost, cost))
     return sorted(found.values(), key=_dearest_first)[:_MOST_PLACES]
 
 

@@ -92,6 +92,7 @@ LAYERS = (
         "_calls.build",
         "_calls.judge",
         "_calls.order",
+        "_calls.costs",
         "_calls.numbers",
         "call_model",
     ),

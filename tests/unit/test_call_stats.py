@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
-from decimal import Decimal
+from decimal import Decimal, localcontext
 from typing import TYPE_CHECKING
 
 import attrs
@@ -78,6 +78,17 @@ def test_a_call_that_somebody_answered_was_not_missed() -> None:
         calls=3, legs=5, answered=1, missed=1, talk=60, cost=Decimal("0.3")
     )
     assert stats.dispositions == {"NO ANSWER": 3, "BUSY": 1, "ANSWERED": 1}
+
+
+@given(legs_of_few_calls)
+def test_costs_do_not_depend_on_the_decimal_context(legs: list[CDR]) -> None:
+    """No digit of a cost is lost, whatever precision the program set for its own decimals."""
+    with localcontext() as context:
+        context.prec = 2
+        narrow = everything(stats_of(legs))
+        calls = group_calls(legs)
+    assert narrow == everything(stats_of(legs))
+    assert calls == group_calls(legs)
 
 
 def test_a_box_and_a_machine_are_counted_apart() -> None:
