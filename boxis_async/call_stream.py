@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["CallStream", "WholeCalls"]
 
 
-@attrs.frozen(kw_only=True, eq=False)
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class WholeCalls:
     """Says which calls are handed over, and how to fetch the legs that they have further on."""
 

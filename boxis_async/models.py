@@ -415,7 +415,7 @@ def shown_value(value: object, longest: int = 200) -> str:
     return shown if len(shown) <= longest else f"{shown[:longest]}… ({len(shown)} characters)"
 
 
-@attrs.frozen
+@attrs.frozen(repr=False)
 class Stretch:
     """A part of a plan: windows of one length, but for the last, which may be shorter.
 

@@ -144,7 +144,7 @@ class Deadline:
         return self._seconds if self._end is None else self._end - loop_time()
 
 
-@attrs.frozen(eq=False, kw_only=True)
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class Request:
     """One attempt at one function of the API, and what bounds and counts it."""
 

@@ -43,7 +43,7 @@ _GROWTH = 4
 _LAST = 1.5
 
 
-@attrs.define
+@attrs.define(eq=False, repr=False)
 class Traffic:
     """How many records a tenant had lately, and in how much time."""
 

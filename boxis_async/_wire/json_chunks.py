@@ -90,7 +90,7 @@ class BeyondError(ValueError):
     """What is read may be JSON, but is beyond what an answer holds."""
 
 
-@attrs.frozen(eq=False)
+@attrs.frozen(eq=False, repr=False)
 class Chunked:
     """Stands in an answer where the rows stood that were handed over chunk by chunk."""
 

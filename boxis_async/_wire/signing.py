@@ -59,7 +59,7 @@ class Key:
         raise TypeError("an API key is not pickled or copied: it would end up where it can be read")
 
 
-@attrs.frozen(eq=False)
+@attrs.frozen(eq=False, repr=False)
 class Credentials:
     """The username, an e-mail address, and the API key."""
 

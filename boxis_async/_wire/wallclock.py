@@ -102,7 +102,7 @@ def _steady(day: int, zone: tzinfo) -> bool:
 _known_steady = lru_cache(maxsize=_DAYS_REMEMBERED)(_steady)
 
 
-@attrs.frozen(eq=False)
+@attrs.frozen(eq=False, repr=False)
 class Range:
     """What the user asks for, on the provider's wall clock.
 
