@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 from boxis_async._http.requester import RequestCounts, TimeLimit
 from boxis_async._run.adaptive_windows import AdaptiveWindows
+from boxis_async._run.coverage_builder import CoverageBuilder
 from boxis_async._run.dedupe import Deduplicator
 from boxis_async._run.fetch import Job
 from boxis_async._run.guards import Guard, GuardedWindows
@@ -27,7 +28,7 @@ from boxis_async._run.sieve import Sieve
 from boxis_async._run.windows import PlannedWindows, plan_of
 from boxis_async._wire.cooperative import Cooperative
 from boxis_async._wire.records import FINGERPRINT_SIZE, Fingerprinter, Records, make_converter
-from boxis_async.coverage import CoverageBuilder, memory_of
+from boxis_async.coverage import memory_of
 from boxis_async.errors import BoxisError, StreamClosedError, WindowError
 from boxis_async.hooks import StreamEvent
 from boxis_async.models import CDR, OVERLAP, Batch, Plan, Stats, Stretch, Window, describe_place

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from boxis_async._run.coverage_builder import Marks
 from boxis_async._wire.records import Records
-from boxis_async.coverage import Marks
 from boxis_async.models import CDR, Reject, Window
 
 if TYPE_CHECKING:

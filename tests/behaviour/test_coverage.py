@@ -36,9 +36,8 @@ from boxis_async import (
     Window,
     WindowError,
 )
+from boxis_async._run.coverage_builder import CoverageBuilder, Marks
 from boxis_async.coverage import (
-    CoverageBuilder,
-    Marks,
     Memory,
     RejectedSpan,
     SealedSpan,

@@ -29,8 +29,9 @@ from boxis_async import (
     Window,
     WindowError,
 )
+from boxis_async._run.coverage_builder import CoverageBuilder, Marks
 from boxis_async._wire import json as wire_json
-from boxis_async.coverage import CoverageBuilder, Marks, memory_of
+from boxis_async.coverage import memory_of
 from boxis_async.testing import Fault, Provider
 from boxis_async.types import BadRecords, ReturnType
 

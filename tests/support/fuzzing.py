@@ -34,6 +34,7 @@ from mutations import is_what_was_sent, json_answer, xml_answer
 from paths import DATA
 
 from boxis_async import Coverage, UsageError, Window, WindowError, printable
+from boxis_async._run.coverage_builder import CoverageBuilder, Marks
 from boxis_async._run.dedupe import Deduplicator
 from boxis_async._wire import json as wire_json
 from boxis_async._wire.json_orjson import read_rows
@@ -43,7 +44,7 @@ from boxis_async._wire.records import Fingerprinter, Records, make_converter
 from boxis_async._wire.wallclock import WallClock
 from boxis_async.cli.exit_codes import ExitCode
 from boxis_async.cli.main import boxis
-from boxis_async.coverage import CoverageBuilder, Marks, SealedSpan, memory_of
+from boxis_async.coverage import SealedSpan, memory_of
 from boxis_async.errors import BoxisError, RecordError, RefusedError, StatusError
 from boxis_async.testing import Fault, LoopbackServer, Provider
 

@@ -55,6 +55,7 @@ LAYERS = (
         "_run.guards",
         "_run.query",
         "_run.proofs",
+        "_run.coverage_builder",
         "_run.dedupe",
         "_run.fingerprint_table",
         "_run.key_rules",
