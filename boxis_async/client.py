@@ -795,8 +795,9 @@ class BoxisClient:
             UsageError: It lies in the future, or before all records.
         """
         if since is None or isinstance(since, timedelta):
-            ago: timedelta | float = timedelta(0) if since is None else plain_length(since)
-            begin = time.time() - (0.0 if since is None else plain_length(since).total_seconds())
+            length = timedelta(0) if since is None else plain_length(since)
+            ago: timedelta | float = length
+            begin = time.time() - length.total_seconds()
         else:
             given = plain_date(since)
             if not isinstance(given, datetime):

@@ -14,9 +14,9 @@ telephone number that a key function gave.
 import base64
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from hashlib import blake2b
-from operator import attrgetter
+from operator import attrgetter, itemgetter
 from typing import Any, Final, Self, TypeAlias, cast
 
 import attrs
@@ -25,7 +25,7 @@ from boxis_async._plain import plain_date
 from boxis_async._wire.records import FINGERPRINT_SIZE
 from boxis_async._wire.wallclock import Span, read_wall, write_wall
 from boxis_async.errors import UsageError
-from boxis_async.models import OVERLAP, Window, shown_value
+from boxis_async.models import Window, shown_value
 
 __all__ = [
     "Coverage",
@@ -42,7 +42,10 @@ _SHOWN = 3
 _LONGEST_VERSION: Final = 40
 _EPOCH = datetime.min  # noqa: DTZ901 - a wall time
 _MARK_SIZE = 3 * FINGERPRINT_SIZE
+_SECOND = timedelta(seconds=1)
 _ANEW = "fetch the range anew, without resume"
+_SPOILED = (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError)
+"""What reading raises of a text, or of rows, that are no coverage."""
 
 
 Reaches: TypeAlias = Mapping[bytes, datetime]
@@ -190,49 +193,45 @@ class Coverage:
             UsageError: It is something else, was changed, or is of another version.
         """
         try:
-            content = cast("dict[str, Any]", json.loads(text))
-            if content["version"] != _VERSION:
-                version = shown_value(content["version"], _LONGEST_VERSION)
-                raise UsageError(
-                    f"the coverage is of version {version}, and this library reads "
-                    f"version {_VERSION}: {_ANEW}"
-                )
-            if content.pop("checksum") != _checksum(content):
-                raise UsageError(f"the coverage was changed since it was written: {_ANEW}")
-            return cls(
-                fingerprint=str(content["fingerprint"]),
-                unsealed=_windows(content["unsealed"]),
-                empty=_windows(content["empty"]),
-                failed=_windows(content["failed"]),
-                memory=Memory(
-                    tuple(
-                        SealedSpan(
-                            *_read_span((start, end)), _unpack_reaches(first), _unpack_reaches(last)
-                        )
-                        for start, end, first, last in content["sealed"]
-                    ),
-                    _read_key(content["key"]),
-                    _unpack(content["marks"]),
-                    tuple(
-                        RejectedSpan(*_read_span((start, end)), _unpack(marks))
-                        for start, end, marks in content["rejected"]
-                    ),
-                ),
-            )
-        except (
-            KeyError,
-            TypeError,
-            ValueError,
-            AttributeError,
-            OverflowError,
-            RecursionError,
-        ) as error:
-            if isinstance(error, UsageError):
-                raise
+            return cls._of_content(cast("dict[str, Any]", json.loads(text)))
+        except UsageError:
+            raise
+        except _SPOILED as error:
             problem = shown_value(f"{type(error).__name__}: {error}")
             raise UsageError(
                 f"this is no coverage as to_json() writes it ({problem}): {_ANEW}"
             ) from error
+
+    @classmethod
+    def _of_content(cls, content: dict[str, Any]) -> Self:
+        if content["version"] != _VERSION:
+            version = shown_value(content["version"], _LONGEST_VERSION)
+            raise UsageError(
+                f"the coverage is of version {version}, and this library reads "
+                f"version {_VERSION}: {_ANEW}"
+            )
+        if content.pop("checksum") != _checksum(content):
+            raise UsageError(f"the coverage was changed since it was written: {_ANEW}")
+        return cls(
+            fingerprint=str(content["fingerprint"]),
+            unsealed=_windows(content["unsealed"]),
+            empty=_windows(content["empty"]),
+            failed=_windows(content["failed"]),
+            memory=Memory(
+                tuple(
+                    SealedSpan(
+                        *_read_span((start, end)), _unpack_reaches(first), _unpack_reaches(last)
+                    )
+                    for start, end, first, last in content["sealed"]
+                ),
+                _read_key(content["key"]),
+                _unpack(content["marks"]),
+                tuple(
+                    RejectedSpan(*_read_span((start, end)), _unpack(marks))
+                    for start, end, marks in content["rejected"]
+                ),
+            ),
+        )
 
     def rows(self) -> tuple[CoverageRow, ...]:
         """Give it as rows, one for each span and one for the query, for a table of a database.
@@ -271,54 +270,49 @@ class Coverage:
         """
         rows = list(rows)
         try:
-            (query,) = [row for row in rows if row.kind == "query"]
-            version, fingerprint, key, marks = query.marks.split(" ")
-            if version != str(_VERSION):
-                raise UsageError(
-                    f"the rows of the coverage are of version {shown_value(version)}, and this "
-                    f"library reads version {_VERSION}: {_ANEW}"
-                )
-            for row in rows:
-                again = _row(row.kind, row.start, row.end, row.marks, f"{fingerprint} {key}")
-                if again.checksum != row.checksum:
-                    raise UsageError(
-                        f"a row of the coverage was changed, or is another's: {row.kind} "
-                        f"{row.start} to {row.end}: {_ANEW}"
-                    )
-            spans = {
-                kind: sorted(
-                    (_SpanRow.of(row) for row in rows if row.kind == kind),
-                    key=attrgetter("start", "end"),
-                )
-                for kind in ("sealed", "unsealed", "empty", "failed", "rejected")
-            }
-            return cls(
-                fingerprint=fingerprint,
-                unsealed=tuple(span.window() for span in spans["unsealed"]),
-                empty=tuple(span.window() for span in spans["empty"]),
-                failed=tuple(span.window() for span in spans["failed"]),
-                memory=Memory(
-                    tuple(
-                        SealedSpan(
-                            span.start, span.end, *map(_unpack_reaches, span.marks.split(" "))
-                        )
-                        for span in spans["sealed"]
-                    ),
-                    _read_key(key),
-                    _unpack(marks),
-                    tuple(
-                        RejectedSpan(span.start, span.end, _unpack(span.marks))
-                        for span in spans["rejected"]
-                    ),
-                ),
-            )
-        except (TypeError, ValueError, AttributeError, OverflowError) as error:
-            if isinstance(error, UsageError):
-                raise
+            return cls._of_rows(rows)
+        except UsageError:
+            raise
+        except _SPOILED as error:
             problem = shown_value(f"{type(error).__name__}: {error}")
             raise UsageError(
                 f"these are no rows as Coverage.rows() gives them ({problem}): {_ANEW}"
             ) from error
+
+    @classmethod
+    def _of_rows(cls, rows: list[CoverageRow]) -> Self:
+        (query,) = [row for row in rows if row.kind == "query"]
+        version, fingerprint, key, marks = query.marks.split(" ")
+        if version != str(_VERSION):
+            raise UsageError(
+                f"the rows of the coverage are of version {shown_value(version)}, and this "
+                f"library reads version {_VERSION}: {_ANEW}"
+            )
+        for row in rows:
+            again = _row(row.kind, row.start, row.end, row.marks, f"{fingerprint} {key}")
+            if again.checksum != row.checksum:
+                raise UsageError(
+                    f"a row of the coverage was changed, or is another's: {row.kind} "
+                    f"{row.start} to {row.end}: {_ANEW}"
+                )
+        return cls(
+            fingerprint=fingerprint,
+            unsealed=_windows_in(rows, "unsealed"),
+            empty=_windows_in(rows, "empty"),
+            failed=_windows_in(rows, "failed"),
+            memory=Memory(
+                tuple(
+                    SealedSpan(start, end, *map(_unpack_reaches, marks_of_span.split(" ")))
+                    for start, end, marks_of_span in _spans_in(rows, "sealed")
+                ),
+                _read_key(key),
+                _unpack(marks),
+                tuple(
+                    RejectedSpan(start, end, _unpack(marks_of_span))
+                    for start, end, marks_of_span in _spans_in(rows, "rejected")
+                ),
+            ),
+        )
 
     def since(self, start: datetime) -> Self:
         """Give the coverage without what lies before a naive wall time.
@@ -382,20 +376,19 @@ def _checksum(content: dict[str, Any]) -> str:
     return blake2b(text.encode(), digest_size=FINGERPRINT_SIZE).hexdigest()
 
 
-@attrs.frozen
-class _SpanRow:
-    start: datetime
-    end: datetime
-    marks: str
+def _spans_in(rows: Iterable[CoverageRow], kind: str) -> list[tuple[datetime, datetime, str]]:
+    """List the spans of one kind, in order, each with its marks."""
+    spans: list[tuple[datetime, datetime, str]] = []
+    for row in rows:
+        if row.kind == kind:
+            if row.start is None or row.end is None or row.start > row.end:
+                raise ValueError(f"no span: {row.start} to {row.end}")
+            spans.append((row.start, row.end, row.marks))
+    return sorted(spans, key=itemgetter(0, 1))
 
-    @classmethod
-    def of(cls, row: CoverageRow) -> Self:
-        if row.start is None or row.end is None or row.start > row.end:
-            raise ValueError(f"no span: {row.start} to {row.end}")
-        return cls(row.start, row.end, row.marks)
 
-    def window(self) -> Window:
-        return Window(self.start, self.end)
+def _windows_in(rows: Iterable[CoverageRow], kind: str) -> tuple[Window, ...]:
+    return tuple(Window(start, end) for start, end, _ in _spans_in(rows, kind))
 
 
 def _row(
@@ -453,12 +446,12 @@ def _unpack_reaches(text: str) -> dict[bytes, datetime]:
         raise ValueError("a mark is cut off")
     parts = (packed[at : at + size] for at in range(0, len(packed), size))
     return {
-        part[:_MARK_SIZE]: _EPOCH + int.from_bytes(part[_MARK_SIZE:]) * OVERLAP for part in parts
+        part[:_MARK_SIZE]: _EPOCH + int.from_bytes(part[_MARK_SIZE:]) * _SECOND for part in parts
     }
 
 
 def _seconds(wall: datetime) -> int:
-    return (wall - _EPOCH) // OVERLAP
+    return (wall - _EPOCH) // _SECOND
 
 
 def _unpack(text: str) -> frozenset[bytes]:
