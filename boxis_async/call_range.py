@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import attrs
 
-from boxis_async._http.requester import TimeLimit
+from boxis_async._http.request import Deadline
 from boxis_async.call_stream import WholeCalls
 from boxis_async.errors import UsageError
 from boxis_async.stream import CDRStream
@@ -21,7 +21,7 @@ from boxis_async.stream import CDRStream
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from boxis_async._http.requester import Options
+    from boxis_async._http.request import Options
     from boxis_async._run.fetch import Fetcher
     from boxis_async._run.prefetch import Prefetches
     from boxis_async._run.query import Query
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from boxis_async.models import CDR
     from boxis_async.types import Reached
 
-    Context: TypeAlias = tuple[Fetcher, Prefetches, Options, TimeLimit]
+    Context: TypeAlias = tuple[Fetcher, Prefetches, Options, Deadline]
 
 __all__ = ["calls_of_range"]
 
@@ -59,8 +59,8 @@ def calls_of_range(  # noqa: PLR0913 - each is one thing to set, by name
         closes_early: Whether a call is handed over once it is quiet, rather than at the end.
     """
     start = query.datefrom
-    # One end for all of its streams.
-    limited = (*context, TimeLimit(context[2].deadline))
+    # One deadline for all of its streams.
+    limited = (*context, Deadline(context[2].deadline))
     if start is None:
         # All is there with the one answer.
         return _Legs(query, *limited).whole_calls(None, reached, country, None)

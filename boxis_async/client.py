@@ -37,7 +37,8 @@ from boxis_async._checks import (
     problem_with_window,
 )
 from boxis_async._http.rate_limiter import RateLimiter
-from boxis_async._http.requester import Options, Requester
+from boxis_async._http.request import Options
+from boxis_async._http.requester import Requester
 from boxis_async._http.transport import Transport, problem_with_http_client, problem_with_url
 from boxis_async._plain import plain_date, plain_length, plain_number, plain_text
 from boxis_async._run.adaptive_windows import Traffic

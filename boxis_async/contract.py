@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 import anyio
 
 from boxis_async._checks import problem_with_date, problem_with_name
-from boxis_async._http.requester import TimeLimit
+from boxis_async._http.request import Deadline
 from boxis_async._plain import plain_date, plain_text
 from boxis_async._probe.answers import (
     Answer,
@@ -56,7 +56,8 @@ from boxis_async.retry import is_cured_by_less
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from boxis_async._http.requester import Options, Requester
+    from boxis_async._http.request import Options
+    from boxis_async._http.requester import Requester
     from boxis_async._probe.answers import Purpose
     from boxis_async._run.date_rules import DateRule, Ends
     from boxis_async._wire.cooperative import Steps
@@ -103,13 +104,13 @@ async def probe(  # noqa: PLR0913 - each is one thing that a probe needs
     )
     fetch = ExactWindows(requester, options, wall_clock, returntype, tenant, max_requests)
     run = _Probe(fetch, wall_clock)
-    limit = TimeLimit(options.deadline)
-    with anyio.move_on_after(limit.left()):
+    deadline = Deadline(options.deadline)
+    with anyio.move_on_after(deadline.left()):
         await run.find_rule(windows)
         await run.find_cap(horizon)
         await run.find_zone()
         return await run.contract()
-    raise limit.error(f"the probe of tenant {tenant}", fetch.counts)
+    raise deadline.error(f"the probe of tenant {tenant}", fetch.counts)
 
 
 def _problem_with_around(around: object) -> str | None:

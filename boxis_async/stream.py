@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Any
 
-    from boxis_async._http.requester import Options, TimeLimit
+    from boxis_async._http.request import Deadline, Options
     from boxis_async._run.fetch import Fetcher
     from boxis_async._run.prefetch import Prefetches
     from boxis_async._run.query import Query
@@ -62,11 +62,11 @@ class CDRStream(AsyncIterator[CDR]):
         fetcher: Fetcher,
         prefetches: Prefetches,
         options: Options,
-        limit: TimeLimit | None = None,
+        deadline: Deadline | None = None,
     ) -> None:
         self._query = query
         self._context = (fetcher, prefetches, options)
-        self._run = Run(query, fetcher, prefetches, options, limit)
+        self._run = Run(query, fetcher, prefetches, options, deadline)
         self._next = self._run.next_record
         weakref.finalize(self, self._run.on_drop).atexit = False
 

@@ -12,7 +12,8 @@ from boxis_async.retry import attempts_on, should_retry
 if TYPE_CHECKING:
     from collections.abc import Sized
 
-    from boxis_async._http.requester import Request, Requester
+    from boxis_async._http.request import Request
+    from boxis_async._http.requester import Requester
     from boxis_async._wire.readers import Reader
 
     T = TypeVar("T", bound=Sized)
@@ -49,10 +50,10 @@ class Attempts:
             what = f"window {request.window}"
         async for attempt in attempts_on(request.options.retry, self._should_retry, what=what):
             with attempt:
-                if self.failure is not None and request.deadline.is_over:
+                if self.failure is not None and request.window_timeout.is_over:
                     # The wait used up what was left: the failure says more than that.
                     raise self.failure
-                request.deadline.check()
+                request.window_timeout.check()
                 self.request = attrs.evolve(request, attempt=attempt.num)
                 request.counts.retries += attempt.num > 1
                 return await self._requester.request(self.request, reader)
@@ -66,7 +67,7 @@ class Attempts:
         if wait is False:
             return False
         self.failure = request.counts.last_failure = error
-        if request.deadline.is_over:
+        if request.window_timeout.is_over:
             return False
         if request.attempt < policy.attempts:
             event = RetryEvent(

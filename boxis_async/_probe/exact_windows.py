@@ -1,8 +1,8 @@
 """One exact window: sent with retries, but not in halves, and with every record kept as it came.
 
-A requester begins the deadline of a window once for each request that it sends. So a deadline that
-counts bounds all requests of a probe, also those that a requester sends again by itself because the
-clock was refused.
+A requester begins the time of a window once for each request that it sends. So a time that counts
+bounds all requests of a probe, also those that a requester sends again by itself because the clock
+was refused.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import secrets
 from typing import TYPE_CHECKING
 
 from boxis_async._http.attempts import Attempts
-from boxis_async._http.requester import Deadline, Request, RequestCounts
+from boxis_async._http.request import Request, RequestCounts, WindowTimeout
 from boxis_async._wire.readers import RecordsReader
 from boxis_async._wire.records import Fingerprinter, Records, make_converter
 from boxis_async.errors import (
@@ -24,7 +24,8 @@ from boxis_async.errors import (
 from boxis_async.models import Window
 
 if TYPE_CHECKING:
-    from boxis_async._http.requester import Options, Requester
+    from boxis_async._http.request import Options
+    from boxis_async._http.requester import Requester
     from boxis_async._run.date_rules import Ends
     from boxis_async._wire.cooperative import Steps
     from boxis_async._wire.messages import Reply
@@ -52,8 +53,8 @@ class Allowance:
         return self.most - self.sent
 
 
-class _CountedDeadline(Deadline):
-    """A window's deadline that also ends where no request is left.
+class _CountedTimeout(WindowTimeout):
+    """The time of a window, which also ends where no request is left.
 
     A requester begins it once for each request that it sends, and so also before it sends one again
     because the clock was refused.
@@ -151,7 +152,7 @@ class ExactWindows:
         request = Request.of_window(
             window,
             self._tenant,
-            deadline=_CountedDeadline(self._options.retry.timeout, self.allowance),
+            window_timeout=_CountedTimeout(self._options.retry.timeout, self.allowance),
             counts=self.counts,
             options=self._options,
         )

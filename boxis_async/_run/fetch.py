@@ -19,7 +19,7 @@ import anyio
 import attrs
 
 from boxis_async._http.attempts import Attempts
-from boxis_async._http.requester import Deadline, Options, Request, RequestCounts, TimeLimit
+from boxis_async._http.request import Deadline, Options, Request, RequestCounts, WindowTimeout
 from boxis_async._run.fetched import Fetched
 from boxis_async._run.guards import Guard
 from boxis_async._run.windows import halve, meets, smallest
@@ -85,7 +85,7 @@ class _Cut:
     """One window that is cut into as many pieces as it takes."""
 
     job: Job
-    deadline: Deadline
+    window_timeout: WindowTimeout
     answered: set[Window] = attrs.field(factory=set[Window])
     """The smallest windows that were tried and answered, so that none is tried again."""
 
@@ -103,7 +103,7 @@ class Fetcher:
 
         Each piece is a span with all its records, or the error of one that failed for good.
         """
-        return await self._pieces(window, _Cut(job, Deadline(job.options.retry.timeout)), 0)
+        return await self._pieces(window, _Cut(job, WindowTimeout(job.options.retry.timeout)), 0)
 
     def around_stream(self, event: StreamEvent) -> AbstractContextManager[None]:
         """Be within what a hook puts around a stream."""
@@ -136,14 +136,14 @@ class Fetcher:
             section=section,
             action=action,
             parameters=parameters,
-            deadline=Deadline(math.inf),
+            window_timeout=WindowTimeout(math.inf),
             counts=counts,
             options=options,
         )
-        limit = TimeLimit(options.deadline)
-        with anyio.move_on_after(limit.left()):
+        deadline = Deadline(options.deadline)
+        with anyio.move_on_after(deadline.left()):
             return await Attempts(self.requester, request).answer(ContentReader(self._returntype))
-        raise limit.error(f"{section}/{action}", counts)
+        raise deadline.error(f"{section}/{action}", counts)
 
     async def _pieces(self, window: Window, cut: _Cut, halvings: int) -> list[Piece]:
         event = WindowEvent(tenant=cut.job.tenant, window=window, records=None, error=None)
@@ -151,9 +151,9 @@ class Fetcher:
             return await self._pieces_of(window, cut, halvings)
 
     async def _pieces_of(self, window: Window, cut: _Cut, halvings: int) -> list[Piece]:
-        job, deadline = cut.job, cut.deadline
+        job, window_timeout = cut.job, cut.window_timeout
         try:
-            fetched = await self._checked(await self._whole(window, job, deadline), job)
+            fetched = await self._checked(await self._whole(window, job, window_timeout), job)
         except WindowError as error:
             failed = error
         else:
@@ -181,10 +181,10 @@ class Fetcher:
         if is_too_much(failed.cause):
             is_due = halvings % _TRIED_EACH == _FIRST_TRIED
             return await self._try_smallest(failed, window, cut) if is_due else None
-        if cut.deadline.is_over:
+        if cut.window_timeout.is_over:
             return _reworded(failed, f"{failed}; and its time (RetryPolicy.timeout) is used up")
         try:
-            await self._whole(smallest(window, cut.job.overlap), cut.job, cut.deadline)
+            await self._whole(smallest(window, cut.job.overlap), cut.job, cut.window_timeout)
         except WindowError as same:
             # Not the size, then: halving would only multiply the requests of an outage.
             return _outage(failed, same)
@@ -213,7 +213,7 @@ class Fetcher:
             if part in cut.answered or meets(part, job.uncut):
                 break
             try:
-                await self._checked(await self._whole(part, job, cut.deadline), job)
+                await self._checked(await self._whole(part, job, cut.window_timeout), job)
             except WindowError as error:
                 if not is_too_much(error.cause):
                     break
@@ -288,16 +288,20 @@ class Fetcher:
         Raises:
             WindowError: It failed for good.
         """
-        return await self._whole(window, job, Deadline(job.options.retry.timeout))
+        return await self._whole(window, job, WindowTimeout(job.options.retry.timeout))
 
-    async def _whole(self, window: Window, job: Job, deadline: Deadline) -> Fetched:
+    async def _whole(self, window: Window, job: Job, window_timeout: WindowTimeout) -> Fetched:
         """Fetch the records of one window, all of them, as often as the policy allows.
 
         Raises:
             WindowError: The window failed for good.
         """
         request = Request.of_window(
-            window, job.tenant, deadline=deadline, counts=job.counts, options=job.options
+            window,
+            job.tenant,
+            window_timeout=window_timeout,
+            counts=job.counts,
+            options=job.options,
         )
         reader = RecordsReader(
             job.convert,

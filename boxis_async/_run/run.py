@@ -18,7 +18,7 @@ from functools import partial
 from operator import length_hint
 from typing import TYPE_CHECKING
 
-from boxis_async._http.requester import RequestCounts, TimeLimit
+from boxis_async._http.request import Deadline, RequestCounts
 from boxis_async._run.adaptive_windows import AdaptiveWindows
 from boxis_async._run.coverage_builder import CoverageBuilder
 from boxis_async._run.dedupe import Deduplicator
@@ -36,7 +36,7 @@ from boxis_async.models import CDR, OVERLAP, Batch, Plan, Stats, Stretch, Window
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from boxis_async._http.requester import Options
+    from boxis_async._http.request import Options
     from boxis_async._run.fetch import Fetcher
     from boxis_async._run.fetched import Fetched
     from boxis_async._run.prefetch import Prefetch, Prefetches
@@ -117,7 +117,7 @@ class Run:
         fetcher: Fetches the windows.
         prefetches: Those of the client.
         options: Of the client, for each request.
-        limit: Until when all is to be fetched, where several runs have one end.
+        deadline: That of the answer, where several runs make one; else the run has its own.
     """
 
     def __init__(
@@ -126,7 +126,7 @@ class Run:
         fetcher: Fetcher,
         prefetches: Prefetches,
         options: Options,
-        limit: TimeLimit | None = None,
+        deadline: Deadline | None = None,
     ) -> None:
         self.on_drop = OnDrop()
         self.state = State.NEW
@@ -136,7 +136,7 @@ class Run:
         self._fetcher = fetcher
         self._prefetches = prefetches
         self._options = options
-        self._limit = limit or TimeLimit(options.deadline)
+        self._deadline = deadline or Deadline(options.deadline)
         # A resumed run uses the key of the run before, so that it recognises that run's records.
         memory = memory_of(query.resume)
         key = memory.key or os.urandom(FINGERPRINT_SIZE)
@@ -400,12 +400,12 @@ class Run:
         A timer, and not a time-out around the consumer's wait: nothing of ours may be open while
         the consumer has the turn.
         """
-        left = self._limit.left()
+        left = self._deadline.left()
         if left == math.inf:
             return
 
         def cut_short() -> None:
-            prefetch.close(self._limit.error(f"tenant {self._query.tenant}", self._counts))
+            prefetch.close(self._deadline.error(f"tenant {self._query.tenant}", self._counts))
 
         timer = prefetch.loop.call_later(left, cut_short)
         prefetch.task.add_done_callback(lambda _: timer.cancel())

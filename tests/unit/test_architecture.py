@@ -69,6 +69,7 @@ LAYERS = (
         "_http",
         "_http.attempts",
         "_http.requester",
+        "_http.request",
         "_http.transport",
         "_http.exchange",
         "_http.http_library",
