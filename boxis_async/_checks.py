@@ -52,6 +52,8 @@ _LOWEST_RATE, _HIGHEST_RATE = 1e-6, 1e9
 _SECOND = timedelta(seconds=1)
 _HOUR = timedelta(hours=1)
 _YEAR = timedelta(days=366)
+_CENTURY = timedelta(days=36525)
+"""Longer lengths cannot be meant, and sums with them would be more than a timedelta can be."""
 _LINE_ENDS: Final = frozenset("\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029")
 _KINDS: Final = {
     "Zs": "a blank",
@@ -159,10 +161,16 @@ def problem_with_contract(contract: object) -> str | None:
         return None
     if not isinstance(contract, Contract):
         return f"contract must be a Contract or None, not {contract!r}"
-    if contract.rule == "within" and contract.longest_call is None:
+    if contract.rule != "within":
+        return None
+    if contract.longest_call is None:
         return (
             "contract: under the rule within windows must overlap by the longest call: state "
             "longest_call"
+        )
+    if plain_length(contract.longest_call) > _CENTURY:
+        return (
+            f"contract: longest_call must be a hundred years at most, not {contract.longest_call}"
         )
     return None
 
@@ -235,9 +243,9 @@ def problem_with_window(window: object) -> str | None:
 
 def problem_with_margin(margin: object) -> str | None:
     """Check how long after its last leg a call is kept open."""
-    if isinstance(margin, timedelta) and margin > timedelta(0):
+    if isinstance(margin, timedelta) and timedelta(0) < plain_length(margin) <= _CENTURY:
         return None
-    return f"margin must be a timedelta, more than zero, not {margin!r}"
+    return f"margin must be a timedelta, more than zero, a hundred years at most, not {margin!r}"
 
 
 def problem_with_unique_by(unique_by: object) -> str | None:

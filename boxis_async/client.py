@@ -713,7 +713,7 @@ class BoxisClient:
         return calls_of_range(
             query,
             context,
-            margin=margin,
+            margin=plain_length(margin),
             reached=reached,
             country=country,
             closes_early=closes_early,

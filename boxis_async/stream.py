@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Self
 import attrs
 
 from boxis_async._checks import problem_with_dates, problem_with_margin, problem_with_resume
-from boxis_async._plain import plain_date
+from boxis_async._plain import plain_date, plain_length
 from boxis_async._run.run import Run, State
 from boxis_async.call_stream import CallStream, WholeCalls
 from boxis_async.calls import open_calls
@@ -233,7 +233,7 @@ class CDRStream(AsyncIterator[CDR]):
         )
         if any(problems):
             raise UsageError(*filter(None, problems))
-        return self._calls(margin, reached, country)
+        return self._calls(plain_length(margin), reached, country)
 
     def _calls(
         self,

@@ -25,6 +25,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Protocol
 
+from boxis_async._plain import plain_length
 from boxis_async.models import OVERLAP, Plan, Stretch, Window
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def overlap_by(contract: Contract | None) -> timedelta:
     # An hour more, as the clock may be put forward during the call: a server that compares the
     # texts sees it take an hour longer, and one that compares moments sees the overlap an hour
     # shorter.
-    return contract.longest_call + _HOUR + OVERLAP
+    return plain_length(contract.longest_call) + _HOUR + OVERLAP
 
 
 def plan_of(

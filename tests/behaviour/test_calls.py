@@ -282,7 +282,10 @@ async def test_what_a_stream_of_calls_needs(make_client: MakeClient) -> None:
     await begun.aclose()
 
 
-@pytest.mark.parametrize("margin", [0, None, timedelta(0), -SECOND])
+@pytest.mark.parametrize(
+    "margin",
+    [0, None, timedelta(0), -SECOND, timedelta(days=36526), timedelta.max - HOUR, timedelta.max],
+)
 async def test_wrong_arguments(make_client: MakeClient, margin: Any) -> None:  # noqa: ANN401
     """What cannot work is an error before any request, and all of it is named."""
     provider = Provider([])

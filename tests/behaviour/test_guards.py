@@ -315,6 +315,18 @@ def test_within_needs_the_longest_call() -> None:
         BoxisClient("a@example.com", "key", contract=Contract(rule="within"))
 
 
+@pytest.mark.parametrize("days", [36526, 600_000_000, timedelta.max.days])
+def test_a_longest_call_that_cannot_be_meant(days: int) -> None:
+    """Windows that overlap by more than any time there is are refused; elsewhere it counts not."""
+    longest = timedelta(days=days, hours=23)
+    with pytest.raises(ConfigurationError, match="longest_call must be a hundred years at most"):
+        BoxisClient("a@example.com", "key", contract=Contract(rule="within", longest_call=longest))
+    for rule in (None, "start"):
+        contract = Contract(rule=rule, longest_call=longest)
+        client = BoxisClient("a@example.com", "key", tenant="T", contract=contract)
+        assert client.cdrs(DAY, NEXT_DAY, window=HOUR).plan()[1].start == DAY + HOUR - SECOND
+
+
 # Caps
 
 

@@ -15,13 +15,13 @@ import pandas as pd
 import pendulum
 import pytest
 import pytz
-from calls import DAY, HOUR, NEXT_DAY, call, hourly, ids, ids_of
+from calls import DAY, HOUR, NEXT_DAY, SECOND, call, hourly, ids, ids_of
 from dateutil import tz as dateutil_tz
 from freezegun.api import FakeDate, FakeDatetime
 from hypothesis import given
 from hypothesis import strategies as st
 
-from boxis_async import BoxisClient, ConfigurationError, Coverage, UsageError
+from boxis_async import BoxisClient, ConfigurationError, Contract, Coverage, UsageError, Window
 from boxis_async.testing import Provider
 
 if TYPE_CHECKING:
@@ -146,6 +146,14 @@ async def test_lengths(make_client: MakeClient, length: timedelta) -> None:
     assert len(stream.plan()) == 24
     assert ids(await stream.to_list()) == ids_of(provider.select())
     assert len(stream.coverage.sealed) == 1
+    calls = await client.calls(DAY, NEXT_DAY, margin=length)
+    assert len(calls) == 24
+    assert await client.iter_calls(DAY, NEXT_DAY, margin=length).to_list() == calls
+    legs = client.cdrs(DAY, NEXT_DAY, unique_by="leg")
+    assert await legs.calls(margin=length).to_list() == calls
+    contract = Contract(rule="within", longest_call=length)
+    plan = make_client(provider, contract=contract).cdrs(DAY, NEXT_DAY, window=length).plan()
+    assert plan[5] == Window(DAY + 3 * HOUR - SECOND, DAY + 6 * HOUR)
     for name in ("timeout", "max_rate", "concurrency"):
         with pytest.raises(ConfigurationError, match=name):
             BoxisClient("a", "b", **{name: length})
