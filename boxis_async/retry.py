@@ -97,7 +97,11 @@ class RetryPolicy:
 
 
 def attempts_on(
-    policy: RetryPolicy, on: Callable[[Exception], bool | float], *, what: str = "a request"
+    policy: RetryPolicy,
+    on: Callable[[Exception], bool | float],
+    *,
+    what: str = "a request",
+    before_retry: Callable[[Exception], None] | None = None,
 ) -> AsyncIterator[stamina.Attempt]:
     """Iterate over the attempts, with the waits in between; see `stamina.retry_context`.
 
@@ -105,6 +109,8 @@ def attempts_on(
         policy: How often, and after how long.
         on: Whether an error is retried, or after how many seconds.
         what: What is attempted, for the log.
+        before_retry: Called with the error before the wait for another attempt. Only stamina knows
+            whether one comes: its test mode allows fewer attempts than the policy.
     """
     return _Attempts(
         stamina.retry_context(
@@ -117,6 +123,7 @@ def attempts_on(
             wait_exp_base=2,
         ),
         what,
+        before_retry,
     )
 
 
@@ -138,9 +145,15 @@ class _Cause:
 class _Attempts:
     """The attempts as stamina counts them, whose retries are logged by us."""
 
-    def __init__(self, context: Any, what: str) -> None:  # noqa: ANN401 - stamina exports no type
+    def __init__(
+        self,
+        context: Any,  # noqa: ANN401 - stamina exports no type
+        what: str,
+        before_retry: Callable[[Exception], None] | None,
+    ) -> None:
         self._context = context
         self._what = what
+        self._before_retry = before_retry
         self._during_the_wait = ExitStack()
 
     def __aiter__(self) -> Self:
@@ -160,6 +173,8 @@ class _Attempts:
         """Log a retry, and call the hooks that the program gave stamina."""
         error: Exception = state.outcome.exception()
         wait: float = state.upcoming_sleep
+        if self._before_retry is not None:
+            self._before_retry(error)
         cause = _Cause(error)
         logger.warning(
             "%s, attempt %d failed, again in %.3g s: %s",

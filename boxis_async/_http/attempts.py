@@ -48,7 +48,10 @@ class Attempts:
         what = f"{request.section}/{request.action}"
         if request.window is not None:
             what = f"window {request.window}"
-        async for attempt in attempts_on(request.options.retry, self._should_retry, what=what):
+        attempts = attempts_on(
+            request.options.retry, self._should_retry, what=what, before_retry=self._notify
+        )
+        async for attempt in attempts:
             with attempt:
                 if self.failure is not None and request.window_timeout.is_over:
                     # The wait used up what was left: the failure says more than that.
@@ -60,23 +63,23 @@ class Attempts:
         raise AssertionError("stamina ends with a result or an error")
 
     def _should_retry(self, error: Exception) -> bool | float:
-        """Report whether the request is sent again, and call the hook if it is."""
+        """Report whether the request may be sent again, or after how many seconds."""
         request = self.request
-        policy = request.options.retry
-        wait = should_retry(policy, error)
+        wait = should_retry(request.options.retry, error)
         if wait is False:
             return False
         self.failure = request.counts.last_failure = error
-        if request.window_timeout.is_over:
-            return False
-        if request.attempt < policy.attempts:
-            event = RetryEvent(
-                section=request.section,
-                action=request.action,
-                window=request.window,
-                attempt=request.attempt,
-                tenant=request.tenant,
-                error=error,
-            )
-            notify(self._requester.hooks.on_retry, event)
-        return wait
+        return False if request.window_timeout.is_over else wait
+
+    def _notify(self, error: Exception) -> None:
+        """Call the hook, as the request will be sent again."""
+        request = self.request
+        event = RetryEvent(
+            section=request.section,
+            action=request.action,
+            window=request.window,
+            attempt=request.attempt,
+            tenant=request.tenant,
+            error=error,
+        )
+        notify(self._requester.hooks.on_retry, event)

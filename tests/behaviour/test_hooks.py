@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 import pytest
+import stamina
 from calls import DAY, HOUR, NEXT_DAY, SECOND, call, hourly, ids, ids_of
 from waiting import Gate, settled
 
@@ -204,6 +205,19 @@ async def test_the_last_attempt_is_not_sent_again(make_client: MakeClient, seen:
     assert [event.attempt for event in seen.retries] == [1, 2]
     assert seen.windows[0].error is caught.value
     assert stream.stats.retries == len(seen.retries)
+
+
+@pytest.mark.parametrize("allowed", [1, 2, 5])
+async def test_as_often_as_stamina_allows(
+    make_client: MakeClient, seen: Seen, allowed: int
+) -> None:
+    """In stamina's test mode, a retry is reported if there is one, whatever the policy allows."""
+    provider = Provider(faults=lambda _: Fault.status(429))
+    stream = day(make_client(provider, hooks=seen.hooks, retry=RetryPolicy(attempts=3)))
+    with stamina.set_testing(True, attempts=allowed), pytest.raises(WindowError):
+        await stream.to_list()
+    assert len(seen.requests) == allowed == len(provider.requests)
+    assert [event.attempt for event in seen.retries] == [*range(1, allowed)]
 
 
 async def test_a_refused_connection(make_client: MakeClient, seen: Seen) -> None:
