@@ -106,6 +106,7 @@ _IN_BRACKETS = re.compile(r'(?s)(.*)<([^<>]*)>[\s"]*')
 _ADDRESS = re.compile(r"(?is)(?:sips?|tel):([^@;]*).*")
 # Asterisk keeps so many characters of a text.
 _CUT = 79
+# Characters of a text whose meaning is remembered: a hostile caller may fill megabytes.
 _LONGEST_REMEMBERED = 128
 _DIRECTION = re.compile(r"\[(inbound|outbound|local)\]|\A(inbound|outbound|local)\Z", re.IGNORECASE)
 
@@ -223,7 +224,8 @@ class CDR(_Referable):
     @property
     def direction(self) -> Direction | None:
         """The direction that `userfield` names, as in `[inbound]`, or None."""
-        return _direction_in(self.userfield)
+        is_short = len(self.userfield) <= _LONGEST_REMEMBERED
+        return (_direction_in if is_short else _direction_in.__wrapped__)(self.userfield)
 
     @property
     def caller_name(self) -> str:
@@ -280,9 +282,8 @@ class CDR(_Referable):
         return schema_of_values(cls, {field.name: field.type for field in attrs.fields(cls)})
 
     def _caller(self) -> tuple[str, str]:
-        # A hostile caller may fill megabytes.
         is_short = len(self.clid) <= _LONGEST_REMEMBERED
-        return _read_caller(self.clid) if is_short else _read_caller.__wrapped__(self.clid)
+        return (_read_caller if is_short else _read_caller.__wrapped__)(self.clid)
 
 
 _FIELDS: Final = tuple(field.name for field in attrs.fields(CDR))

@@ -15,6 +15,8 @@ from boxis_async.errors import UsageError
 
 __all__ = ["check_country", "e164", "spelled"]
 
+# Characters of a number that is remembered: a hostile caller may fill gigabytes.
+_LONGEST_REMEMBERED: Final = 64
 _SEPARATORS = re.compile(r"[\s().\-/]+")
 _DIGITS = re.compile(r"\+?[0-9]+")
 # `+41 (0)44 …`: the zero is dialled within the country only.
@@ -85,10 +87,15 @@ def e164(number: str, country: str = "CH") -> str:
     return spelled(number, check_country(country))
 
 
-# The same numbers come again and again; to look one up takes 0.1 µs, to spell it 1.5.
-@lru_cache(maxsize=1 << 16)
 def spelled(number: str, country: str) -> str:
     """Write a number as `e164` does, where the country is known to be one."""
+    is_short = len(number) <= _LONGEST_REMEMBERED
+    return (_spelled if is_short else _spelled.__wrapped__)(number, country)
+
+
+# The same numbers come again and again; to look one up takes 0.1 µs, to spell it 1.5.
+@lru_cache(maxsize=1 << 16)
+def _spelled(number: str, country: str) -> str:
     plain = _SEPARATORS.sub("", _TRUNK_ZERO.sub("", number) if "(0)" in number else number)
     if not _DIGITS.fullmatch(plain):
         return number.strip()

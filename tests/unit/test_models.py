@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import pickle
 import re
+import tracemalloc
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from paths import ROOT
 
+from boxis_async import e164
 from boxis_async.models import (
     CDR,
     Batch,
@@ -159,3 +161,20 @@ def test_a_percentage_is_rounded_in_one_place() -> None:
     pages = [ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *(ROOT / "docs").glob("**/*.py")]
     for path in (*(ROOT / "boxis_async").rglob("*.py"), *pages):
         assert not re.search(r":[^{}\n]*\.\d%\}|task\.percentage", path.read_text("utf-8")), path
+
+
+def test_nothing_long_is_remembered() -> None:
+    """What a caller chose is remembered only if it is short: else he could fill the memory."""
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        for number in range(1, 40):
+            text = f"{number}" * 40_000
+            cdr = CDR(start=datetime(2024, 3, 5, tzinfo=UTC), clid=text, src=text, userfield=text)
+            assert cdr.direction is None
+            assert cdr.caller_number == text
+            assert e164(text) == text
+        after, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert after - before < 2**20
