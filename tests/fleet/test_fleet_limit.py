@@ -20,6 +20,7 @@ from boxis_async.testing import Fault, Provider
 if TYPE_CHECKING:
     from pathlib import Path
 
+HOUR = 3600.0
 KNOWN = partial(BoxisClient, contract=Contract(rule="start", no_cap_up_to=10_000))
 
 
@@ -90,18 +91,29 @@ class Wire:
             self.sent[name] += value
 
 
+def grant(
+    limiter: ClusterLimiter, *delays: float, late: float = HOUR, ago: float = 0, way: float = 0.001
+) -> None:
+    """Bring send times, in a message that was sent so long ago; the clock is 1000 s behind."""
+    sent = asyncio.get_running_loop().time() - 1000 - ago
+    limiter.be_granted(delays, late, sent=sent, way=way)
+
+
 async def test_a_turn_comes_with_its_time() -> None:
     """Who waits is let go in order, at the times that come, and reports its end."""
     wire = Wire()
     limiter = ClusterLimiter(wire)
     waiting = [asyncio.create_task(limiter.acquire()) for _ in range(3)]
     await settled(lambda: wire.sent["wanted"] == 3)
-    limiter.be_granted([0.0, 0.03], late=1.0)
+    grant(limiter, 0.0, HOUR)
     await settled(waiting[0].done)
     assert [task.done() for task in waiting] == [True, False, False]
+    grant(limiter, 0.03)
     await settled(waiting[1].done)
+    assert not waiting[2].done()
     limiter.release()
     assert wire.sent == {"wanted": 3, "over": 1, "slow_down": 0.0}
+    limiter.be_paused()
     waiting[2].cancel()
     await asyncio.gather(*waiting, return_exceptions=True)
 
@@ -114,7 +126,7 @@ async def test_a_time_for_nobody_lapses() -> None:
     await settled(lambda: wire.sent["wanted"] == 1)
     waiting.cancel()
     await asyncio.gather(waiting, return_exceptions=True)
-    limiter.be_granted([0.0], late=1.0)
+    grant(limiter, 0.0)
     await settled(lambda: wire.sent["over"] == 1)
     assert wire.sent["wanted"] == 1
     assert limiter.lapsed == 1
@@ -126,37 +138,43 @@ async def test_a_late_time_lapses_and_is_asked_for_again() -> None:
     limiter = ClusterLimiter(wire)
     waiting = asyncio.create_task(limiter.acquire())
     await settled(lambda: wire.sent["wanted"] == 1)
-    limiter.be_granted([-5.0], late=1.0)
+    grant(limiter, -2 * HOUR)
     await settled(lambda: wire.sent["wanted"] == 2)
     assert wire.sent["over"] == 1
     assert not waiting.done()
-    limiter.be_granted([0.0], late=1.0)
+    grant(limiter, 0.0)
     await waiting
 
 
-async def test_a_message_that_was_long_on_its_way_brings_late_times() -> None:
-    """What exceeds the usual way counts as late; a way that is long each time is the usual one."""
+async def test_a_message_that_was_long_on_its_way_keeps_its_times() -> None:
+    """A time that is still to come is kept, one that is long past lapses."""
     wire = Wire()
     limiter = ClusterLimiter(wire)
-    waiting = [asyncio.create_task(limiter.acquire()) for _ in range(7)]
-    await settled(lambda: wire.sent["wanted"] == 7)
-    limiter.be_granted([0.0], late=0.5, way=0.04)
+    waiting = [asyncio.create_task(limiter.acquire()) for _ in range(3)]
+    await settled(lambda: wire.sent["wanted"] == 3)
+    grant(limiter, 0.0)
     await settled(waiting[0].done)
-    limiter.be_granted([0.0], late=0.5, way=2.0)
+    grant(limiter, 0.0, ago=3 * HOUR, way=3 * HOUR)
     await settled(lambda: limiter.lapsed == 1)
-    assert wire.sent["wanted"] == 8
-    # Where there is no limit, no time is late.
-    limiter.be_granted([0.0], late=0.0, way=2.0)
+    assert wire.sent["wanted"] == 4
+    grant(limiter, 3 * HOUR, ago=3 * HOUR, way=3 * HOUR)
     await settled(waiting[1].done)
-    far = ClusterLimiter(wire)
-    waiting.append(asyncio.create_task(far.acquire()))
-    for _ in range(5):
-        far.be_granted([0.0], late=0.5, way=2.0)
-    await settled(waiting[-1].done)
-    assert far.lapsed == 4
-    for task in waiting:
-        task.cancel()
-    await asyncio.gather(*waiting, return_exceptions=True)
+    # Where there is no limit, no time is late.
+    grant(limiter, 0.0, late=0.0, ago=3 * HOUR, way=3 * HOUR)
+    await settled(waiting[2].done)
+    assert limiter.lapsed == 1
+
+
+async def test_a_way_that_is_long_each_time_is_the_usual_one() -> None:
+    """The first times lapse, as the worker may be far or may only be busy; then they count."""
+    wire = Wire()
+    limiter = ClusterLimiter(wire)
+    waiting = asyncio.create_task(limiter.acquire())
+    for _ in range(10):
+        assert not waiting.done()
+        grant(limiter, 0.0, ago=3 * HOUR, way=6 * HOUR)
+    await settled(waiting.done)
+    assert limiter.lapsed == 9
 
 
 async def test_a_pause_lets_times_lapse() -> None:
@@ -165,11 +183,11 @@ async def test_a_pause_lets_times_lapse() -> None:
     limiter = ClusterLimiter(wire)
     waiting = [asyncio.create_task(limiter.acquire()) for _ in range(2)]
     await settled(lambda: wire.sent["wanted"] == 2)
-    limiter.be_granted([30.0, 31.0], late=1.0)
+    grant(limiter, HOUR, HOUR + 1)
     limiter.slow_down(4.0)
     limiter.be_paused()
     assert wire.sent == {"wanted": 4, "over": 2, "slow_down": 4.0}
-    limiter.be_granted([0.0, 0.0], late=1.0)
+    grant(limiter, 0.0, 0.0)
     await asyncio.gather(*waiting)
 
 
