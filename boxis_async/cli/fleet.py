@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
 import sys
 from contextlib import contextmanager
@@ -74,7 +75,8 @@ _period_option = option(
 )  # fmt: skip
 _rate_option = option(
     "--max-rate", heading=REQUESTS, metavar="N", default=5.0, show_default=True,
-    type=click.FloatRange(min=0, min_open=True), help="Requests a second, of all workers together.",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Requests a second, of all workers together; inf for no limit.",
 )  # fmt: skip
 _json_option = option("--json", "as_json", heading=OUTPUT, is_flag=True,
                       help="Print one JSON object.")  # fmt: skip
@@ -96,6 +98,9 @@ _json_option = option("--json", "as_json", heading=OUTPUT, is_flag=True,
         help="A Dask scheduler, such as tls://10.0.0.5:8786.")  # fmt: skip
 @option("--allow-insecure", heading=_CLUSTER, is_flag=True,
         help="Let a plain tcp:// scheduler be on another machine.")  # fmt: skip
+@option("--wait-for-workers", heading=_CLUSTER, metavar="SECONDS", default=60.0,
+        show_default=True, type=click.FloatRange(min=0),
+        help="The time that a scheduler may be without any worker at first.")  # fmt: skip
 @_json_option
 @connection_options
 @quiet_option("progress and no summary")
@@ -115,6 +120,7 @@ def run(  # noqa: PLR0913 - each is one option
     workers: int | None,
     scheduler: str | None,
     allow_insecure: bool,
+    wait_for_workers: float,
     as_json: bool,
     quiet: bool,
     **connection: Unpack[ConnectionValues],
@@ -153,12 +159,13 @@ def run(  # noqa: PLR0913 - each is one option
                 dataset,
                 scheduler=scheduler,
                 workers=workers,
-                max_rate=max_rate,
+                max_rate=None if math.isinf(max_rate) else max_rate,
                 concurrency=settings.concurrency,
                 period=period,
                 make_client=partial(client_of_profile, profile=settings.profile, **given),
                 allow_insecure=allow_insecure,
-                patience=timedelta(minutes=patience),
+                patience=_time("--patience", 60 * patience),
+                wait_for_workers=_time("--wait-for-workers", wait_for_workers),
                 progress=bar.update,
             )
         )
@@ -388,10 +395,16 @@ def _read_tenants(file: Any, settings: Settings) -> list[str]:  # noqa: ANN401 -
         if settings.tenant:
             return [settings.tenant]
         raise click.UsageError("which tenants? give --tenants FILE, with a tenant on each line")
-    lines = (line.partition("#")[0].strip() for line in file)
+    where = getattr(file, "name", "the file")
+    try:
+        lines = [line.partition("#")[0].strip() for line in file]
+    except UnicodeDecodeError:
+        raise click.UsageError(
+            f"{where} is no text in UTF-8: give a text file with a tenant on each line"
+        ) from None
     names = [line for line in lines if line]
     if not names:
-        raise click.UsageError(f"{getattr(file, 'name', 'the file')} names no tenant")
+        raise click.UsageError(f"{where} names no tenant: write one on each line")
     return names
 
 
@@ -407,6 +420,13 @@ def _ends(settings: Settings, period: Kind, *options: str | None) -> tuple[datet
     if dates.is_open:
         end = _end_of(datetime.now(UTC).astimezone(settings.zone).replace(tzinfo=None), period)
     return start, end
+
+
+def _time(option_name: str, seconds: float) -> timedelta:
+    try:
+        return timedelta(seconds=seconds)
+    except (OverflowError, ValueError):
+        raise click.UsageError(f"{option_name} must be a time that ends") from None
 
 
 def _end_of(moment: datetime, period: Kind) -> datetime:
@@ -446,11 +466,12 @@ def _lacking(done: Harvested) -> CommandError:
 
 
 def _print_plan(found: HarvestPlan, max_rate: float) -> None:
+    limit = f"at {max_rate:g} requests a second" if math.isfinite(max_rate) else "without a limit"
     lines = {
         "partitions": f"{found.partitions:,}, of {plural(found.tenants, 'tenant')}",
         "legs": f"{found.legs:,}",
         "requests": f"{found.requests:,}",
-        "time": f"{found.hours:,.1f} hours, at {max_rate:g} requests a second",
+        "time": f"{found.hours:,.1f} hours, {limit}",
         "answers": _bytes(found.answer_bytes),
         "data set": _bytes(found.file_bytes),
         "processor": f"{found.cpu_hours:,.1f} hours",

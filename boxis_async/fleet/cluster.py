@@ -33,7 +33,6 @@ _SCHEMES: Final = ("tcp", "ws", *_ENCRYPTED, _INPROC)
 # the process for ever, if garbage is collected meanwhile that has a `threading.local` in it.
 WITHOUT_PROFILER: Final = {"distributed.worker.profile.enabled": False}
 _MOST_WORKERS: Final = 4
-_JOIN_SECONDS: Final = 60
 
 
 def problem_with_scheduler(address: object, *, allow_insecure: bool) -> str | None:
@@ -65,7 +64,12 @@ def problem_with_scheduler(address: object, *, allow_insecure: bool) -> str | No
 
 @asynccontextmanager
 async def cluster_client(
-    scheduler: str | None, *, workers: int | None, concurrency: int, security: object
+    scheduler: str | None,
+    *,
+    workers: int | None,
+    concurrency: int,
+    security: object,
+    wait_for_workers: float,
 ) -> AsyncGenerator[Any]:
     """Connect to a scheduler, or start a cluster on this machine and end it with the block.
 
@@ -74,9 +78,10 @@ async def cluster_client(
         workers: The processes of a cluster that is started; None: one for each core, four at most.
         concurrency: The requests in flight at most, so that so many tasks run at a time.
         security: What Dask needs for `tls://`; None takes what its configuration says.
+        wait_for_workers: So many seconds a scheduler may be without any worker, at first.
 
     Raises:
-        FleetError: There is no scheduler.
+        FleetError: There is no scheduler, or it has no worker.
     """
     import dask.config  # noqa: PLC0415 - takes half a second
     from distributed import Client, LocalCluster  # noqa: PLC0415
@@ -111,18 +116,19 @@ async def cluster_client(
         ):
             yield client
         return
+    connecting: Any = Client(scheduler, asynchronous=True, security=security, set_as_default=False)
     try:
-        connected: Any = await Client(
-            scheduler, asynchronous=True, security=security, set_as_default=False
-        )
+        await connecting
     except (OSError, TypeError, RuntimeError, ValueError) as error:
+        await connecting.close()
         raise FleetError(f"no scheduler at {scheduler}: {error}") from error
-    async with connected as client:
+    async with connecting as client:
         try:
-            await client.wait_for_workers(1, timeout=_JOIN_SECONDS)
+            await client.wait_for_workers(1, timeout=wait_for_workers)
         except TimeoutError:
             raise FleetError(
-                f"the scheduler at {scheduler} has had no worker for {_JOIN_SECONDS} s: start some"
+                f"the scheduler at {scheduler} has had no worker for {wait_for_workers:g} s: start "
+                f"one (dask worker {scheduler}), then run this again"
             ) from None
         try:
             yield client

@@ -4,9 +4,11 @@ It lives on the event loop of the worker's client. Each request that wants to be
 and so is each that is over. A time that comes when nobody waits any more, or when the loop is late
 by more than the scheduler allows, lapses: the request that was to be sent then asks again.
 
-A message that was long on its way brings its times late, too. Each message of ours has our clock,
+Times come by the scheduler's clock, which begins anywhere. The quickest message of late tells best
+how far ours is ahead of it, and we read all times by that one: a time that was long on its way is
+not used later for that, and lapses only if it comes too late. Each message of ours has our clock,
 and the answer has it back, with how long the scheduler kept it. The rest is the way, there and
-back. What exceeds the usual way counts as late.
+back.
 """
 
 from __future__ import annotations
@@ -23,9 +25,9 @@ if TYPE_CHECKING:
 __all__ = ["ClusterLimiter"]
 
 _WAYS_KEPT: Final = 100
-# Until so many messages have come, the usual way is no longer than this: the first ones are slow
-# where a worker still loads its modules.
-_WAYS_KNOWN: Final = 5
+# Until so many messages have come, a way longer than this counts as uncertain: the first ones are
+# slow where a worker still loads its modules.
+_WAYS_KNOWN: Final = 10
 _USUAL_SECONDS: Final = 0.05
 
 
@@ -40,7 +42,8 @@ class ClusterLimiter:
         self._send = send
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._times: set[asyncio.TimerHandle] = set()
-        self._ways: deque[float] = deque(maxlen=_WAYS_KEPT)
+        # How long each message was on its way, and how far our clock was ahead when it came.
+        self._ways: deque[tuple[float, float]] = deque(maxlen=_WAYS_KEPT)
         self.lapsed = 0
         """How many send times were not used."""
         self.is_ended = False
@@ -76,27 +79,25 @@ class ClusterLimiter:
         """Report that the provider wants no request for so long."""
         self._send(slow_down=seconds)
 
-    def be_granted(self, delays: Iterable[float], late: float, way: float = 0.0) -> None:
+    def be_granted(self, delays: Iterable[float], late: float, *, sent: float, way: float) -> None:
         """Send at some times.
 
         Args:
-            delays: The times, in seconds from now.
+            delays: The times, in seconds from when the scheduler sent them.
             late: So many seconds after a time it lapses; 0 for never.
+            sent: When that was, by the scheduler's clock.
             way: The seconds that our message and its answer were on their way.
         """
         loop = asyncio.get_running_loop()
-        now = loop.time()
-        self._ways.append(way)
-        usual = min(self._ways)
-        if len(self._ways) < _WAYS_KNOWN:
-            usual = min(usual, _USUAL_SECONDS)
-        # Whether our message was slow or the answer cannot be known: so much a time is uncertain.
-        uncertain = way - usual if late else 0.0
+        self._ways.append((way, loop.time() - sent))
+        shortest, ahead = map(min, zip(*self._ways, strict=True))
+        is_known = len(self._ways) >= _WAYS_KNOWN
+        uncertain = 0.0 if is_known else max(0.0, shortest - _USUAL_SECONDS)
         for delay in delays:
-            if uncertain > late:
+            if late and uncertain > late:
                 self._lapse(1)
             else:
-                self._at(loop, now + delay, late - uncertain, is_limited=late > 0)
+                self._at(loop, ahead + sent + delay, late - uncertain, is_limited=late > 0)
 
     def be_paused(self) -> None:
         """Let lapse what is granted and not due."""

@@ -101,6 +101,9 @@ class GrantingPlugin(SchedulerPlugin):
         **_: object,
     ) -> None:
         """Take note of what a worker wants, of what is over, and of what the provider wants."""
+        if worker not in self._scheduler.stream_comms:
+            # Read together with what came before its end. What it was granted would stay in flight.
+            return
         sender = (worker, harvest)
         if all(one[2] != harvest for one in self._joined.values()):
             self._send([sender], ended=True)
@@ -118,11 +121,13 @@ class GrantingPlugin(SchedulerPlugin):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        given = self._grants.give(_now())
+        now = _now()
+        given = self._grants.give(now)
         late = lateness(self._max_rate)
         for sender, delays in given.delays.items():
             clock, heard = self._clocks[sender]
-            self._send([sender], delays=delays, late=late, clock=clock, kept=_now() - heard)
+            kept = now - heard
+            self._send([sender], delays=delays, late=late, clock=clock, kept=kept, sent=now)
         if given.again is not None:
             self._timer = asyncio.get_running_loop().call_later(given.again, self._give)
 

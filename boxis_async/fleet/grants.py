@@ -9,7 +9,8 @@ whether the first one used it after all.
 A grant counts as in flight until its worker says that it is over, or is lost.
 
 Who has just begun knows nothing of what an earlier scheduler granted. So its first time lies after
-all that the other one can have granted, and one second more: it starts empty.
+all that the other one can have granted, and one second more: it starts empty. In the same way the
+first time under a lower rate lies a second after the last one under the higher.
 """
 
 from __future__ import annotations
@@ -59,9 +60,11 @@ class Grants:
     """
 
     def __init__(self, now: float) -> None:
-        self._began = now
-        self._next: float | None = None
-        self._interval = math.inf
+        # The earliest that the next send time may be, and the latest that was granted: by an
+        # earlier scheduler, for all that we know.
+        self._next = now
+        self._last = now + AHEAD
+        self._interval = 0.0
         self._most_in_flight = 0
         self._wanted: Counter[Sender] = Counter()
         self._in_flight: Counter[Sender] = Counter()
@@ -80,10 +83,14 @@ class Grants:
 
     def limit(self, max_rate: float, concurrency: int) -> None:
         """Set the limits: requests a second, infinite for none, and in flight; 0 grants none."""
-        self._interval = 0.0 if math.isinf(max_rate) else 1.0 / max_rate
         self._most_in_flight = concurrency
-        if self._next is None and self._interval:
-            self._next = self._began + AHEAD + max(1.0, self._interval)
+        if not concurrency:
+            # Nobody sends. The rate stays, for whoever comes next.
+            return
+        interval = 0.0 if math.isinf(max_rate) else 1.0 / max_rate
+        if interval > self._interval:
+            self._next = max(self._next, self._last + max(1.0, interval))
+        self._interval = interval
 
     def want(self, sender: Sender, count: int) -> None:
         """Note that a worker waits for so many more."""
@@ -119,13 +126,13 @@ class Grants:
 
     def pause(self, seconds: float, now: float) -> None:
         """Let no send time lie within the next seconds."""
-        self._next = max(now + seconds, self._next or 0.0)
+        self._next = max(now + seconds, self._next)
 
     def give(self, now: float) -> Given:
         """Grant what can be granted."""
         delays: dict[Sender, list[float]] = {}
         while self._turns and self.in_flight < self._most_in_flight:
-            at = max(now, self._next or 0.0)
+            at = max(now, self._next)
             if at > now + AHEAD:
                 return Given(delays, at - AHEAD - now)
             sender = self._turns.popleft()
@@ -136,6 +143,6 @@ class Grants:
                 self._turns.append(sender)
             else:
                 del self._wanted[sender]
-            if self._interval:
-                self._next = at + self._interval
+            self._next = at + self._interval
+            self._last = max(self._last, at)
         return Given(delays, None)

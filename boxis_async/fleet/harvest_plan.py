@@ -73,7 +73,7 @@ def plan(  # noqa: PLR0913 - each is one thing to set, by name
         tenants: How many.
         datefrom: As for `harvest`.
         dateto: As for `harvest`.
-        max_rate: Requests a second.
+        max_rate: Requests a second; `math.inf` is no limit.
         concurrency: Requests in flight at most.
         period: As for `harvest`.
         legs_per_day: The legs of one tenant in a day, on average.
@@ -82,11 +82,17 @@ def plan(  # noqa: PLR0913 - each is one thing to set, by name
     Raises:
         UsageError: An argument cannot be.
     """
-    if tenants < 1 or max_rate <= 0 or concurrency < 1 or legs_per_day < 0 or latency < 0:
+    are_counts = tenants >= 1 and concurrency >= 1
+    # Written so that NaN is refused.
+    if not (
+        are_counts and max_rate > 0 and 0 <= legs_per_day < math.inf and 0 <= latency < math.inf
+    ):
         raise UsageError(
             "tenants and concurrency must be one or more, max_rate more than zero, legs_per_day "
             "and latency zero or more"
         )
+    if math.isinf(max_rate) and not latency:
+        raise UsageError("without a limit the answers decide: give a latency above zero")
     periods = periods_between(datefrom, dateto, period)
     days = (periods[-1].end - periods[0].start).days
     legs = round(legs_per_day * days)

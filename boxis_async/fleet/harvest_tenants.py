@@ -49,6 +49,7 @@ _LONGEST_TASK: Final = 60
 _AHEAD: Final = 3
 _FIRST_ZONE: Final = timedelta(hours=14)
 _PATIENCE: Final = timedelta(minutes=30)
+_WAIT_FOR_WORKERS: Final = timedelta(seconds=60)
 
 
 @attrs.frozen(kw_only=True)
@@ -122,6 +123,7 @@ async def harvest(  # noqa: PLR0913 - each is one thing to set, by name
     allow_insecure: bool = False,
     settle: timedelta = timedelta(hours=24),
     patience: timedelta = _PATIENCE,
+    wait_for_workers: timedelta = _WAIT_FOR_WORKERS,
     progress: Callable[[HarvestProgress], object] | None = None,
 ) -> Harvested:
     """Put the legs of many tenants into a data set of Parquet files, a partition for each period.
@@ -149,6 +151,8 @@ async def harvest(  # noqa: PLR0913 - each is one thing to set, by name
         allow_insecure: Whether a plain `tcp://` scheduler may be on another machine.
         settle: How long after its end a period may still change, see `BoxisClient.cdrs`.
         patience: The time that one partition may take; it fails after that.
+        wait_for_workers: How long `scheduler` may be without any worker at first, as where a queue
+            starts them.
         progress: Called now and then, on the event loop.
 
     Raises:
@@ -160,7 +164,8 @@ async def harvest(  # noqa: PLR0913 - each is one thing to set, by name
     """
     began = time.monotonic()
     names = _checked_tenants(tenants)
-    _check_numbers(max_rate, concurrency, workers, settle, patience)
+    _check_numbers(max_rate, concurrency, workers)
+    _check_times(settle=settle, patience=patience, wait_for_workers=wait_for_workers)
     _check_make_client(make_client)
     problem = problem_with_scheduler(scheduler, allow_insecure=allow_insecure)
     if scheduler is not None and workers is not None:
@@ -183,7 +188,11 @@ async def harvest(  # noqa: PLR0913 - each is one thing to set, by name
     if tally.left:
         async with (
             cluster_client(
-                scheduler, workers=workers, concurrency=concurrency, security=security
+                scheduler,
+                workers=workers,
+                concurrency=concurrency,
+                security=security,
+                wait_for_workers=wait_for_workers.total_seconds(),
             ) as client,
             _joined(client, make_client, max_rate, concurrency) as name,
         ):
@@ -423,9 +432,7 @@ def _checked_tenants(tenants: object) -> list[str]:
     return cast("list[str]", names)
 
 
-def _check_numbers(
-    max_rate: object, concurrency: object, workers: object, settle: object, patience: object
-) -> None:
+def _check_numbers(max_rate: object, concurrency: object, workers: object) -> None:
     problems: list[str] = []
     is_rate = isinstance(max_rate, int | float) and not isinstance(max_rate, bool)
     if max_rate is not None and not (is_rate and 0 < cast("float", max_rate) < math.inf):
@@ -437,9 +444,16 @@ def _check_numbers(
             continue
         if not isinstance(value, int) or isinstance(value, bool) or value < 1:
             problems.append(f"{name} must be a whole number, one or more, not {value!r}")
-    for name, value in (("settle", settle), ("patience", patience)):
-        if not isinstance(value, timedelta) or value < timedelta(0):
-            problems.append(f"{name} must be a timedelta, zero or more, not {value!r}")
+    if problems:
+        raise UsageError(*problems)
+
+
+def _check_times(**times: object) -> None:
+    problems = [
+        f"{name} must be a timedelta, zero or more, not {value!r}"
+        for name, value in times.items()
+        if not isinstance(value, timedelta) or value < timedelta(0)
+    ]
     if problems:
         raise UsageError(*problems)
 

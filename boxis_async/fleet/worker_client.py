@@ -102,6 +102,7 @@ class WorkerClient(WorkerPlugin):
         late: float = 0.0,
         clock: float = 0.0,
         kept: float = 0.0,
+        sent: float = 0.0,
         paused: bool = False,
         ended: bool = False,
     ) -> None:
@@ -116,7 +117,8 @@ class WorkerClient(WorkerPlugin):
             if paused:
                 self._limiter.be_paused()
             if delays:
-                self._limiter.be_granted(delays, late, way=loop.time() - clock - kept)
+                way = loop.time() - clock - kept
+                self._limiter.be_granted(delays, late, sent=sent, way=way)
 
         loop.call_soon_threadsafe(act)
 

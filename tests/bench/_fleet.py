@@ -3,28 +3,35 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import signal
 import socket
 import subprocess
 import sys
 import time
+import warnings
 from collections import Counter
+from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import attrs
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from boxis_async.testing import generate_calls
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import date
     from typing import Self
 
     from boxis_async.testing import Provider, Row
 
 __all__ = [
-    "ROOT", "Cluster", "free_port", "legs_at", "legs_in", "most_in_a_second", "tenants",
+    "ROOT", "Cluster", "Reading", "free_port", "legs_at", "legs_in", "most_in_a_second",
+    "read_by_all", "tenants",
 ]  # fmt: skip
 
 ROOT = Path(__file__).parents[2]
@@ -60,6 +67,73 @@ def legs_in(dataset: Path) -> Counter[tuple[str, str, str]]:
             for tenant, uniqueid, sequence in zip(*columns.values(), strict=True)
         )
     return found
+
+
+@attrs.frozen
+class Reading:
+    """What one reader finds in a data set."""
+
+    rows: int
+    keys: str
+    """A digest of which legs these are, in their order."""
+    billsec: int
+    cc_cost: Decimal
+    types: tuple[str, ...]
+    """What kinds of columns it makes of four."""
+    seconds: float
+
+
+def read_by_all(dataset: Path) -> dict[str, Reading]:
+    """Read a data set by DuckDB, polars, pandas and dask.dataframe, each in its own way."""
+    import dask.dataframe as dd  # noqa: PLC0415 - a second
+    import duckdb  # noqa: PLC0415
+    import pandas as pd  # noqa: PLC0415
+    import polars as pl  # noqa: PLC0415
+
+    columns = ["tenant_name", "uniqueid", "sequence", "start", "billsec", "cc_cost"]
+    kept: dict[str, Any] = {"dtype_backend": "pyarrow", "columns": columns}
+    readers: dict[str, Callable[[], pa.Table]] = {
+        "DuckDB": lambda: duckdb.sql(
+            f"SELECT {', '.join(columns)} FROM '{dataset}/*/*/*.parquet'"
+        ).to_arrow_table(),
+        "polars": lambda: pl.read_parquet(f"{dataset}/**/*.parquet", columns=columns).to_arrow(),
+        "pandas": lambda: pa.Table.from_pandas(pd.read_parquet(dataset, **kept)),
+        "dask.dataframe": lambda: pa.Table.from_pandas(
+            dd.read_parquet(str(dataset), **kept).compute(), preserve_index=False
+        ),
+    }
+    found: dict[str, Reading] = {}
+    with warnings.catch_warnings():
+        # dask.dataframe guesses the types of the folders' names, and pandas has it warned.
+        warnings.simplefilter("ignore")
+        for name, reader in readers.items():
+            began = time.perf_counter()
+            table = reader().select(columns)
+            seconds = time.perf_counter() - began
+            ordered = table.sort_by([(column, "ascending") for column in columns[:3]]).to_pydict()
+            keys = zip(*(map(str, ordered[column]) for column in columns[:3]), strict=True)
+            found[name] = Reading(
+                rows=len(table),
+                keys=hashlib.sha256("\n".join(map("/".join, keys)).encode()).hexdigest(),
+                billsec=sum(value or 0 for value in ordered["billsec"]),
+                cc_cost=sum((value or Decimal(0) for value in ordered["cc_cost"]), Decimal(0)),
+                types=tuple(
+                    _kind(table.schema.field(one).type) for one in (columns[0], *columns[3:])
+                ),
+                seconds=seconds,
+            )
+    return found
+
+
+def _kind(of_column: pa.DataType) -> str:
+    kinds = {
+        "text": (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view),
+        "moment": (pa.types.is_timestamp,),
+        "integer": (pa.types.is_integer,),
+        "decimal": (pa.types.is_decimal,),
+    }
+    names = [name for name, checks in kinds.items() if any(check(of_column) for check in checks)]
+    return names[0] if names else str(of_column)
 
 
 def most_in_a_second(provider: Provider) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,6 +15,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from boxis_async.testing import Row
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _processor() -> None:
+    """Have Python learn of the processor, for which it starts `uname` once; Dask wants to know."""
+    platform.processor()
 
 
 @pytest.fixture(scope="session")

@@ -164,6 +164,52 @@ def test_never_more_than_the_limits(
     assert all(at >= AHEAD + 1 for at in times)
 
 
+@pytest.mark.parametrize(("before", "seconds"), [(20.0, 1.0), (math.inf, 1.0), (20.0, 4.0)])
+def test_a_lower_limit_begins_empty(before: float, seconds: float) -> None:
+    """No second has times under both: what was granted under the higher one may still be used."""
+    grants = Grants(0.0)
+    grants.limit(before, 50)
+    cluster = Cluster(grants, now=10.0)
+    grants.want(A, 200)
+    cluster.step(2.1)
+    granted = [*cluster.sent, *(at for at, _ in cluster.due)]
+    grants.limit(1 / seconds, 50)
+    grants.over(A, 200)
+    cluster.step(20)
+    times = sorted([*cluster.sent, *(at for at, _ in cluster.due)])
+    later = times[len(granted) :]
+    assert later[0] == pytest.approx(max(12.1, max(granted) + seconds))
+    assert most_in_a_second(later) == 1
+
+
+def test_a_limit_outlives_the_pause_between_two_harvests() -> None:
+    """Where the next harvest has the same limit nothing is waited for, and nothing is repeated."""
+    grants = Grants(0.0)
+    grants.limit(4, 50)
+    cluster = Cluster(grants, now=5.0)
+    grants.want(A, 3)
+    cluster.step(2)
+    grants.over(A, 3)
+    grants.limit(math.inf, 0)
+    grants.want(B, 9)
+    assert grants.give(cluster.now).delays == {}
+    grants.limit(4, 50)
+    cluster.step(9)
+    assert cluster.sent[3] == pytest.approx(7.0)
+    assert most_in_a_second(cluster.sent) <= 5
+
+
+def test_less_than_one_request_a_second() -> None:
+    """At a rate of 0.25 two times lie four seconds apart, whoever gets them."""
+    grants = Grants(0.0)
+    grants.limit(0.25, 8)
+    cluster = Cluster(grants)
+    grants.want(A, 3)
+    grants.want(B, 3)
+    cluster.step(60)
+    assert cluster.sent == pytest.approx([4.5 + 4 * number for number in range(6)])
+
+
 def test_lateness_is_half_an_interval() -> None:
     """A time may be used half an interval late, but 25 ms at any rate, and a second at most."""
     assert [lateness(rate) for rate in (0.1, 1, 10, 1000)] == [1.0, 0.5, 0.05, 0.025]

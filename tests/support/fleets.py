@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from datetime import date
 from typing import TYPE_CHECKING
+
+from boxis_async import BoxisClient, Contract, Hooks
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from boxis_async.testing import Row
+    from boxis_async.fleet.cluster_limiter import ClusterLimiter
+    from boxis_async.testing import Provider, Row
 
 FIRST, LAST = date(2025, 1, 1), date(2025, 4, 1)
 # A number, too: readers guess the types of folders' names.
@@ -25,3 +29,42 @@ def legs_of(rows: Iterable[Row]) -> Counter[tuple[str, str]]:
 def names_in(folder: Path) -> list[str]:
     """List what is in a folder."""
     return sorted(path.name for path in folder.iterdir())
+
+
+def most_in_a_second(provider: Provider) -> int:
+    """Count the most requests that arrived within any second."""
+    arrived = sorted(received.arrived for received in provider.requests)
+    return max(sum(begin <= moment < begin + 1 for moment in arrived) for begin in arrived)
+
+
+class BusyClients:
+    """Makes clients whose loop is blocked after each third answer, for longer than a time waits.
+
+    Workers import it from here by its name.
+    """
+
+    def __init__(self) -> None:
+        self.limiters: list[ClusterLimiter] = []
+
+    def __call__(self, *, limiter: ClusterLimiter) -> BoxisClient:
+        """Make one."""
+        self.limiters.append(limiter)
+        answers = 0
+
+        def block(_: object) -> None:
+            nonlocal answers
+            answers += 1
+            if answers % 3 == 0:
+                time.sleep(0.2)
+
+        return BoxisClient(
+            limiter=limiter,
+            hooks=Hooks(on_response=block),
+            contract=Contract(rule="start", no_cap_up_to=10_000),
+        )
+
+    def __reduce__(self) -> str:
+        return "busy_client"
+
+
+busy_client = BusyClients()
