@@ -252,7 +252,7 @@ class Run:
             return await self._take()
 
     async def _take(self) -> bool:
-        """Wait for the next piece with records, and note those that failed; False at the end."""
+        """Take the next piece of a window, and sift it; report whether there was one."""
         if self.state is State.BROKEN:
             raise StreamClosedError(f"this stream was cut short: {_AGAIN}")
         prefetch = self._prefetch or self._begin()
