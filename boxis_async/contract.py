@@ -22,6 +22,7 @@ from boxis_async._plain import plain_date, plain_text
 from boxis_async._probe.answers import (
     Answer,
     UsableCalls,
+    cap_shown,
     cut_answers,
     keys_finding,
     known_calls,
@@ -42,7 +43,14 @@ from boxis_async._probe.places import (
     widened,
     wider,
 )
-from boxis_async._run.date_rules import ALL_RULES, RULES, admitting, remaining
+from boxis_async._run.date_rules import (
+    ALL_RULES,
+    RULES,
+    WITHIN,
+    admitting,
+    remaining,
+    rules_in,
+)
 from boxis_async._run.proofs import far_from
 from boxis_async._wire.cooperative import Cooperative
 from boxis_async.contract_model import Contract, Finding
@@ -142,14 +150,7 @@ class _Probe:
 
     async def find_rule(self, baselines: Iterable[Ends]) -> None:
         """Find calls, then ask for windows that tell the rules apart."""
-        for number, window in enumerate(baselines):
-            answer = await self._ask(window, "rule")
-            if answer is None or self._has_strangers(answer):
-                break
-            self._baseline = window
-            usable = sum(end - start >= _LONG for start, end in known_calls(self._answers))
-            if usable >= _ENOUGH or (usable and number >= _LAST_NEEDED):
-                break
+        await self._find_calls(baselines)
         for _ in range(_RULE_WINDOWS):
             if any(map(self._has_strangers, self._answers)):
                 await self._check_whether_dates_are_ignored()
@@ -162,23 +163,40 @@ class _Probe:
             if chosen is None or await self._ask(chosen, "rule") is None:
                 return
 
+    async def _find_calls(self, baselines: Iterable[Ends]) -> None:
+        """Ask for longer and longer windows, until they bring calls that tell rules apart."""
+        for number, window in enumerate(baselines):
+            answer = await self._ask(window, "rule")
+            if answer is None or self._has_strangers(answer):
+                return
+            self._baseline = window
+            usable = sum(end - start >= _LONG for start, end in known_calls(self._answers))
+            if usable >= _ENOUGH or (usable and number >= _LAST_NEEDED):
+                return
+
     async def find_cap(self, horizon: datetime) -> None:
         """Ask for a window with many records, then for its halves, which show what it lacks."""
         if not self._left or not any(map(len, self._answers)):
             return
-        widest = max(self._answers, key=_length)
-        whole: Answer | None = widest
-        if len(widest) < MANY_RECORDS:
-            window = wider(widest.window, len(widest), horizon)
-            whole = widest if window == widest.window else await self._ask(window, "cap")
-        for part in () if whole is None else self._halves(whole):
+        large = await self._find_many(horizon)
+        if large is None:
+            return
+        for half in self._halves(large):
             if cut_answers(self._answers):
                 break
-            await self._ask(part, "cap")
-        found = self._cap()
-        if found is not None and not found[1] and whole is not None:
+            await self._ask(half, "cap")
+        cap = cap_shown(self._answers)
+        if cap is not None and not cap.is_sure:
             # A second answer that was cut at the same number makes it certain.
-            await self._ask(widened(whole.window, horizon), "cap")
+            await self._ask(widened(large.window, horizon), "cap")
+
+    async def _find_many(self, horizon: datetime) -> Answer | None:
+        """Give an answer with many records, by a longer window if need be; None if it failed."""
+        widest = max(self._answers, key=_length)
+        if len(widest) >= MANY_RECORDS:
+            return widest
+        window = wider(widest.window, len(widest), horizon)
+        return widest if window == widest.window else await self._ask(window, "cap")
 
     async def find_zone(self) -> None:
         """Ask for calls on the other side of a clock change, unless some are there already."""
@@ -195,10 +213,10 @@ class _Probe:
         return await self._cooperative.run(self._put_together())
 
     def _put_together(self) -> Steps[Contract]:
-        rules = [rule for bit, rule in enumerate(RULES) if self._left >> bit & 1]
+        rules = rules_in(self._left)
         rule = self._rule_finding(rules)
-        include_from = self._bound_finding("include_from", [rule.include_from for rule in rules])
-        include_to = self._bound_finding("include_to", [rule.include_to for rule in rules])
+        include_from = self._bound_finding("include_from", [one.include_from for one in rules])
+        include_to = self._bound_finding("include_to", [one.include_to for one in rules])
         yield
         dates = self._dates_finding()
         yield
@@ -285,7 +303,10 @@ class _Probe:
         return left
 
     def _halves(self, whole: Answer) -> list[Ends]:
-        """Give the two parts of a window with about as many records, the one with less first."""
+        """Give two parts of a window, each with about half of its records, the longer one first.
+
+        Of an answer that was cut, the records that it lacks lie in the longer one.
+        """
         starts = sorted(start for start, _ in whole.calls)
         if not starts:
             return []
@@ -293,7 +314,6 @@ class _Probe:
         middle = min(max(starts[len(starts) // 2], begin + _SECOND), end - _SECOND)
         overlap = self._overlap()
         halves = [(begin, min(middle + overlap, end)), (middle, end)]
-        # Of an answer that was cut, the records that it lacks lie where the long part is.
         return sorted(halves, key=lambda half: half[0] - half[1])
 
     def _overlap(self) -> timedelta:
@@ -302,17 +322,9 @@ class _Probe:
         A second, as both bounds may be exclusive. Where a record must lie within a window as a
         whole, the longest that is known.
         """
-        if any(rule.by == "within" for bit, rule in enumerate(RULES) if self._left >> bit & 1):
+        if self._left & WITHIN:
             return _SECOND + (longest_call(self._answers) or timedelta(0))
         return _SECOND
-
-    def _cap(self) -> tuple[int, bool] | None:
-        """Give the number at which answers are cut off, and whether two answers show it."""
-        cut = cut_answers(self._answers)
-        if not cut:
-            return None
-        cap = min(map(len, cut))
-        return cap, sum(len(answer) == cap for answer in self._answers) > 1
 
     def _rule_finding(self, rules: Sequence[DateRule]) -> Finding:
         spent = self._spent["rule"]
@@ -357,28 +369,31 @@ class _Probe:
         return Finding("dates_ignored", None, "unknown", f"no answer tells{self._why_not()}", spent)
 
     def _cap_finding(self) -> tuple[Finding, int | None, int]:
+        """Give what was found of a cap; the cap; and how many records are known not to be cut."""
         spent = self._spent["cap"]
-        found = self._cap()
-        if found is not None and not self._left:
+        cap = cap_shown(self._answers)
+        if cap is None:
+            return self._no_cap_finding()
+        if not self._left:
             evidence = "answers differ in ways that no known rule explains"
             return Finding("row_cap", None, "unknown", evidence, spent), None, 0
-        if found is not None:
-            cap, is_sure = found
-            if any(len(answer) > cap for answer in self._answers):
-                evidence = f"an answer of {cap:,} records was cut off, and another one has more"
-                return Finding("row_cap", None, "unknown", evidence, spent), None, 0
-            evidence = f"an answer of {cap:,} records lacks some that a part of its window has"
-            if is_sure:
-                evidence += f"; another one has {cap:,} records too"
-            certainty: Certainty = "certain" if is_sure else "likely"
-            return Finding("row_cap", cap, certainty, evidence, spent), cap, 0
+        if any(len(answer) > cap.records for answer in self._answers):
+            evidence = f"an answer of {cap.records:,} records was cut off, and another one has more"
+            return Finding("row_cap", None, "unknown", evidence, spent), None, 0
+        evidence = f"an answer of {cap.records:,} records lacks some that a part of its window has"
+        if cap.is_sure:
+            evidence += f"; another one has {cap.records:,} records too"
+        certainty: Certainty = "certain" if cap.is_sure else "likely"
+        return Finding("row_cap", cap.records, certainty, evidence, spent), cap.records, 0
+
+    def _no_cap_finding(self) -> tuple[Finding, None, int]:
+        spent = self._spent["cap"]
         most = largest_whole(self._answers, overlap=self._overlap())
-        if most:
-            evidence = f"an answer of {most:,} records lacks none that its parts have"
-            value = f"none up to {most}"
-            return Finding("row_cap", value, "certain", evidence, spent), None, most
-        evidence = f"no answer was compared with its parts{self._why_not()}"
-        return Finding("row_cap", None, "unknown", evidence, spent), None, 0
+        if not most:
+            evidence = f"no answer was compared with its parts{self._why_not()}"
+            return Finding("row_cap", None, "unknown", evidence, spent), None, 0
+        evidence = f"an answer of {most:,} records lacks none that its parts have"
+        return Finding("row_cap", f"none up to {most}", "certain", evidence, spent), None, most
 
     def _compression_finding(self) -> Finding:
         found = self._fetch.compression

@@ -30,8 +30,10 @@ if TYPE_CHECKING:
 __all__ = [
     "SMALLEST_CAP",
     "Answer",
+    "Cap",
     "Purpose",
     "UsableCalls",
+    "cap_shown",
     "cut_answers",
     "keys_finding",
     "known_calls",
@@ -126,23 +128,41 @@ def cut_answers(answers: Sequence[Answer]) -> list[Answer]:
     ]
 
 
+@attrs.frozen
+class Cap:
+    """At how many records answers are cut off."""
+
+    records: int
+    is_sure: bool
+    """Whether a second answer has as many."""
+
+
+def cap_shown(answers: Sequence[Answer]) -> Cap | None:
+    """Give the cap that the answers show, if they show one."""
+    cut = cut_answers(answers)
+    if not cut:
+        return None
+    records = min(map(len, cut))
+    return Cap(records, is_sure=sum(len(answer) == records for answer in answers) > 1)
+
+
 def whole_answers(answers: Sequence[Answer]) -> list[Answer]:
     """List the answers that are known not to be cut off.
 
     A server that cuts at some number of records cuts the largest answer first: what is smaller
-    than another answer is whole.
+    than another answer is whole. Of the largest, one is whole if its parts prove it.
     """
     largest = max(map(len, answers), default=0)
-    most = max(largest_whole(answers), SMALLEST_CAP - 1)
     cut = cut_answers(answers)
     return [
         answer
         for answer in answers
-        if (len(answer) < largest or len(answer) <= most) and answer not in cut
+        if answer not in cut
+        and (len(answer) < max(largest, SMALLEST_CAP) or _is_covered(answer, answers))
     ]
 
 
-def largest_whole(answers: Sequence[Answer], *, overlap: timedelta = timedelta(seconds=1)) -> int:
+def largest_whole(answers: Sequence[Answer], *, overlap: timedelta) -> int:
     """Give the size of the largest answer that is proved to be whole by its parts.
 
     Two parts that cover its window hold no call that it lacks, and both are smaller, so that they
@@ -163,7 +183,9 @@ def largest_whole(answers: Sequence[Answer], *, overlap: timedelta = timedelta(s
     )
 
 
-def _is_covered(answer: Answer, answers: Sequence[Answer], overlap: timedelta) -> bool:
+def _is_covered(
+    answer: Answer, answers: Sequence[Answer], overlap: timedelta = timedelta(seconds=1)
+) -> bool:
     parts = [other for other in answers if answer.contains(other) and len(other) < len(answer)]
     return any(
         first.window[0] == answer.window[0]

@@ -80,6 +80,7 @@ def wider(window: Ends, records: int, horizon: datetime) -> Ends:
 
 
 def widened(window: Ends, horizon: datetime) -> Ends:
+    """Give a window around another that is twice as long."""
     return _around(window, 2 * (window[1] - window[0]), horizon)
 
 

@@ -33,6 +33,7 @@ __all__ = [
     "admitting",
     "is_covered",
     "remaining",
+    "rules_in",
 ]
 
 Ends: TypeAlias = tuple[datetime, datetime]
@@ -89,6 +90,11 @@ _SECOND = timedelta(seconds=1)
 @cache
 def _admitting(pattern: tuple[int, int, int, int]) -> int:
     return sum(1 << bit for bit, rule in enumerate(RULES) if rule.admits(pattern))
+
+
+def rules_in(rules: int) -> list[DateRule]:
+    """List the rules of a set."""
+    return [rule for bit, rule in enumerate(RULES) if rules >> bit & 1]
 
 
 def admitting(call: Ends, window: Ends) -> int:

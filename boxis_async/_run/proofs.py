@@ -99,8 +99,8 @@ async def _find_rule_by_bounds(known: KnownServer, calls: Fetched, ask: Ask) -> 
     for cdr, leg in short:
         start, end = call = wall_span(cdr)
         before, behind = start - _SECOND, end + _SECOND
+        # By every rule the last one has it: if it is gone by then, no rule is left.
         around = before, behind
-        is_there = False
         for window in dict.fromkeys(
             [(before, start), (end, behind), (start, end), (before, end), (start, behind), around]
         ):
@@ -112,8 +112,6 @@ async def _find_rule_by_bounds(known: KnownServer, calls: Fetched, ask: Ask) -> 
                 return
             is_whole = not known.may_be_cut(len(part))
             left &= remaining(window, [call] if is_there else [], [call], is_whole=is_whole)
-        if not is_there:
-            return  # removed meanwhile, so that nothing follows from where it was not
     if left and not left & WITHIN:
         known.follows_within = False
     elif left and not left & ~WITHIN:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from conftest import MakeClient
     from crowds import Call, Rule
 
-    from boxis_async.testing import Row
+    from boxis_async.testing import Received, Row
 
 NOON = DAY + 12 * HOUR
 START: Rule = ("start", True, True)
@@ -163,3 +163,27 @@ async def test_the_error_of_a_crowd_says_what_to_do(
     assert len(await known.to_list()) == len(rows)
     assert len(await client.cdrs(DAY, NEXT_DAY, window=day, tenant="BUSY").to_list()) == 200
     assert len(await client.cdrs(DAY, NEXT_DAY, window=day).to_list()) == len(rows)
+
+
+async def test_a_call_that_is_removed_during_the_proof(make_client: MakeClient) -> None:
+    """From where a call is not that is gone by now, nothing follows about the rule."""
+    short = [
+        call(f"{NOON + number * SECOND}", end=f"{NOON + number * SECOND}") for number in (0, 9)
+    ]
+    rows = [*crowd([(3, 4)]), *short]
+    # This rule and three others give a call of a second for the same windows: the call without
+    # length tells them apart, as by this one it is in a window that ends with it.
+    provider = Provider(rows, filter_mode=DateRule("within", include_from=True, include_to=True))
+
+    async def remove(request: Received) -> None:
+        if f"{NOON - SECOND}" == request.datefrom and short:
+            for row in short:
+                provider.remove(uniqueid=row["uniqueid"])
+            short.clear()
+
+    provider.gate = remove
+    client = make_client(provider, contract=None)
+    with pytest.raises(ContractError, match="cannot be shown"):
+        await client.cdrs(DAY, NEXT_DAY, window=timedelta(days=1)).to_list()
+    assert not short
+    assert client.contract.rule is None
