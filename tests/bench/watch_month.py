@@ -3,8 +3,9 @@
 Costs come four hours late, records are repaired, requests fail in every way, for some hours all of
 them do, and the watch is restarted at random: closed in order, or left as a crash leaves it. With
 `--kill` it runs in a process of its own that gets a SIGKILL at random moments (Unix only). Prints
-what was missed and repeated, requests an hour, and the delay from hang-up to hand-over. Exits with 1 if a
-change is missed or handed over twice within a process, or it takes over 1.5 requests an interval.
+what was missed and repeated, requests an hour, and the delay from hang-up to hand-over. Exits with
+1 if a change is missed or handed over twice within a process, or it takes over 1.5 requests an
+interval.
 """
 
 from __future__ import annotations
