@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 
     from boxis_async._watch.watcher import Watcher
     from boxis_async.models import CDR
-    from boxis_async.types import Reached
+    from boxis_async.types import Reached, WatchCertainty
 
 __all__ = ["CallWatch", "Watch", "problem_with_position"]
 
@@ -61,6 +61,12 @@ def problem_with_position(position: object) -> str | None:
         f"position must be a text, a FilePosition or another Position, not {position!r}: for a "
         "file give FilePosition(path)"
     )
+
+
+def _problem_with_certainty(certainty: object) -> str | None:
+    if certainty in ("probably", "surely"):
+        return None
+    return f"certainty must be 'probably' or 'surely', not {certainty!r}"
 
 
 def _problem_with_quiet(quiet: object, settle: timedelta) -> str | None:
@@ -186,6 +192,7 @@ class Watch(_Watching, AsyncIterator[Change]):
         self,
         *,
         quiet: timedelta = timedelta(minutes=5),
+        certainty: WatchCertainty = "probably",
         reached: Callable[[CDR], Reached | None] | None = None,
         country: str = "CH",
     ) -> CallWatch:
@@ -195,13 +202,18 @@ class Watch(_Watching, AsyncIterator[Change]):
             quiet: How long after the end of its last leg a call is handed over. The shorter it is,
                 the more calls are handed over as missed while somebody is still talking: the page
                 "Watch for new calls" has the figures.
+            certainty: `"surely"` holds a call back until it is over for certain. Most calls are so
+                at once. A missed one of which only telephones that rang are known is so when its
+                last leg ended `settle` ago.
             reached: Whom a leg reached, see `group_calls`.
             country: The country that a number with a single leading 0 is of.
 
         Raises:
             UsageError: An argument is wrong, or an item was taken already.
         """
-        if problem := _problem_with_quiet(quiet, self._watcher.settle):
+        if problem := (
+            _problem_with_quiet(quiet, self._watcher.settle) or _problem_with_certainty(certainty)
+        ):
             raise UsageError(problem)
         # Loaded here: a watch of legs does without.
         from boxis_async._watch.call_feed import CallFeed  # noqa: PLC0415
@@ -211,6 +223,7 @@ class Watch(_Watching, AsyncIterator[Change]):
                 CallFeed,
                 quiet=plain_length(quiet),
                 settle=self._watcher.settle,
+                certainty=certainty,
                 reached=reached,
                 country=check_country(country),
             )

@@ -505,11 +505,14 @@ def test_no_tenant() -> None:
 
 
 def test_wrong_arguments_of_calls() -> None:
-    """What cannot be a quiet time or a country is refused, and so is a second use."""
+    """What cannot be a quiet time, a certainty or a country is refused, and so is a second use."""
     client = BoxisClient("a@b.ch", "key", tenant="T")
     for quiet in (timedelta(seconds=-1), timedelta(days=1), 300):
         with pytest.raises(UsageError, match="quiet must be"):
             client.watch().calls(quiet=quiet)  # type: ignore[arg-type]
+    for certainty in ("sure", None, True):
+        with pytest.raises(UsageError, match="certainty must be"):
+            client.watch().calls(certainty=certainty)  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="country"):
         client.watch().calls(country="Switzerland")
     watch = client.watch()
