@@ -18,8 +18,8 @@ The strategy, with the module that has it:
   gap of a week is read from where the watch was, and a crash in its middle repeats one window.
 - *Digests* (`_watch/seen_legs.py`). Legs after the floor are known by name and by content. A leg
   that is not known is new, one with another content is changed.
-- *Looks* (`_watch/schedule.py`, `_watch/watcher.py`). One at a time, in whichever task asks for the
-  next item. A failure never ends the watch, but a refusal of who asks does.
+- *Looks* (`_watch/schedule.py`, `_watch/looks.py`). One at a time, in whichever task asks for the
+  next item (`_watch/watcher.py`). A failure never ends the watch, but a refusal of who asks does.
 
 A leg of length L whose last change comes a time D after its end is handed over, in each version
 that lasts until it is looked at, if L + D is less than `settle`; if D is, where the filter goes by
@@ -95,7 +95,7 @@ class _Watching:
     @property
     def tenants(self) -> tuple[str, ...]:
         """The tenants whose calls these are."""
-        return self._watcher.tenants
+        return self._watcher.looks.tenants
 
     @property
     def looked_at(self) -> datetime | None:
@@ -103,22 +103,22 @@ class _Watching:
 
         Of several tenants, that of the one whose last success is the longest ago.
         """
-        return self._watcher.looked_at
+        return self._watcher.looks.looked_at
 
     @property
     def failing_since(self) -> datetime | None:
         """Since when looks fail, in UTC; None if none does."""
-        return self._watcher.failing_since
+        return self._watcher.looks.failing_since
 
     @property
     def requests(self) -> int:
         """How many requests the looks that ended took so far."""
-        return self._watcher.requests
+        return self._watcher.looks.requests
 
     @property
     def requests_per_hour(self) -> float:
         """How many requests an hour it takes at the present rate, over all tenants."""
-        return sum(schedule.requests_per_hour for schedule in self._watcher.schedules())
+        return sum(schedule.requests_per_hour for schedule in self._watcher.looks.schedules())
 
     def freshness(self, length: timedelta = timedelta(0)) -> timedelta | None:
         """Tell how long after its end a leg of a length is looked at, at the latest.
@@ -133,7 +133,7 @@ class _Watching:
             The time; None for a leg that is longer than `settle`, and never seen, where the
             provider's filter goes by the start, or may do so.
         """
-        found = [schedule.freshness(length) for schedule in self._watcher.schedules()]
+        found = [schedule.freshness(length) for schedule in self._watcher.looks.schedules()]
         known = [time for time in found if time is not None]
         return max(known) if len(known) == len(found) else None
 
@@ -160,9 +160,9 @@ class _Watching:
         await self.aclose()
 
     def __repr__(self) -> str:
-        watcher = self._watcher
-        tenants = ", ".join(map(repr, watcher.tenants))
-        return f"<{type(self).__name__}({tenants}, {watcher.state}, requests={watcher.requests})>"
+        state = self._watcher.state
+        tenants = ", ".join(map(repr, self.tenants))
+        return f"<{type(self).__name__}({tenants}, {state}, requests={self.requests})>"
 
 
 class Watch(_Watching, AsyncIterator[Change]):

@@ -31,6 +31,7 @@ LAYERS = (
         "watch",
         "_watch",
         "_watch.watcher",
+        "_watch.looks",
         "_watch.schedule",
         "_watch.tiers",
         "_watch.call_feed",
