@@ -4,13 +4,13 @@
 
 import contextlib
 import os
-import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import anyio.to_thread
 
+from boxis_async._file_lock import try_lock
 from boxis_async.errors import UsageError
 from boxis_async.models import CDR
 from boxis_async.watch_model import Change
@@ -112,30 +112,13 @@ class FilePosition:
 def _locked(path: Path) -> int:
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o600)
     try:
-        _lock(descriptor)
-    except _TAKEN:
-        os.close(descriptor)
-        raise UsageError(
-            f"position: another watch uses {path.with_suffix('')}: end that one, or give this one "
-            "a file of its own"
-        ) from None
+        if try_lock(descriptor):
+            return descriptor
     except BaseException:
         os.close(descriptor)
         raise
-    return descriptor
-
-
-if sys.platform == "win32":
-    import msvcrt
-
-    _TAKEN = (BlockingIOError, PermissionError)
-
-    def _lock(descriptor: int) -> None:
-        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
-else:
-    import fcntl
-
-    _TAKEN = BlockingIOError
-
-    def _lock(descriptor: int) -> None:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    os.close(descriptor)
+    raise UsageError(
+        f"position: another watch uses {path.with_suffix('')}: end that one, or give this one a "
+        "file of its own"
+    )

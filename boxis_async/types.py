@@ -17,6 +17,7 @@ __all__ = [
     "Reached",
     "ReturnType",
     "UniqueBy",
+    "WatchCertainty",
 ]
 
 Order: TypeAlias = Literal["time", "completion"]
@@ -40,6 +41,9 @@ ReturnType: TypeAlias = Literal["json", "xml"]
 
 Reached: TypeAlias = Literal["nobody", "voicemail", "machine", "hop", "person"]
 """Whom a leg reached; a hop goes on to another leg, which says."""
+
+WatchCertainty: TypeAlias = Literal["probably", "surely"]
+"""How sure it is that a call is over."""
 
 
 @runtime_checkable

@@ -18,8 +18,8 @@ The strategy, with the module that has it:
   gap of a week is read from where the watch was, and a crash in its middle repeats one window.
 - *Digests* (`_watch/seen_legs.py`). Legs after the floor are known by name and by content. A leg
   that is not known is new, one with another content is changed.
-- *Looks* (`_watch/schedule.py`, `_watch/watcher.py`). One at a time, in whichever task asks for the
-  next item. A failure never ends the watch, but a refusal of who asks does.
+- *Looks* (`_watch/schedule.py`, `_watch/looks.py`). One at a time, in whichever task asks for the
+  next item (`_watch/watcher.py`). A failure never ends the watch, but a refusal of who asks does.
 
 A leg of length L whose last change comes a time D after its end is handed over, in each version
 that lasts until it is looked at, if L + D is less than `settle`; if D is, where the filter goes by
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 
     from boxis_async._watch.watcher import Watcher
     from boxis_async.models import CDR
-    from boxis_async.types import Reached
+    from boxis_async.types import Reached, WatchCertainty
 
 __all__ = ["CallWatch", "Watch", "problem_with_position"]
 
@@ -61,6 +61,12 @@ def problem_with_position(position: object) -> str | None:
         f"position must be a text, a FilePosition or another Position, not {position!r}: for a "
         "file give FilePosition(path)"
     )
+
+
+def _problem_with_certainty(certainty: object) -> str | None:
+    if certainty in ("probably", "surely"):
+        return None
+    return f"certainty must be 'probably' or 'surely', not {certainty!r}"
 
 
 def _problem_with_quiet(quiet: object, settle: timedelta) -> str | None:
@@ -89,7 +95,7 @@ class _Watching:
     @property
     def tenants(self) -> tuple[str, ...]:
         """The tenants whose calls these are."""
-        return self._watcher.tenants
+        return self._watcher.looks.tenants
 
     @property
     def looked_at(self) -> datetime | None:
@@ -97,22 +103,22 @@ class _Watching:
 
         Of several tenants, that of the one whose last success is the longest ago.
         """
-        return self._watcher.looked_at
+        return self._watcher.looks.looked_at
 
     @property
     def failing_since(self) -> datetime | None:
         """Since when looks fail, in UTC; None if none does."""
-        return self._watcher.failing_since
+        return self._watcher.looks.failing_since
 
     @property
     def requests(self) -> int:
         """How many requests the looks that ended took so far."""
-        return self._watcher.requests
+        return self._watcher.looks.requests
 
     @property
     def requests_per_hour(self) -> float:
         """How many requests an hour it takes at the present rate, over all tenants."""
-        return sum(schedule.requests_per_hour for schedule in self._watcher.schedules())
+        return sum(schedule.requests_per_hour for schedule in self._watcher.looks.schedules())
 
     def freshness(self, length: timedelta = timedelta(0)) -> timedelta | None:
         """Tell how long after its end a leg of a length is looked at, at the latest.
@@ -127,7 +133,7 @@ class _Watching:
             The time; None for a leg that is longer than `settle`, and never seen, where the
             provider's filter goes by the start, or may do so.
         """
-        found = [schedule.freshness(length) for schedule in self._watcher.schedules()]
+        found = [schedule.freshness(length) for schedule in self._watcher.looks.schedules()]
         known = [time for time in found if time is not None]
         return max(known) if len(known) == len(found) else None
 
@@ -154,9 +160,9 @@ class _Watching:
         await self.aclose()
 
     def __repr__(self) -> str:
-        watcher = self._watcher
-        tenants = ", ".join(map(repr, watcher.tenants))
-        return f"<{type(self).__name__}({tenants}, {watcher.state}, requests={watcher.requests})>"
+        state = self._watcher.state
+        tenants = ", ".join(map(repr, self.tenants))
+        return f"<{type(self).__name__}({tenants}, {state}, requests={self.requests})>"
 
 
 class Watch(_Watching, AsyncIterator[Change]):
@@ -186,6 +192,7 @@ class Watch(_Watching, AsyncIterator[Change]):
         self,
         *,
         quiet: timedelta = timedelta(minutes=5),
+        certainty: WatchCertainty = "probably",
         reached: Callable[[CDR], Reached | None] | None = None,
         country: str = "CH",
     ) -> CallWatch:
@@ -195,13 +202,18 @@ class Watch(_Watching, AsyncIterator[Change]):
             quiet: How long after the end of its last leg a call is handed over. The shorter it is,
                 the more calls are handed over as missed while somebody is still talking: the page
                 "Watch for new calls" has the figures.
+            certainty: `"surely"` holds a call back until it is over for certain. Most calls are so
+                at once. A missed one of which only telephones that rang are known is so when its
+                last leg ended `settle` ago.
             reached: Whom a leg reached, see `group_calls`.
             country: The country that a number with a single leading 0 is of.
 
         Raises:
             UsageError: An argument is wrong, or an item was taken already.
         """
-        if problem := _problem_with_quiet(quiet, self._watcher.settle):
+        if problem := (
+            _problem_with_quiet(quiet, self._watcher.settle) or _problem_with_certainty(certainty)
+        ):
             raise UsageError(problem)
         # Loaded here: a watch of legs does without.
         from boxis_async._watch.call_feed import CallFeed  # noqa: PLC0415
@@ -211,6 +223,7 @@ class Watch(_Watching, AsyncIterator[Change]):
                 CallFeed,
                 quiet=plain_length(quiet),
                 settle=self._watcher.settle,
+                certainty=certainty,
                 reached=reached,
                 country=check_country(country),
             )

@@ -10,14 +10,12 @@ import attrs
 
 from boxis_async.call_model import Call
 from boxis_async.models import CDR
+from boxis_async.types import WatchCertainty
 
-__all__ = ["CallChange", "Change", "ChangeKind", "Position", "WatchCertainty"]
+__all__ = ["CallChange", "Change", "ChangeKind", "Position"]
 
 ChangeKind: TypeAlias = Literal["new", "changed"]
 """Whether something came for the first time, or in another version."""
-
-WatchCertainty: TypeAlias = Literal["probably", "surely"]
-"""How sure it is that a call is over."""
 
 
 @attrs.frozen(kw_only=True)

@@ -3,7 +3,8 @@
 We keep the legs that may still matter, all of them and not only those that changed: a call is
 judged by all of its legs. A call waits until it was quiet for a while, and until a look has seen
 all that began since it did: while somebody is still talking, only the legs that rang in vain are
-there.
+there. Where it must be sure that it is over, it waits for that too. What waits is not handled, so
+a restart finds it again.
 
 What a call was before is made of the legs that were handled before.
 """
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from boxis_async._watch.position import Handled
     from boxis_async._wire.cooperative import Steps
     from boxis_async.call_model import Call
-    from boxis_async.types import Reached
+    from boxis_async.types import Reached, WatchCertainty
 
 __all__ = ["CallFeed"]
 
@@ -52,6 +53,9 @@ class _Memory:
     """The legs as they were handled, where they are others by now."""
     pending: set[bytes] = attrs.field(factory=set[bytes])
     """The legs that came or changed, and are not handled."""
+    sure_from: dict[bytes, float] = attrs.field(factory=dict[bytes, float])
+    """From when on a call that must wait to be sure is so, in Unix seconds, for each of its legs:
+    it need not be judged again before, unless another leg of it comes."""
 
 
 class CallFeed:
@@ -61,22 +65,25 @@ class CallFeed:
         handled: What is handled.
         quiet: How long a call must be over.
         settle: After how long nothing changes any more.
+        certainty: How sure that must be.
         reached: The user's own judgement of a leg.
         country: The country that a number with a single leading 0 is of.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each is one thing to set, by name
         self,
         handled: Handled,
         *,
         quiet: timedelta,
         settle: timedelta,
+        certainty: WatchCertainty,
         reached: Callable[[CDR], Reached | None] | None,
         country: str,
     ) -> None:
         self._handled = handled
         self._quiet = quiet.total_seconds()
         self._settle = settle.total_seconds()
+        self._must_be_sure = certainty == "surely"
         self._reached = reached
         self._country = country
         self._memories = {tenant: _Memory() for tenant in handled.tenants}
@@ -87,6 +94,8 @@ class CallFeed:
         memory = self._memories[tenant]
         for mark in (yield from read_legs(self._handled, of_tenant, cdrs)):
             before = memory.legs.get(mark.leg)
+            if before is None or before.version != mark.version:
+                memory.sure_from.pop(mark.leg, None)
             known = of_tenant.seen.version(mark.leg)
             if before is not None and before.version == known:
                 memory.handled.setdefault(mark.leg, before.cdr)
@@ -101,8 +110,14 @@ class CallFeed:
     def finish(self, tenant: str, whole: Whole) -> Steps[list[Item]]:
         """Give the calls that are quiet by then."""
         memory = self._memories[tenant]
-        waiting = [memory.legs[leg] for leg in memory.pending]
-        quiet = [mark for mark in waiting if whole.end - mark.last >= self._quiet]
+        due = {
+            leg for leg in memory.pending if memory.sure_from.get(leg, whole.moment) <= whole.moment
+        }
+        quiet = [
+            mark
+            for mark in map(memory.legs.__getitem__, due)
+            if whole.end - mark.last >= self._quiet
+        ]
         if not quiet:
             return []
         horizon = min(mark.cdr.start.timestamp() for mark in quiet) - _MARGIN
@@ -111,12 +126,18 @@ class CallFeed:
         groups = group([mark.cdr for mark in near.values()], self._country)
         for number, legs in enumerate(groups, 1):
             marks = [near[id(leg)] for leg in legs]
+            last = max(mark.last for mark in marks)
             if (
-                any(mark.leg in memory.pending for mark in marks)
-                and whole.end - max(mark.last for mark in marks) >= self._quiet
+                not due.isdisjoint(mark.leg for mark in marks)
+                and whole.end - last >= self._quiet
                 and _began(legs) >= whole.begin
             ):
-                items.append(self._item(tenant, memory, marks, whole.moment))
+                change, item = self._item(tenant, memory, marks, whole.moment)
+                if change.certainty == "surely" or not self._must_be_sure:
+                    items.append((change.call, item))
+                else:
+                    sure_from = last + self._settle
+                    memory.sure_from |= dict.fromkeys((mark.leg for mark in marks), sure_from)
             if number % _CALLS_A_STEP == 0:
                 yield
         item_of = {id(call): item for call, item in items}
@@ -128,6 +149,7 @@ class CallFeed:
         for mark in item.marks:
             memory.pending.discard(mark.leg)
             memory.handled.pop(mark.leg, None)
+            memory.sure_from.pop(mark.leg, None)
 
     def floor(self, tenant: str, floor: float) -> float:
         """Need the legs that are not handled, and those before them that may be of their calls."""
@@ -142,10 +164,11 @@ class CallFeed:
             del memory.legs[leg]
             memory.handled.pop(leg, None)
             memory.pending.discard(leg)
+            memory.sure_from.pop(leg, None)
 
     def _item(
         self, tenant: str, memory: _Memory, marks: list[Mark], moment: float
-    ) -> tuple[Call, Item]:
+    ) -> tuple[CallChange, Item]:
         seen = self._handled.tenants[tenant].seen
         call = build([mark.cdr for mark in marks], self._reached)
         known = [mark for mark in marks if seen.version(mark.leg) is not None]
@@ -166,7 +189,7 @@ class CallFeed:
             certainty="surely" if self._is_over(call, marks, moment) else "probably",
             tenant=tenant,
         )
-        return call, Item(change, tenant, marks, changes)
+        return change, Item(change, tenant, marks, changes)
 
     def _previous(self, memory: _Memory, known: list[Mark]) -> Call | None:
         if not known:

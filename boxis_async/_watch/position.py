@@ -59,6 +59,8 @@ class Handled:
     ) -> None:
         self._key = os.urandom(_KEY_SIZE) if key is None else key
         self.tenants = dict(tenants or {})
+        self.is_unsaved = False
+        """Whether it changed since it was saved: whoever changes it sets this."""
         self.fingerprinter = Fingerprinter(self._key)
 
     def to_text(self) -> str:

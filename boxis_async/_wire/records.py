@@ -130,7 +130,7 @@ class Fingerprinter:
         return keyed.digest()
 
 
-def make_converter(clock: WallClock, fingerprinter: Fingerprinter) -> cattrs.Converter:
+def make_converter(clock: WallClock, fingerprinter: Fingerprinter) -> cattrs.BaseConverter:
     """Make the converter that structures a row, a dict of the API's names, as a `CDR`.
 
     Many rows at once are structured as `Records`.
@@ -139,7 +139,9 @@ def make_converter(clock: WallClock, fingerprinter: Fingerprinter) -> cattrs.Con
     """
     import cattrs  # noqa: PLC0415 - it takes as long to load as all of this package
 
-    converter = cattrs.Converter()
+    # Both hooks are ours. To prepare the others, as `Converter` does, takes 0.3 ms instead of 0.06:
+    # a tenth of what a look of a watch takes that finds nothing new.
+    converter = cattrs.BaseConverter()
     read = _row_reader(clock, fingerprinter)
     converter.register_structure_hook(CDR, read)
 

@@ -13,6 +13,7 @@ import attrs
 import click
 
 from boxis_async import BoxisClient, Call, CallChange, FilePosition
+from boxis_async.types import WatchCertainty
 
 from .change_command import ChangeCommand
 from .change_lines import json_line, text_line
@@ -59,6 +60,8 @@ class _Handler(Protocol):
         help="Show calls, each once it is over; else each leg.")  # fmt: skip
 @option("--missed", heading=CALLS, is_flag=True,
         help="Show missed calls, and those that were missed before.")  # fmt: skip
+@option("--sure", heading=CALLS, is_flag=True,
+        help="Show a call only once it is over for certain, which may take a day.")  # fmt: skip
 @length_option("--quiet-time", heading=CALLS, default=_QUIET, help="How long a call must be over.")
 @country_option
 @length_option("--every", heading=REQUESTS, default=_EVERY, help="How often to look.")
@@ -83,6 +86,7 @@ def watch(  # noqa: PLR0913 - each is one option
     since: str | None,
     by_calls: bool,
     missed: bool,
+    sure: bool,
     quiet_time: timedelta,
     country: str,
     every: timedelta,
@@ -116,7 +120,8 @@ def watch(  # noqa: PLR0913 - each is one option
         client=client,
         since=begin,
         every=every,
-        quiet_time=quiet_time if by_calls or missed else None,
+        quiet_time=quiet_time if by_calls or missed or sure else None,
+        certainty="surely" if sure else "probably",
         country=country,
         missed=missed,
         position=position,
@@ -140,6 +145,7 @@ class _Job:
     every: timedelta
     quiet_time: timedelta | None
     """How long a call must be over; None watches legs."""
+    certainty: WatchCertainty
     country: str
     missed: bool
     position: str | None
@@ -165,7 +171,7 @@ class _Job:
         watched = self.client.watch(self.since, every=self.every, position=position)
         if self.quiet_time is None:
             return watched
-        return watched.calls(quiet=self.quiet_time, country=self.country)
+        return watched.calls(quiet=self.quiet_time, certainty=self.certainty, country=self.country)
 
 
 @asynccontextmanager

@@ -10,6 +10,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
+from boxis_async._file_lock import try_lock
 from boxis_async.export.errors import DamagedError, ExportBusyError
 
 if TYPE_CHECKING:
@@ -94,12 +95,7 @@ def _locked(folder: OpenFolder) -> io.FileIO | None:
         folder.remove(_NAME)
         return None
     try:
-        _lock(file.fileno())
-    except _TAKEN as error:
-        file.close()
-        raise ExportBusyError(
-            f"another export is at work in {folder.path}: wait until it has ended"
-        ) from error
+        is_ours = try_lock(file.fileno())
     except OSError as error:
         file.close()
         if is_new:
@@ -110,6 +106,11 @@ def _locked(folder: OpenFolder) -> io.FileIO | None:
             "write the same one. Export to a local disk, and move the file from there",
             str(folder.path / _NAME),
         ) from error
+    if not is_ours:
+        file.close()
+        raise ExportBusyError(
+            f"another export is at work in {folder.path}: wait until it has ended"
+        )
     # The export that had the lock may have removed the file after we opened it. Nobody else would
     # open that file again, so our lock on it would keep nobody out.
     there, here = folder.stat(_NAME), os.fstat(file.fileno())
@@ -117,19 +118,3 @@ def _locked(folder: OpenFolder) -> io.FileIO | None:
         return file
     file.close()
     return None
-
-
-if sys.platform == "win32":
-    import msvcrt
-
-    _TAKEN = (BlockingIOError, PermissionError)
-
-    def _lock(descriptor: int) -> None:
-        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
-else:
-    import fcntl
-
-    _TAKEN = BlockingIOError
-
-    def _lock(descriptor: int) -> None:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

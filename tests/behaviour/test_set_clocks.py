@@ -116,7 +116,8 @@ CLOCKS_READ = {
     "_http/requester.py": {"time.perf_counter"},  # how long a request took, for hooks and logs
     "_http/server_clock.py": {"time.time"},  # what the provider is to know, and what now is
     "_http/waiting.py": {"anyio.current_time"},  # the loop's, for what waits on it
-    "_watch/watcher.py": {"time.time"},  # what is requested; its waits go by the loop's
+    "_watch/looks.py": {"time.time"},  # what is requested; its waits go by the loop's
+    "_watch/watcher.py": {"time.time"},  # from when on a watch without a position counts
     "client.py": {"time.time"},  # from when on a watch counts
     "retry.py": {"datetime.now"},  # a date to wait until, where the answer has no date of its own
     "export/checkpoints.py": {"time.monotonic"},  # when to save; nothing waits for it

@@ -1,8 +1,9 @@
 """A week of a watch in fast motion: does its memory grow?
 
-Prints, for each day, what Python has allocated beside the world that is watched, the legs that the
-watch remembers, and the size of its position. Exits with 1 if the last days need more than the
-second one, by over a tenth.
+Prints, for each day, how many objects there are beside the world that is watched, the peak of the
+process, the legs that the watch remembers, and the size of its position. Exits with 1 if the later
+days need more objects than the first three, by over a tenth. To count the blocks that Python has
+allocated costs nothing; tracemalloc, which knows their sizes, would take four times as long.
 """
 
 from __future__ import annotations
@@ -11,9 +12,9 @@ import argparse
 import asyncio
 import gc
 import logging
+import resource
 import sys
 import time
-import tracemalloc
 from contextlib import suppress
 from datetime import date, timedelta
 from pathlib import Path
@@ -32,8 +33,10 @@ START = date(2026, 10, 5)
 
 
 async def watch(world: World, days: int, every: timedelta, *, by_calls: bool) -> list[int]:
-    """Watch so many days, and give what was allocated at the end of each."""
+    """Watch so many days, and give how many blocks are allocated at the end of each."""
     found: list[int] = []
+    gc.collect()
+    before = sys.getallocatedblocks()
 
     async def consume(changes: Watch | CallWatch) -> None:
         async for _ in changes:
@@ -47,10 +50,12 @@ async def watch(world: World, days: int, every: timedelta, *, by_calls: bool) ->
             await asyncio.sleep(24 * HOUR)
             world.provider.reset()
             gc.collect()
-            found.append(tracemalloc.get_traced_memory()[0])
+            found.append(sys.getallocatedblocks() - before)
+            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
             legs = len(watch._watcher._handled.tenants[watch.tenants[0]].seen)  # noqa: SLF001
             print(
-                f"day {day}: {found[-1] / 1e6:.2f} MB, {legs} legs, {len(watch.position):,} bytes",
+                f"day {day}: {found[-1]:,} objects, peak {peak / 1024:.1f} MiB, {legs} legs, "
+                f"{len(watch.position):,} bytes",
                 flush=True,
             )
         consumer.cancel()
@@ -70,15 +75,13 @@ def main() -> bool:
     logging.disable()
     right = True
     for by_calls in (False, True):
-        print("by calls" if by_calls else "by legs")
+        print("by calls" if by_calls else "by legs", flush=True)
         world = World(START, arguments.days + 1, calls_per_day=arguments.calls, repairs=0)
-        tracemalloc.start()
         began = time.perf_counter()
         every = timedelta(seconds=arguments.every)
         found = run_fast(world.start, watch(world, arguments.days, every, by_calls=by_calls))
-        print(f"{time.perf_counter() - began:.0f} s")
-        tracemalloc.stop()
-        right = right and max(found[-2:]) <= 1.1 * max(found[:3])
+        print(f"{time.perf_counter() - began:.0f} s", flush=True)
+        right = right and max(found[3:]) <= 1.1 * max(found[:3])
     return right
 
 

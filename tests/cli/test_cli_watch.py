@@ -7,7 +7,9 @@ import shlex
 import signal
 import sys
 import time
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from calls import rung_out
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
     from boxis_async.testing import Provider, Received, Row
 
+ZURICH = ZoneInfo("Europe/Zurich")
 EVERY = ("--since", "1h", "--every", "1s")
 
 
@@ -35,12 +38,17 @@ def row(name: str, minutes: int, **fields: str) -> Row:
 
 
 def watch_for_a_while(provider: Provider, *arguments: str) -> Result:
-    """Watch until the provider refuses the account, half a second after its first answer."""
-    answered: list[float] = []
+    """Watch until the provider refuses the account: with the second or third look."""
+    first_looks_end = ""
 
-    def fault(_: Received) -> Fault | None:
-        answered.append(time.monotonic())
-        return Fault.refuse("wrong authcode") if answered[-1] - answered[0] > 0.5 else None
+    def fault(request: Received) -> Fault | None:
+        nonlocal first_looks_end
+        if not first_looks_end:
+            # A look requests up to a minute from when it began, so the first one no further.
+            moment = datetime.now(ZURICH) + timedelta(seconds=62)
+            first_looks_end = f"{moment:%Y-%m-%d %H:%M:%S}"
+        is_later = (request.dateto or "") > first_looks_end
+        return Fault.refuse("wrong authcode") if is_later else None
 
     provider.faults = fault
     return invoke("watch", *EVERY, *arguments)
@@ -76,6 +84,18 @@ def test_missed_calls_alone(served: Provider) -> None:
     assert (line["call"]["id"], line["call"]["missed"], line["previous"]) == ("missed", True, None)
     assert line["certainty"] in ("probably", "surely")
     assert "Watching" not in result.stderr
+
+
+def test_only_sure_calls(served: Provider) -> None:
+    """With --sure, a call that may still go on is no line, and one that is over is."""
+    served.add(
+        row("missed", 30, linkedid="another"),
+        row("answered", 20, disposition="ANSWERED", billsec="10", dstchannel="SIP/201-1"),
+    )
+    (line,) = lines_of(watch_for_a_while(served, "--sure").stdout)
+    assert (line["call"]["id"], line["certainty"]) == ("answered", "surely")
+    result = watch_for_a_while(served, "--sure", "--missed")
+    assert (result.exit_code, result.stdout) == (3, "")
 
 
 def test_a_position_is_continued(served: Provider, tmp_path: Path) -> None:

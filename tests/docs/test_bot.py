@@ -29,11 +29,12 @@ if TYPE_CHECKING:
 
     from boxis_async import BoxisClient
 
-bot = load("bot")
+bot, telegram_chat = load("bot"), load("telegram_chat")
 
 ZURICH = ZoneInfo("Europe/Zurich")
 NOON = datetime(2026, 10, 1, 12, tzinfo=ZURICH)
 OURS, THEIRS = 123456, 666
+HARMLESS = r"<b>=SUM(A1)</b>\n10:00  all\u202e is well"
 NASTY = '"<b>=SUM(A1)</b>\n10:00  all\u202e is well" <0041445550199>'
 
 
@@ -49,10 +50,10 @@ class Chat:
         for text in self.texts:
             yield text
 
-    async def send(self, chat_id: int, text: str) -> bool:
+    async def send(self, chat_id: int, title: str, *lines: str) -> bool:
         assert chat_id == OURS
         if not self.is_broken:
-            self.sent.append(text)
+            self.sent.append("\n".join([title, *lines]))
         return not self.is_broken
 
 
@@ -137,6 +138,12 @@ def lines(text: str) -> list[str]:
     return text.splitlines()[1:]
 
 
+async def answered(client: BoxisClient) -> str:
+    """Ask who called today, and give the answer as Telegram gets it."""
+    text: str = telegram_chat.message(*await bot.who_called_today(client))
+    return text
+
+
 async def test_who_called_today(client: BoxisClient, provider: Provider) -> None:
     """The answer tells each call from outside once, and which of them nobody answered."""
     provider.add(
@@ -148,7 +155,7 @@ async def test_who_called_today(client: BoxisClient, provider: Provider) -> None
         inbound("2026-10-01 09:00:00", "missed"),
     )
     with time_machine.travel(NOON):
-        text = await bot.who_called_today(client)
+        text = await answered(client)
     assert text.splitlines() == [
         "Calls of 2026-10-01: 2",
         "08:00  0041445550123  Anna Meier",
@@ -159,7 +166,7 @@ async def test_who_called_today(client: BoxisClient, provider: Provider) -> None
 async def test_nobody_called(client: BoxisClient) -> None:
     """A day without calls is told as such."""
     with time_machine.travel(NOON):
-        assert await bot.who_called_today(client) == "Calls of 2026-10-01: none"
+        assert await answered(client) == "Calls of 2026-10-01: none"
 
 
 @pytest.mark.parametrize(
@@ -181,7 +188,7 @@ async def test_today_is_the_providers_day(
     provider.add(inbound(f"{today - timedelta(days=1)} 23:59:59", "yesterday"))
     provider.add(*(inbound(f"{today} {start}", start) for start in starts))
     with time_machine.travel(moment):
-        text = await bot.who_called_today(client)
+        text = await answered(client)
     assert [line[:5] for line in lines(text)] == [start[:5] for start in starts]
 
 
@@ -194,7 +201,7 @@ async def test_a_call_over_midnight_is_of_the_day_before(
         inbound("2026-10-01 00:00:05", "late", sequence="2"),
     )
     with time_machine.travel(NOON):
-        assert lines(await bot.who_called_today(client)) == []
+        assert lines(await answered(client)) == []
 
 
 async def test_a_caller_cannot_make_up_lines(client: BoxisClient, provider: Provider) -> None:
@@ -203,8 +210,8 @@ async def test_a_caller_cannot_make_up_lines(client: BoxisClient, provider: Prov
     provider.add(inbound("2026-10-01 08:01:00", "2", clid=f'"{"x" * 9000}" <{"1" * 9000}>'))
     provider.add(inbound("2026-10-01 08:02:00", "3", clid="", src=""))
     with time_machine.travel(NOON):
-        first, second, third = lines(await bot.who_called_today(client))
-    assert first == "08:00  0041445550199  <b>=SUM(A1)</b> 10:00 all is well  missed"
+        first, second, third = lines(await answered(client))
+    assert first == rf"08:00  0041445550199  {HARMLESS}  missed"
     assert len(second) < 150
     assert third == "08:02  missed"
 
@@ -219,7 +226,7 @@ async def test_a_long_answer_is_cut(client: BoxisClient, provider: Provider, nam
         )
     )
     with time_machine.travel(NOON):
-        text = await bot.who_called_today(client)
+        text = await answered(client)
     title, *told, last = text.splitlines()
     assert title == "Calls of 2026-10-01: 300"
     assert last == f"… and {300 - len(told)} more"
@@ -228,9 +235,16 @@ async def test_a_long_answer_is_cut(client: BoxisClient, provider: Provider, nam
 
 def test_what_just_fits_is_whole() -> None:
     """Nothing is cut where nothing has to be, and one character more is told."""
-    assert bot.message("x", ["y" * 4094]) == "x\n" + "y" * 4094
-    assert bot.message("x", ["y" * 4095]) == "x\n… and 1 more"
-    assert bot.message("x", ["y" * 4000, "z" * 93]) == f"x\n{'y' * 4000}\n{'z' * 93}"
+    message = telegram_chat.message
+    assert message("x", "y" * 4094) == "x\n" + "y" * 4094
+    assert message("x", "y" * 4095) == "x\n… and 1 more"
+    assert message("x", "y" * 4000, "z" * 93) == f"x\n{'y' * 4000}\n{'z' * 93}"
+
+
+def test_a_long_title_is_cut() -> None:
+    """An error that says much is cut, and what follows it has its place."""
+    assert telegram_chat.message("x" * 500, "y") == f"{'x' * 500}\ny"
+    assert telegram_chat.message("x" * 9000, "y") == f"{'x' * 499}…\ny"
 
 
 async def test_only_those_who_may_know_are_answered(
@@ -410,15 +424,15 @@ async def test_on_telegram(
         running.cancel()
         await asyncio.wait([running])
     server.unmount(provider)
-    posted, answered = telegram.sent
+    posted, reply = telegram.sent
     assert posted == {
         "chat_id": OURS,
-        "text": "Missed call\n2026-10-01 11:00  0041445550199  <b>=SUM(A1)</b> 10:00 all is well",
+        "text": f"Missed call\n2026-10-01 11:00  0041445550199  {HARMLESS}",
         "link_preview_options": {"is_disabled": True},
     }
-    assert answered["chat_id"] == -5
-    assert answered["text"].startswith("Calls of 2026-10-01: 1\n11:00  0041445550199  <b>")
-    assert "parse_mode" not in answered
+    assert reply["chat_id"] == -5
+    assert reply["text"].startswith("Calls of 2026-10-01: 1\n11:00  0041445550199  <b>")
+    assert "parse_mode" not in reply
     assert telegram.offsets == [None, 8, 9, 10]
     assert "stand-in-token" not in caplog.text
 
@@ -441,3 +455,16 @@ async def test_telegram_that_fails(
     assert telegram.offsets == [None, 2, 3]
     assert "cannot receive messages" in caplog.text
     assert "cannot send a message" in caplog.text
+
+
+async def test_without_a_token(
+    monkeypatch: pytest.MonkeyPatch, server: LoopbackServer, provider: Provider
+) -> None:
+    """Started without Telegram's token, it says what to do, and asks the provider nothing."""
+    for name, value in ServedProvider(server.mount(provider), provider).environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("TELEGRAM_TOKEN", raising=False)
+    with pytest.raises(SystemExit, match="set TELEGRAM_TOKEN"):
+        await bot.main()
+    server.unmount(provider)
+    assert provider.requests == []

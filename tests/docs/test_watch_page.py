@@ -14,7 +14,7 @@ from calls import call
 from clients import plainly
 from fast_forward import run_fast
 from paths import ROOT
-from watched import ZONE
+from watched import ZONE, Kept
 
 from boxis_async.testing import Provider
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     import pytest
 
-    from boxis_async import BoxisClient, Change
+    from boxis_async import BoxisClient, Change, Watch
 
 TEXT = (ROOT / "docs" / "watch.md").read_text("utf-8")
 START = datetime(2026, 10, 5, 12, tzinfo=ZONE)
@@ -120,7 +120,11 @@ def test_report_missed_sends_once(capsys: pytest.CaptureFixture[str]) -> None:
         async with (
             plainly(provider) as client,
         ):
-            for task in (names["report_missed"](client, send), names["print_new"](client)):
+            for task in (
+                names["report_missed"](client, send),
+                names["report_surely_missed"](client, send, None),
+                names["print_new"](client),
+            ):
                 with suppress(TimeoutError):
                     async with asyncio.timeout(3600):
                         await task
@@ -129,3 +133,38 @@ def test_report_missed_sends_once(capsys: pytest.CaptureFixture[str]) -> None:
     run_fast(START.timestamp() - 1790, main())
     assert sent == ["11:30 missed: 0041445550123 (probably)"]
     assert capsys.readouterr().out == ""
+
+
+def test_report_surely_missed_leaves_none_out() -> None:
+    """What is only probably missed is sent a day later, and what is sure at once."""
+    report = functions()["report_surely_missed"]
+    begin = (START - timedelta(minutes=30)).replace(tzinfo=None)
+    rang = call(f"{begin}", "a", disposition="NO ANSWER", userfield="[inbound]", linkedid="x")
+    box = call(f"{begin}", "b", userfield="[inbound]", linkedid="b") | {
+        "dstchannel": "",
+        "lastapp": "VoiceMail",
+        "clid": '"" <0041445550124>',
+    }
+    sent: list[tuple[int, str]] = []
+
+    async def send(text: str) -> None:
+        sent.append(((datetime.now(ZONE) - START + timedelta(minutes=30)).days, text))
+
+    async def main() -> None:
+        async with plainly(Provider([rang, box], live=True)) as client:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(26 * 3600):
+                    await report(Slowly(client), send, Kept())
+
+    run_fast(START.timestamp() - 1790, main())
+    assert sent == [(0, "11:30 missed: 0041445550124"), (1, "11:30 missed: 0041445550123")]
+
+
+class Slowly:
+    """A client whose watches look each ten minutes."""
+
+    def __init__(self, client: BoxisClient) -> None:
+        self._client = client
+
+    def watch(self, **settings: Any) -> Watch:  # noqa: ANN401 - as `watch`
+        return self._client.watch(every=timedelta(minutes=10), **settings)

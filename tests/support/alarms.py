@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from boxis_async import CDR
     from boxis_async._watch.leg_feed import Item, Whole
     from boxis_async._wire.cooperative import Steps
+    from boxis_async.types import WatchCertainty
 
 _STILL_TO_COME = 7200.0
 
@@ -53,14 +54,23 @@ class Alarms:
 class _ManyQuietTimes:
     """Makes calls of the same looks by several quiet times, each as a watch of its own would."""
 
-    def __init__(self, quiet: Sequence[timedelta], handled: Handled) -> None:
+    def __init__(
+        self, quiet: Sequence[timedelta], certainty: WatchCertainty, handled: Handled
+    ) -> None:
         self.found: list[list[tuple[float, CallChange]]] = [[] for _ in quiet]
         self._handled = [
             Handled(tenants={name: attrs.evolve(one) for name, one in handled.tenants.items()})
             for _ in quiet
         ]
         self._feeds = [
-            CallFeed(handled, quiet=one, settle=timedelta(days=1), reached=None, country="CH")
+            CallFeed(
+                handled,
+                quiet=one,
+                settle=timedelta(days=1),
+                certainty=certainty,
+                reached=None,
+                country="CH",
+            )
             for one, handled in zip(quiet, self._handled, strict=True)
         ]
 
@@ -99,14 +109,18 @@ class _ManyQuietTimes:
 
 
 async def alarms(
-    world: World, quiet: Sequence[timedelta], every: timedelta, until: float
+    world: World,
+    quiet: Sequence[timedelta],
+    every: timedelta,
+    until: float,
+    certainty: WatchCertainty = "probably",
 ) -> list[Alarms]:
     """Watch by calls until a moment, by each quiet time, and judge the alarms."""
     feeds: list[_ManyQuietTimes] = []
     begin = time.time()
     async with world.client() as client, client.watch(every=every) as watch:
         watch._watcher.feed_with(  # noqa: SLF001 - seven watches would take seven times as long
-            lambda handled: feeds.append(_ManyQuietTimes(quiet, handled)) or feeds[0]
+            lambda handled: feeds.append(_ManyQuietTimes(quiet, certainty, handled)) or feeds[0]
         )
         with suppress(TimeoutError):
             async with asyncio.timeout(until - time.time()):

@@ -1,7 +1,8 @@
 """An event loop whose time passes at once: a wait of an hour takes as long as one of a second.
 
 Whenever nothing is left to do but to wait, the loop's clock, and with it `time.time`, jumps to the
-moment at which the next wait ends.
+moment at which the next wait ends. While a thread works for a coroutine, no time passes: hours
+would, while a file is written.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import anyio
+import anyio.to_thread
 import time_machine
 
 if TYPE_CHECKING:
@@ -29,9 +32,9 @@ class _Selector(selectors.DefaultSelector):
         found = super().select(0)
         if found or timeout == 0:
             return found
-        if timeout is None or self.loop.threads:
-            # What a thread does takes real time.
-            return super().select(timeout if timeout is None else 0.001)
+        if timeout is None or self.loop.has_threads:
+            # The thread wakes the loop when it has done.
+            return super().select(None)
         self.loop.pass_time(timeout)
         return super().select(0)
 
@@ -42,14 +45,22 @@ class FastForward(asyncio.SelectorEventLoop):
     def __init__(self, traveller: Any) -> None:  # noqa: ANN401 - time-machine exports no type
         self._traveller = traveller
         self._now = 1000.0
-        self._base = 0.0
-        self.threads = 0
+        self._limiter: anyio.CapacityLimiter | None = None
         selector = _Selector()
         selector.loop = self
         super().__init__(selector)
 
     def time(self) -> float:
         return self._now
+
+    async def know_threads(self) -> None:
+        """Get to know what counts the threads that work for coroutines."""
+        self._limiter = anyio.to_thread.current_default_thread_limiter()
+
+    @property
+    def has_threads(self) -> bool:
+        """Whether a thread works for a coroutine."""
+        return self._limiter is not None and self._limiter.borrowed_tokens > 0
 
     def pass_time(self, seconds: float) -> None:
         """Let time pass, for the loop and for `time.time`."""
@@ -66,6 +77,9 @@ def fast_forward(start: float) -> Iterator[asyncio.Runner]:
         time_machine.travel(start, tick=False) as traveller,
         asyncio.Runner(loop_factory=partial(FastForward, traveller)) as runner,
     ):
+        loop = runner.get_loop()
+        assert isinstance(loop, FastForward)
+        runner.run(loop.know_threads())
         yield runner
 
 

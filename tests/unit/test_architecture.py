@@ -31,6 +31,7 @@ LAYERS = (
         "watch",
         "_watch",
         "_watch.watcher",
+        "_watch.looks",
         "_watch.schedule",
         "_watch.tiers",
         "_watch.call_feed",
@@ -118,7 +119,7 @@ LAYERS = (
     ("errors",),
     ("types",),
     ("models",),
-    ("_as_json", "_printable", "_version"),
+    ("_as_json", "_file_lock", "_printable", "_version"),
 )
 """The core from top to bottom. A module imports only from layers below its own, or, within a layer,
 from modules that stand behind it."""
@@ -148,13 +149,14 @@ OPTIONAL: dict[str, str | tuple[str, ...]] = {
 """The one module, or the one wing, in which each optional package is imported; or both."""
 
 FACES = (
-    *("__init__", "calls", "call_stats", "types"),
+    *("__init__", "calls", "call_stats", "types", "_file_lock"),
     *("testing", "export", "fleet", "mirror", "report"),
 )
 """What a wing may import from outside itself: the library's face, and those of other wings.
 
 `calls` has what makes calls of legs one by one, for the exports, and `call_stats` what counts them,
-for the command line and the report.
+for the command line and the report. `_file_lock` is no face: it is what the operating system's
+locks are like, for the exports as for a position.
 """
 
 

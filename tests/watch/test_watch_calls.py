@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 DAY = date(2026, 10, 5)
 START = datetime(2026, 10, 5, tzinfo=ZONE).timestamp()
 MINUTE = timedelta(minutes=1)
+HOURS = timedelta(hours=1)
 EXCHANGE = "sip022.voice.boxis.net"
 
 
@@ -47,6 +48,8 @@ def watched(
     *rows: dict[str, str | None],
     seconds: float = 3600,
     position: Kept | None = None,
+    every: timedelta = timedelta(seconds=30),
+    settle: timedelta = timedelta(days=1),
     **settings: Any,  # noqa: ANN401 - whatever `calls` takes
 ) -> list[tuple[float, CallChange]]:
     """Watch by calls for so many seconds from `START` on."""
@@ -56,7 +59,9 @@ def watched(
     async def main() -> None:
         async with (
             plainly(provider) as client,
-            client.watch(position=position).calls(**settings) as changes,
+            client.watch(every=every, settle=settle, position=position).calls(
+                **settings
+            ) as changes,
         ):
             with suppress(TimeoutError):
                 async with asyncio.timeout(seconds):
@@ -113,6 +118,66 @@ def test_after_settle_it_is_sure() -> None:
             return await anext(changes)
 
     assert run_fast(START, main()).certainty == "surely"
+
+
+def test_only_what_is_sure() -> None:
+    """Held back until it is sure, a call comes once: answered, in a box, or after `settle`."""
+    slowly: dict[str, Any] = {"certainty": "surely", "every": 5 * MINUTE, "settle": 2 * HOURS}
+    ((at, change),) = watched(RANG, TALKED, **slowly, seconds=2.5 * HOUR)
+    assert (change.kind, change.call.answered, change.certainty) == ("new", True, "surely")
+    assert at >= 1282 + 300
+    ((at, change),) = watched(RANG, BOX, **slowly)
+    assert (change.kind, change.call.missed, len(change.call.legs)) == ("new", True, 2)
+    assert 112 + 300 <= at <= 112 + 300 + 320
+    ((at, change),) = watched(RANG, **slowly, seconds=4 * HOUR)
+    assert (change.kind, change.call.missed, change.certainty) == ("new", True, "surely")
+    # All that is younger than `settle` is looked at each hour.
+    assert 80 + 2 * HOUR <= at <= 80 + 3 * HOUR + 320
+
+
+def test_what_is_not_sure_yet_waits_over_restarts() -> None:
+    """A call that is held back is not handled: a restart finds it again, hours later too."""
+    kept = Kept()
+    second = leg(3600, 20, disposition="NO ANSWER", uniqueid="other.2", linkedid="other.2")
+    slowly: dict[str, Any] = {"certainty": "surely", "every": 5 * MINUTE, "settle": 2 * HOURS}
+    assert watched(RANG, second, **slowly, seconds=1.5 * HOUR, position=kept) == []
+    provider = Provider([RANG, second], live=True, cost_delay=0)
+    found: list[CallChange] = []
+
+    async def main() -> None:
+        async with (
+            plainly(provider) as client,
+            client.watch(settle=2 * HOURS, every=5 * MINUTE, position=kept).calls(
+                certainty="surely"
+            ) as changes,
+        ):
+            with suppress(TimeoutError):
+                async with asyncio.timeout(6 * HOUR):
+                    async for change in changes:
+                        found.append(change)  # noqa: PERF401 - kept
+
+    run_fast(START + 1.9 * HOUR, main())
+    assert [change.call.id for change in found] == [RANG["uniqueid"], "other.2"]
+    assert {(change.kind, change.certainty) for change in found} == {("new", "surely")}
+
+
+def test_a_sure_call_that_changes_comes_again() -> None:
+    """What was handed over as sure comes again if a leg changes it, with what it was."""
+    provider = Provider([BOX | {"cc_cost": "0.50"}], live=True, cost_delay=HOUR)
+    found: list[CallChange] = []
+
+    async def main() -> None:
+        async with (
+            plainly(provider) as client,
+            client.watch(every=5 * MINUTE).calls(certainty="surely") as changes,
+        ):
+            found.extend([await anext(changes), await anext(changes)])
+
+    run_fast(START, main())
+    new, changed = found
+    assert (new.kind, changed.kind) == ("new", "changed")
+    assert changed.previous == new.call
+    assert changed.call.cost > new.call.cost == 0
 
 
 def test_a_restart_hands_over_no_call_twice_and_knows_what_it_was() -> None:

@@ -99,8 +99,8 @@ class Scene(Quiet):
 
     async def look_again(self, watch: Watch) -> None:
         """Let the second look be due at once, and wait until it is held in flight."""
-        watch._watcher._tenants[0].schedule.due = 0.0  # noqa: SLF001 - instead of half a minute
-        watch._watcher._alarm.ring()  # noqa: SLF001
+        watch._watcher.looks._tenants[0].schedule.due = 0.0  # noqa: SLF001 - instead of half a minute
+        watch._watcher.looks._alarm.ring()  # noqa: SLF001
         await settled(lambda: self.gate.held == 1)
 
     async def is_undisturbed(self) -> None:
@@ -126,7 +126,7 @@ async def taken(changes: AsyncIterator[Change], count: int = COUNT) -> list[str]
 
 def is_waiting(watch: Watch) -> bool:
     """Report whether somebody waits for the next look of a watch."""
-    return watch._watcher._alarm._waiting is not None  # noqa: SLF001
+    return watch._watcher.looks._alarm._waiting is not None  # noqa: SLF001
 
 
 ALL = [f"call.{number}" for number in range(COUNT)]
@@ -505,11 +505,14 @@ def test_no_tenant() -> None:
 
 
 def test_wrong_arguments_of_calls() -> None:
-    """What cannot be a quiet time or a country is refused, and so is a second use."""
+    """What cannot be a quiet time, a certainty or a country is refused, and so is a second use."""
     client = BoxisClient("a@b.ch", "key", tenant="T")
     for quiet in (timedelta(seconds=-1), timedelta(days=1), 300):
         with pytest.raises(UsageError, match="quiet must be"):
             client.watch().calls(quiet=quiet)  # type: ignore[arg-type]
+    for certainty in ("sure", None, True):
+        with pytest.raises(UsageError, match="certainty must be"):
+            client.watch().calls(certainty=certainty)  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="country"):
         client.watch().calls(country="Switzerland")
     watch = client.watch()
