@@ -135,9 +135,9 @@ class DataSet:
                     f'period="{before[0]}", or another data set'
                 )
             listed = before[1]
-        elif others := sorted(path for path in self.storage.files() if not path.startswith(".")):
+        elif files := sorted(path for path in self.storage.files() if not path.startswith(".")):
             raise DataSetError(
-                f"{self.url} is no data set, and holds other files, such as {others[0]}: name a "
+                f"{self.url} is no data set, and holds other files, such as {files[0]}: name a "
                 "new folder"
             )
         # The same tenants once more, each month: one entry, and not one more each time.
