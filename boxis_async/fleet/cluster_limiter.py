@@ -25,10 +25,9 @@ if TYPE_CHECKING:
 __all__ = ["ClusterLimiter"]
 
 _WAYS_KEPT: Final = 100
-# Until so many messages have come, a way longer than this counts as uncertain: the first ones are
-# slow where a worker still loads its modules.
+# Until so many messages have come, the whole way counts as uncertain: the first ones are slow where
+# a worker still loads its modules.
 _WAYS_KNOWN: Final = 10
-_USUAL_SECONDS: Final = 0.05
 
 
 class ClusterLimiter:
@@ -92,7 +91,7 @@ class ClusterLimiter:
         self._ways.append((way, loop.time() - sent))
         shortest, ahead = map(min, zip(*self._ways, strict=True))
         is_known = len(self._ways) >= _WAYS_KNOWN
-        uncertain = 0.0 if is_known else max(0.0, shortest - _USUAL_SECONDS)
+        uncertain = 0.0 if is_known else shortest
         for delay in delays:
             if late and uncertain > late:
                 self._lapse(1)

@@ -123,7 +123,8 @@ class DataSet:
         """Make the data set, or note in it what is wanted besides.
 
         Raises:
-            DataSetError: Its periods are of another kind, or it cannot be written.
+            DataSetError: Its periods are of another kind, it is a folder of something else, or it
+                cannot be written.
         """
         before = self.header()
         listed: list[Wanted] = []
@@ -134,6 +135,11 @@ class DataSet:
                     f'period="{before[0]}", or another data set'
                 )
             listed = before[1]
+        elif files := sorted(path for path in self.storage.files() if not path.startswith(".")):
+            raise DataSetError(
+                f"{self.url} is no data set, and holds other files, such as {files[0]}: name a "
+                "new folder"
+            )
         # The same tenants once more, each month: one entry, and not one more each time.
         same = [one for one in listed if one.tenants == wanted.tenants]
         others = [one for one in listed if one.tenants != wanted.tenants]

@@ -12,6 +12,7 @@ import attrs
 
 from boxis_async.fleet.data_set import DataSet, Found, Place
 from boxis_async.fleet.errors import DataSetError
+from boxis_async.fleet.extra import require_extra
 from boxis_async.fleet.legs_table import check_legs_file, digest_of
 from boxis_async.fleet.manifest import PartitionState
 from boxis_async.fleet.periods import PeriodKind
@@ -88,6 +89,7 @@ def status(dataset: str | os.PathLike[str]) -> Status:
 
     Raises:
         UsageError: The address cannot be.
+        MissingExtraError: pyarrow is not installed, which S3 needs.
         DataSetError: There is no data set, or it cannot be read.
     """
     data_set = DataSet(dataset)
@@ -114,8 +116,10 @@ def verify(
 
     Raises:
         UsageError: The address cannot be.
+        MissingExtraError: pyarrow is not installed.
         DataSetError: There is no data set, or it cannot be read.
     """
+    require_extra("to read Parquet files needs pyarrow", "pyarrow")
     data_set = DataSet(dataset)
     places = data_set.wanted_places()
     flaws: list[Flaw] = []

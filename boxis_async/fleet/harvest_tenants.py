@@ -24,17 +24,17 @@ from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from concurrent.futures import CancelledError
 from contextlib import aclosing, asynccontextmanager, suppress
 from datetime import UTC, date, datetime, timedelta
-from importlib.util import find_spec
 from itertools import islice
 from pathlib import PurePath
 from typing import Any, Final, cast
 
 import attrs
 
-from boxis_async import BoxisClient, MissingExtraError, UsageError, printable
+from boxis_async import BoxisClient, UsageError, printable
 from boxis_async.fleet.cluster import cluster_client, gone, problem_with_scheduler
 from boxis_async.fleet.data_set import DataSet, Found, Place, Wanted, as_wall
 from boxis_async.fleet.errors import FleetError
+from boxis_async.fleet.extra import require_extra
 from boxis_async.fleet.partition import Outcome, TenantOrder
 from boxis_async.fleet.periods import Period, PeriodKind, periods_between
 
@@ -158,7 +158,8 @@ async def harvest(  # noqa: PLR0913 - each is one thing to set, by name
     Raises:
         UsageError: An argument is missing or wrong.
         MissingExtraError: The extra `fleet` is not installed.
-        DataSetError: The data set cannot be read or written, or has another kind of period.
+        DataSetError: The data set cannot be read or written, has another kind of period, or is a
+            folder of something else.
         FleetError: There is no scheduler or no worker, the scheduler is gone, or a worker cannot
             make its client.
     """
@@ -175,7 +176,7 @@ async def harvest(  # noqa: PLR0913 - each is one thing to set, by name
     # By the clock of whoever is first: the worker knows the provider's zone.
     now = (datetime.now(UTC) + _FIRST_ZONE).replace(tzinfo=None)
     periods = [one for one in periods_between(datefrom, dateto, period) if one.start < now]
-    _require_fleet()
+    require_extra("a harvest needs Dask and pyarrow", "distributed", "pyarrow")
     data_set = DataSet(str(dataset))
     wanted = Wanted(tuple(names), as_wall(datefrom), as_wall(dateto))
     await asyncio.to_thread(data_set.want, period, wanted)
@@ -409,13 +410,6 @@ async def _threads(client: Any) -> list[int]:  # noqa: ANN401 - Dask's own
     """Give the threads of each worker: so many tasks it runs at a time."""
     of_workers: dict[str, int] = await client.nthreads()
     return list(of_workers.values())
-
-
-def _require_fleet() -> None:
-    if not all(map(find_spec, ("distributed", "pyarrow"))):
-        raise MissingExtraError(
-            'a harvest needs Dask and pyarrow: pip install "boxis-async[fleet]"'
-        )
 
 
 def _checked_tenants(tenants: object) -> list[str]:

@@ -13,6 +13,7 @@ The only module that knows `pyarrow.fs`.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import secrets
 import time
@@ -22,6 +23,7 @@ from urllib.parse import urlsplit
 
 from boxis_async import UsageError
 from boxis_async.fleet.errors import DataSetError
+from boxis_async.fleet.extra import require_extra
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -30,6 +32,9 @@ __all__ = ["Storage", "open_storage"]
 
 _ABANDONED_SECONDS: Final = 3600.0
 _SUFFIX: Final = ".tmp"
+_FULL: Final = (errno.ENOSPC, errno.EDQUOT)
+# What S3 says of credentials, as pyarrow has it in its texts.
+_REFUSED: Final = ("ACCESS_DENIED", "INVALID_ACCESS_KEY_ID", "SIGNATURE_DOES_NOT_MATCH")
 
 
 class Storage:
@@ -139,7 +144,21 @@ class Storage:
             yield
         except OSError as error:
             place = f"{self.url.rstrip('/')}/{path}".rstrip("/")
-            raise DataSetError(f"{place}: {error.strerror or error}") from error
+            text = error.strerror or str(error)
+            raise DataSetError(f"{place}: {text}{self._advice(error)}") from error
+
+    def _advice(self, error: OSError) -> str:
+        """Say what to do, where that is known."""
+        if error.errno in _FULL:
+            return ". Make room, and run it again: what is complete stays"
+        if isinstance(error, FileExistsError | NotADirectoryError):
+            return ". A data set is a folder, and this is a file: name another place"
+        if self._filesystem is not None and any(word in str(error) for word in _REFUSED):
+            return (
+                ". Give credentials that may do this, by AWS_ACCESS_KEY_ID and "
+                "AWS_SECRET_ACCESS_KEY or by a profile of AWS, on this machine and on all workers"
+            )
+        return ""
 
 
 def open_storage(url: object) -> Storage:
@@ -147,6 +166,7 @@ def open_storage(url: object) -> Storage:
 
     Raises:
         UsageError: It is another address, or holds credentials.
+        MissingExtraError: It is in S3, and pyarrow is not installed.
         DataSetError: pyarrow cannot open it.
     """
     if not isinstance(url, str | os.PathLike) or not (url := os.fspath(url)):
@@ -170,6 +190,7 @@ def open_storage(url: object) -> Storage:
             "credentials: give them by AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or by a "
             "profile of AWS"
         )
+    require_extra("S3 needs pyarrow", "pyarrow")
     from pyarrow.fs import FileSystem  # noqa: PLC0415 - an optional dependency
 
     try:

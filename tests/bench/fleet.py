@@ -28,6 +28,9 @@ from pathlib import Path
 import attrs
 from _fleet import ROOT, legs_at, legs_in, most_in_a_second, read_by_all, tenants
 
+sys.path.append(str(ROOT / "tests" / "support"))
+from stalls import Stalls
+
 from boxis_async import BoxisClient
 from boxis_async.testing import LoopbackServer, Provider
 
@@ -108,10 +111,11 @@ def harvested(  # noqa: PLR0913, PLR0917 - what there is to know of it
     options += ["--dataset", str(dataset), "--workers", f"{workers}", "--json"]
     options += ["--max-rate", f"{rate or math.inf}", "--concurrency", f"{AT_ONCE}"]
     began = time.monotonic()
-    done = subprocess.run(
-        [sys.executable, "-m", "boxis_async", "fleet", "run", *options],
-        env=environment, capture_output=True, check=False, text=True,
-    )  # fmt: skip
+    with Stalls() as stalls:
+        done = subprocess.run(
+            [sys.executable, "-m", "boxis_async", "fleet", "run", *options],
+            env=environment, capture_output=True, check=False, text=True,
+        )  # fmt: skip
     whole = time.monotonic() - began
     if done.returncode:
         print(done.stderr)
@@ -125,14 +129,16 @@ def harvested(  # noqa: PLR0913, PLR0917 - what there is to know of it
     most = most_in_a_second(provider)
     limit = "no limit" if rate is None else f"limit {rate:g}"
     equal = "equal" if found == expected else "NOT EQUAL"
-    is_kept = rate is None or most <= rate + 1
+    # What a busy machine counts together was sent apart.
+    is_kept = rate is None or most <= stalls.most(rate)
     print(
         f"{workers} {'worker' if workers == 1 else 'workers'}, {limit}: "
         f"{found.total() / seconds:,.0f} legs/s, {len(arrived) / seconds:.1f} requests/s; the "
         f"server counted at most {most} in any second{'' if is_kept else ' (TOO MANY)'}, "
         f"{provider.peak_in_flight} in flight, {len(arrived):,} in all\n  the first request after "
         f"{min(arrived) - began:.1f} s, the last {seconds:.1f} s later, the end after {whole:.1f} "
-        f"s; processor time: {cpu:.0f} s of the fleet, {served:.0f} s of the server\n  "
+        f"s; processor time: {cpu:.0f} s of the fleet, {served:.0f} s of the server; a thread here "
+        f"waited up to {1000 * stalls.longest:.0f} ms too long\n  "
         f"{found.total():,} legs, {size / 1e6:.1f} MB, {equal} to the server's rows",
         flush=True,
     )

@@ -4,7 +4,8 @@
 against a real server in this one. Workers get a SIGKILL at random moments, and others start in
 their place. Half way the scheduler gets one too; then the same command runs again. Prints what the
 server counted, and exits with 1 when a leg is lost or repeated, a file is not what its manifest
-says, or any second had more requests than the limit and one.
+says, or any second had more requests than the limit and one, and what a busy machine counts
+together though it was sent apart. About two minutes.
 """
 
 from __future__ import annotations
@@ -20,6 +21,9 @@ from datetime import date
 from pathlib import Path
 
 from _fleet import ROOT, Cluster, legs_at, legs_in, most_in_a_second, tenants
+
+sys.path.append(str(ROOT / "tests" / "support"))
+from stalls import Stalls
 
 from boxis_async.fleet import verify
 from boxis_async.testing import LoopbackServer, Provider
@@ -42,6 +46,7 @@ def main(kills: int, count: int, rate: float, seed: int) -> bool:
         LoopbackServer(provider) as server,
         tempfile.TemporaryDirectory() as folder,
         Cluster(environment(provider, server.url), threads=THREADS) as cluster,
+        Stalls() as stalls,
     ):
         dataset, listed = Path(folder, "calls"), Path(folder, "tenants.txt")
         listed.write_text("\n".join(of_tenants), "utf-8")
@@ -83,13 +88,13 @@ def main(kills: int, count: int, rate: float, seed: int) -> bool:
         f"repeated; {len(verified.flaws)} partitions that differ from their manifests, {half} "
         f"files left half written beside their places\n{sent:,} requests, of which "
         f"{sent - whole:,} more than a run without kills; at most {most} in any second, under a "
-        f"limit of {rate:g}"
+        f"limit of {rate:g}; a thread here waited up to {1000 * stalls.longest:.0f} ms too long"
     )
     if ends[-1][0]:
         print(ends[-1][1])
     return (
         found == expected and made == kills and not verified.flaws
-        and ends[-1][0] == 0 and most <= rate + 1
+        and ends[-1][0] == 0 and most <= stalls.most(rate)
     )  # fmt: skip
 
 

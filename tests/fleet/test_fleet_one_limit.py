@@ -201,11 +201,12 @@ async def test_a_lower_limit_holds_from_its_first_second(
 ) -> None:
     """Whoever harvests without a limit leaves none of its requests in another's seconds."""
     run = partial(harvest, ["VOICE-1"], FIRST, LAST, scheduler=scheduler, make_client=KNOWN)
-    fast: Harvested = await run(tmp_path / "one", max_rate=None)
     with Stalls() as stalls:
+        fast: Harvested = await run(tmp_path / "one", max_rate=None)
         slow: Harvested = await run(tmp_path / "two", max_rate=4, settle=timedelta(0))
     assert fast.is_whole
     assert slow.is_whole
     arrived = sorted(received.arrived for received in served.requests)
     before, after = arrived[fast.requests - 1], arrived[fast.requests]
-    assert after - before > 1 - stalls.seconds
+    # A way is known to a twentieth of a second at first.
+    assert after - before > 1 - 0.1 - stalls.seconds

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from fleets import FIRST, LAST, TENANTS, legs_of, names_in
 
+from boxis_async import MissingExtraError
 from boxis_async.fleet import DataSetError, FleetError, harvest, status, verify
-from boxis_async.fleet.data_set import DataSet
+from boxis_async.fleet.data_set import DataSet, Wanted, as_wall
 from boxis_async.fleet.storage import Storage, open_storage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from boxis_async.testing import Provider, Row
+
+
+WANTED = Wanted(("T",), as_wall(FIRST), as_wall(LAST))
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +90,7 @@ def test_a_file_is_whole_or_absent(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
         with monkeypatch.context() as patch:
             patch.setattr(os if step == "fsync" else Path, step, fail)
-            with pytest.raises(DataSetError, match=r"file: No space left"):
+            with pytest.raises(DataSetError, match=r"file: No space left on device\. Make room"):
                 storage.put("a/b/file", b"new")
         assert storage.files() == {"a/b/file": 3}
         assert [path.name for path in (tmp_path / "a" / "b").iterdir()] == ["file"]
@@ -146,6 +152,52 @@ async def test_a_folder_that_workers_do_not_share(
     with pytest.raises(FleetError, match="name a folder that all machines share"):
         await harvest(TENANTS, FIRST, LAST, tmp_path, scheduler=scheduler, max_rate=None)
     assert names_in(tmp_path) == ["_dataset.json"]
+
+
+async def test_a_folder_of_something_else(tmp_path: Path) -> None:
+    """A harvest does not write among other files; what begins with a dot does not count."""
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / ".DS_Store").write_bytes(b"")
+    DataSet(tmp_path / "folder").want("month", WANTED)
+    assert names_in(tmp_path / "folder") == [".DS_Store", "_dataset.json"]
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "a.txt").write_text("mine")
+    with pytest.raises(DataSetError, match=r"holds other files, such as a\.txt: name a new folder"):
+        await harvest(["T"], FIRST, LAST, tmp_path / "notes", scheduler="tcp://127.0.0.1:1")
+    assert names_in(tmp_path / "notes") == ["a.txt"]
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(DataSetError, match="this is a file: name another place"):
+        await harvest(["T"], FIRST, LAST, tmp_path / "file", scheduler="tcp://127.0.0.1:1")
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+async def test_without_pyarrow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever needs it says which extra to install, and writes nothing; status needs none."""
+    DataSet(tmp_path / "calls").want("month", WANTED)
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    assert status(tmp_path / "calls").counts["missing"] == 3
+    for use in (partial(verify, tmp_path / "calls"), partial(status, "s3://bucket/x")):
+        with pytest.raises(MissingExtraError, match=r"boxis-async\[fleet\]"):
+            use()
+    with pytest.raises(MissingExtraError, match=r"boxis-async\[fleet\]"):
+        await harvest(["T"], FIRST, LAST, tmp_path / "new", scheduler="tcp://127.0.0.1:1")
+    assert names_in(tmp_path) == ["calls"]
+
+
+@pytest.mark.parametrize(
+    "error", ["ACCESS_DENIED", "INVALID_ACCESS_KEY_ID", "SIGNATURE_DOES_NOT_MATCH"]
+)
+def test_s3_without_credentials(error: str) -> None:
+    """The error says where credentials are taken from."""
+
+    class Refusing:
+        """What pyarrow raises where S3 refuses."""
+
+        def get_file_info(self, path: str) -> None:
+            raise OSError(f"When reading information for key {path}: AWS Error {error}")
+
+    with pytest.raises(DataSetError, match=rf"s3://b/x/a: .*{error}.*AWS_ACCESS_KEY_ID"):
+        Storage("s3://b/x", Refusing(), "b/x").size("a")
 
 
 def test_errors_pickle() -> None:

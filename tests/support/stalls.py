@@ -15,14 +15,15 @@ class Stalls:
     """Measures, while the block runs, by how much a thread that waits wakes too late."""
 
     def __init__(self) -> None:
-        self._longest = 0.0
+        self.longest = 0.0
+        """The seconds by which it woke too late, at most."""
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="stalls", daemon=True)
 
     @property
     def seconds(self) -> float:
         """By so much the time between two events may differ from that between their arrivals."""
-        return _STATIONS * self._longest
+        return _STATIONS * self.longest
 
     def most(self, rate: float, *, apart: float = 0.0) -> float:
         """Give how many requests may arrive in a second, under a limit of so many.
@@ -37,7 +38,7 @@ class Stalls:
         while not self._ended.is_set():
             began = time.monotonic()
             self._ended.wait(_STEP)
-            self._longest = max(self._longest, time.monotonic() - began - _STEP)
+            self.longest = max(self.longest, time.monotonic() - began - _STEP)
 
     def __enter__(self) -> Self:
         self._thread.start()
