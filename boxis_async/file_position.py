@@ -33,12 +33,14 @@ class FilePosition:
             path: The file. Its folder must be there.
 
         Raises:
-            UsageError: It is no path.
+            UsageError: It is no path, or that of a folder.
         """
         try:
             self._path = Path(path)
         except TypeError:
             raise UsageError(f"position: the path must be a text or a Path, not {path!r}") from None
+        if not self._path.name or self._path.is_dir():
+            raise UsageError(f"position: {str(path)!r} is a folder: name a file in it")
         self._lock: int | None = None
 
     @property

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager, contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 from zoneinfo import ZoneInfo
 
 import click
@@ -266,7 +266,9 @@ def require_file(database: str) -> None:
     Raises:
         click.UsageError: It is not there.
     """
-    path = database.removeprefix(_FILE_SCHEME)
+    path = database
+    if database.startswith(_FILE_SCHEME):
+        path = unquote(database.removeprefix(_FILE_SCHEME))
     if "://" not in path and not Path(path).expanduser().exists():
         raise click.UsageError(
             f"there is no mirror at {path}: boxis mirror sync {path} --from DATE makes one"

@@ -155,6 +155,9 @@ def export(  # noqa: PLR0913 - each is one option
         row_limit=row_limit,
         keep_going=keep_going,
     )
+    is_file = output is not None and output != "-"
+    if not is_file and (resume or overwrite or mkdir):
+        raise click.UsageError("--resume, --overwrite and --mkdir need a file: give -o FILE")
     if database is not None:
         export_from_mirror(
             settings, options, database, output, overwrite=overwrite, mkdir=mkdir, quiet=quiet
@@ -162,8 +165,6 @@ def export(  # noqa: PLR0913 - each is one option
         return
     draw_bar = not (quiet or verbose)  # the lines of --verbose would tear the bar
     if output is None or output == "-":
-        if resume or overwrite or mkdir:
-            raise click.UsageError("--resume, --overwrite and --mkdir need a file: give -o FILE")
         check_rejects(rejects, keep_going=keep_going)
         if keep_going and rows == "calls":
             raise click.UsageError("--keep-going with --rows calls needs a file: give -o FILE")

@@ -52,6 +52,8 @@ def export_from_mirror(  # noqa: PLR0913 - each is one option
     if is_file:
         job = options.start("", options.format or format_of(output or ""))
         require_folder(Path(output or "").parent, mkdir=mkdir)
+        if Path(output or "").exists() and not overwrite:
+            raise _exists(output)
     else:
         job = options.start("", options.format or "csv")
         if job.format in ("parquet", "xlsx") and sys.stdout.isatty():
@@ -63,9 +65,13 @@ def export_from_mirror(  # noqa: PLR0913 - each is one option
     try:
         ending = run_until_signal(work.save_to(target, overwrite=overwrite))
     except ExportExistsError:
-        raise click.UsageError(f"{output} exists already: --overwrite replaces it") from None
+        raise _exists(output) from None
     if ending is not None:
         raise ending
+
+
+def _exists(output: str | None) -> click.UsageError:
+    return click.UsageError(f"{output} exists already: --overwrite replaces it")
 
 
 def _stdout() -> BinaryIO:
@@ -122,8 +128,9 @@ class _Work:
             show(f"{plural(count, job.noun)} of {shown_database(self._database)} to {name}")
         if self._conflicts:
             warn(
-                f"{self._conflicts:,} legs were left out, as their uniqueid is in the output "
-                "already. To have every leg: --unique-by leg"
+                f"{plural(self._conflicts, 'leg')} "
+                f"{'was' if self._conflicts == 1 else 'were'} left out, as the uniqueid is in the "
+                "output already. To have every leg: --unique-by leg"
             )
         return ending
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import suppress
-from difflib import get_close_matches
 from typing import Any
 
 import click
@@ -51,6 +50,11 @@ class BoxisGroup(OrderedGroup):
         except BrokenPipeError:
             _close_stdout()
             sys.exit(ExitCode.DONE)
+        except OSError as error:
+            # As of `--help` to a full disk, which click writes while it reads the options.
+            _close_stdout()
+            CommandError(_in_words(error)).show()
+            sys.exit(ExitCode.OTHER)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Read the options before the command."""
@@ -81,21 +85,8 @@ class BoxisGroup(OrderedGroup):
             _close_stdout()
             ctx.exit(ExitCode.DONE)
         except OSError as error:
-            place = f"{error.filename}: " if error.filename else ""
-            _fail(ctx, CommandError(f"{place}{error.strerror or error}"))
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find a command; of a wrong word, say which was meant, as click itself does from 8.4."""
-        name = args[0]
-        if not name.startswith("-") and name not in self.commands and not ctx.resilient_parsing:
-            close = get_close_matches(name, self.commands, n=1)
-            hint = (
-                f"Did you mean {close[0]!r}?" if close else f"There are {', '.join(self.commands)}."
-            )
-            raise click.UsageError(f"No such command {name!r}. {hint}", ctx)
-        return super().resolve_command(ctx, args)
+            _close_stdout()
+            _fail(ctx, CommandError(_in_words(error)))
 
 
 def _printable(error: click.UsageError) -> click.UsageError:
@@ -104,13 +95,21 @@ def _printable(error: click.UsageError) -> click.UsageError:
     return click.UsageError(text, ctx=error.ctx)
 
 
+def _in_words(error: OSError) -> str:
+    place = f"{error.filename}: " if error.filename else ""
+    return f"{place}{error.strerror or error}"
+
+
 def _fail(ctx: click.Context, error: CommandError) -> None:
     error.show()
     ctx.exit(error.code)
 
 
 def _close_stdout() -> None:
-    """Point standard output at nothing, so that flushing it at the end does not fail again."""
+    """Point standard output at nothing, so that flushing it at the end does not fail again.
+
+    Python would end with the exit code 120 then, and write of an "exception ignored".
+    """
     # Under a test runner standard output is not a file, and nothing has to be done.
     with suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -12,8 +12,6 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import click
 
-from boxis_async import Window
-
 from .database import (
     advice_on_pruned,
     database_argument,
@@ -32,11 +30,13 @@ from .messages import plural
 from .option_groups import GroupedCommand, option
 from .options import DATES, OUTPUT, length_option, range_options, read_dates
 from .output import show, show_data
+from .program import command_line
 from .signals import run_until_signal
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from boxis_async import Window
     from boxis_async.mirror import TenantStatus
 
 __all__ = ["status"]
@@ -83,7 +83,7 @@ def status(  # noqa: PLR0913 - each is one option
     else:
         for tenant in tenants:
             _print(tenant)
-    _judge(tenants, max_age)
+    _judge(tenants, max_age, database)
 
 
 async def _read(
@@ -103,13 +103,12 @@ async def _read(
 
 def _until_last_sync(tenant: TenantStatus) -> TenantStatus:
     """Leave out of what is missing what no sync could know of yet."""
-    complete = (Window(None, tenant.complete_until),)
-    if is_tail(tenant.missing, (*tenant.young, *complete)):
+    if is_tail(tenant.missing, (*tenant.complete, *tenant.young)):
         return attrs.evolve(tenant, missing=tenant.missing[:-1])
     return tenant
 
 
-def _judge(tenants: Sequence[TenantStatus], max_age: timedelta | None) -> None:
+def _judge(tenants: Sequence[TenantStatus], max_age: timedelta | None, database: str) -> None:
     """End as the exit codes say.
 
     Raises:
@@ -130,14 +129,19 @@ def _judge(tenants: Sequence[TenantStatus], max_age: timedelta | None) -> None:
     lacking = [one for one in tenants if one.missing]
     if lacking:
         one = lacking[0]
-        raise CommandError(
+        pruned = one.pruned_before
+        failure = CommandError(
             f"{plural(len(one.missing), 'span')} of {one.tenant} missing: "
             f"{spans_in_words(one.missing)}",
             exit_code=ExitCode.PARTIAL,
-            advice="boxis mirror sync fetches what is missing"
-            if one.pruned_before is None
-            else advice_on_pruned(one.pruned_before),
+            advice=None if pruned is None else advice_on_pruned(pruned),
         )
+        if pruned is None:
+            first, last = one.missing[0].start, one.missing[-1].end
+            words = ("mirror", "sync", shown_database(database), "--tenant", one.tenant)
+            again = command_line(*words, "--from", f"{first}", "--to", f"{last}")
+            failure.suggest("Fetch it with", again)
+        raise failure
 
 
 def _print(tenant: TenantStatus) -> None:

@@ -102,13 +102,15 @@ def _differs(found: Verified, database: str, dates: DateRange, settings: Setting
         (len(found.only_here), "only in the mirror"),
     )
     which = ", ".join(f"{count:,} {what}" for count, what in counts if count)
-    start = write_moment(dates.datefrom, settings.zone)
+    start, end = (write_moment(one, settings.zone) for one in (dates.datefrom, dates.dateto))
     return CommandError(
         f"the mirror has other legs than the provider: {which}", exit_code=ExitCode.CONTRADICTION
     ).suggest(
         "Read them again with",
         command_line(
-            *("mirror", "sync", shown_database(database), "--recheck", start),
+            # From the start, as it may lie before what is mirrored, which would not be read.
+            *("mirror", "sync", shown_database(database), "--recheck", start, "--from", start),
+            *(() if dates.is_open else ("--to", end)),
             *settings.given_options(),
         ),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -46,12 +47,25 @@ class GroupedCommand(click.Command):
 
 
 class OrderedGroup(click.Group):
-    """Lists its commands in the order in which a user meets them, not by the alphabet."""
+    """Lists its commands in the order in which a user meets them, and knows which was meant."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """List them."""
         del ctx
         return list(self.commands)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find a command; of a wrong word, say which was meant, as click itself does from 8.4."""
+        name = args[0]
+        if not name.startswith("-") and name not in self.commands and not ctx.resilient_parsing:
+            close = get_close_matches(name, self.commands, n=1)
+            hint = (
+                f"Did you mean {close[0]!r}?" if close else f"There are {', '.join(self.commands)}."
+            )
+            raise click.UsageError(f"No such command {name!r}. {hint}", ctx)
+        return super().resolve_command(ctx, args)
 
 
 def option(

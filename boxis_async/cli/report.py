@@ -113,7 +113,7 @@ def report(  # noqa: PLR0913 - each is one option
     check_rejects(rejects, keep_going=keep_going)
     if database is not None:
         refuse_with_database(ctx, "margin", "window", "keep_going", "rejects")
-    settings = read_settings(ctx, connection)
+    settings = read_settings(ctx, connection, prompt_for_key=database is None and file is None)
     now = _now(settings, now_text)
     try:
         dates = parse_range(datefrom, dateto, month, day, now=now.astimezone(settings.zone))
@@ -196,13 +196,18 @@ def _write(page: str, target: str | None) -> Path:
         suffix=".html",
         delete=False,
     ) as draft:
-        draft.write(page.encode("utf-8"))
-    written = Path(draft.name)
-    if path is None:
-        return written
-    # The draft can be read by its owner alone. The page is as the one before it, or as new.
-    written.chmod(path.stat().st_mode & _ALL if path.exists() else _NEW & ~_umask())
-    return written.replace(path)
+        written = Path(draft.name)
+        try:
+            draft.write(page.encode("utf-8"))
+            draft.close()
+            if path is None:
+                return written
+            # The draft can be read by its owner alone. The page is as the one before it, or as new.
+            written.chmod(path.stat().st_mode & _ALL if path.exists() else _NEW & ~_umask())
+            return written.replace(path)
+        except BaseException:
+            written.unlink(missing_ok=True)
+            raise
 
 
 def _umask() -> int:

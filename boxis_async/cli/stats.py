@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 import click
@@ -44,10 +45,10 @@ from .settings import DEFAULT_COUNTRY, ConnectionValues, read_settings
 from .signals import run_until_signal
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from datetime import timedelta
+    from collections.abc import Mapping, Sequence
 
-    from boxis_async import BoxisClient, CallStream
+    from boxis_async import BoxisClient, CallStream, Window
+    from boxis_async.mirror import Covered
 
     from .dates import DateRange
     from .settings import Settings
@@ -169,7 +170,11 @@ def stats(  # noqa: PLR0913 - each is one option
     warn_of_dropped(calls.stats)
     if not (calls.stats.records or quiet):
         show_empty(settings.tenant, settings.zone)
-    _print(call_stats, settings, dates, dimensions, run=calls.stats, top=top, as_json=as_json)
+    failed = [failure.window for failure in calls.failures if failure.window is not None]
+    _print(
+        call_stats, settings, dates, dimensions,
+        run=calls.stats, missing=failed, top=top, as_json=as_json,
+    )  # fmt: skip
     _check_whole(calls, rejects, again)
 
 
@@ -196,9 +201,19 @@ def _show_those_of_mirror(  # noqa: PLR0913 - each is one option
     ending = lacks_spans(covered, database, dates, settings)
     call_stats = CallStats(country)
     call_stats.add(found)
-    _print(call_stats, settings, dates, dimensions, run=Stats(), top=top, as_json=as_json)
+    _print(
+        call_stats, settings, dates, dimensions,
+        run=Stats(covered=_share_of(covered)), missing=covered.missing, top=top, as_json=as_json,
+    )  # fmt: skip
     if ending is not None:
         raise ending
+
+
+def _share_of(covered: Covered) -> float:
+    """Give the share of a range that is there, complete or young."""
+    there = sum((span.length for span in (*covered.complete, *covered.young)), timedelta(0))
+    missing = sum((span.length for span in covered.missing), timedelta(0))
+    return there / (there + missing)
 
 
 def _print(  # noqa: PLR0913 - what is shown, and how
@@ -208,11 +223,12 @@ def _print(  # noqa: PLR0913 - what is shown, and how
     dimensions: tuple[Dimension, ...],
     *,
     run: Stats,
+    missing: Sequence[Window],
     top: int,
     as_json: bool,
 ) -> None:
     if as_json:
-        found = _to_json(call_stats, settings, dates, dimensions, run=run, top=top)
+        found = _to_json(call_stats, settings, dates, dimensions, run=run, missing=missing, top=top)
         show_data(json.dumps(found, indent=2))
         return
     # Here, as it loads rich.
@@ -273,6 +289,7 @@ def _to_json(  # noqa: PLR0913 - each is a part of the object, or chooses one
     dimensions: tuple[Dimension, ...],
     *,
     run: Stats,
+    missing: Sequence[Window],
     top: int,
 ) -> dict[str, Any]:
     """Make the object that `--json` prints; costs are texts, so that no digit is lost."""
@@ -300,6 +317,9 @@ def _to_json(  # noqa: PLR0913 - each is a part of the object, or chooses one
         "to": write_moment(dates.dateto, settings.zone),
         "timezone": settings.timezone,
         "tenant": settings.tenant,
+        # Of which part of the range the figures are.
+        "covered": run.covered,
+        "missing": [[f"{span.start}", f"{span.end}"] for span in missing],
         "conflicts": run.conflicts,
         "revisions": run.revisions,
         "rejects": run.rejects,

@@ -163,8 +163,16 @@ class _Job:
 
         Raises:
             UsageError: An argument is wrong.
+            click.UsageError: There cannot be such a file.
         """
         self.items(None)
+        if self.position is None or self.database is not None:
+            return
+        path = Path(self.position)
+        if path.is_dir():
+            raise click.UsageError(f"--position: {path} is a folder: name a file in it")
+        if not path.absolute().parent.is_dir():
+            raise click.UsageError(f"the folder of {path} does not exist: make it first")
 
     def items(self, position: Position | None) -> Watch | CallWatch:
         """Begin to watch."""

@@ -461,6 +461,7 @@ class Mirror:
             complete_until=complete_until(covered, start),
             missing=covered.missing,
             young=covered.young,
+            complete=covered.complete,
             last_good_run=read_moment(run.scalar()),
             legs=legs,
             gone=gone,

@@ -148,6 +148,8 @@ class TenantStatus:
     """The spans of the range that are not there, see `Covered.missing`."""
     young: tuple[Window, ...]
     """The spans that are there but may still change."""
+    complete: tuple[Window, ...] = ()
+    """The spans of the range that are complete, see `Covered.complete`."""
     last_good_run: datetime | None
     """When the last sync ended that ended well, in UTC."""
     legs: int

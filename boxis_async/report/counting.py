@@ -56,12 +56,15 @@ class Slice:
     missed: int = 0
     voicemail: int = 0
     machine: int = 0
-    not_reached: int = 0
-    """Neither answered nor missed, and in no voicemail box: own calls that reached nobody."""
     missed_box: int = 0
     """Missed, and in a voicemail box."""
     talk: float = 0
     cost: Decimal = Decimal(0)
+
+    @property
+    def not_reached(self) -> int:
+        """Calls that are neither answered nor missed: own calls that reached no person."""
+        return self.calls - self.answered - self.missed
 
     def add(self, call: Call) -> None:
         """Count a call."""
@@ -73,7 +76,6 @@ class Slice:
         self.voicemail += is_box
         self.machine += call.outcome is Outcome.MACHINE
         self.missed_box += missed and is_box
-        self.not_reached += not (call.answered or missed or is_box)
         self.talk += call.talk.total_seconds()
         self.cost = add_costs(self.cost, call.cost)
 

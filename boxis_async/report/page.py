@@ -640,15 +640,15 @@ class _View:
         """Give the numbers that the filter needs, as JSON that has no texts but names of parts.
 
         `cube` has a row for each period, direction and line, with calls, answered, missed,
-        voicemail, machine, missed in a box, own calls that reached nobody, talk and cost. `weeks`
-        has one for each direction and line, with the calls in each hour of the week.
+        voicemail, machine, missed in a voicemail box, talk and cost. `weeks` has one for each
+        direction and line, with the calls in each hour of the week.
         """
         f = self._f
         cube = [
             [
                 *place,
                 *(part.calls, part.answered, part.missed, part.voicemail, part.machine),
-                *(part.not_reached, round(part.talk), _short(part.cost)),
+                *(part.missed_box, round(part.talk), _short(part.cost)),
             ]
             for place, part in f.cube.items()
         ]
@@ -671,7 +671,7 @@ _DAYS_OF_MONTH: Final = 31
 _WEEK: Final = 7
 _TEN: Final = 10
 _TENTH: Final = 0.1
-_PART_WORDS: Final = ("answered", "voicemail", "missed_no_box", "not_reached")
+_PART_WORDS: Final = ("answered", "missed_in_box", "missed_no_box", "not_reached")
 _CLASSES: Final[dict[str, str]] = {
     Outcome.ANSWERED: "answered",
     Outcome.VOICEMAIL: "voicemail",
@@ -680,10 +680,10 @@ _CLASSES: Final[dict[str, str]] = {
 
 
 def _parts(part: Slice) -> list[float]:
-    """Give the parts of a bar, which add up to all calls."""
+    """Give the parts of a bar, which add up to all calls; the two in the middle are missed."""
     return [
         part.answered,
-        part.voicemail,
+        part.missed_box,
         part.missed - part.missed_box,
         part.not_reached,
     ]

@@ -50,6 +50,13 @@ def test_stats_to_now(ahead: Provider) -> None:
     assert json.loads(found.stdout)["total"]["legs"] == len(ahead.select())
 
 
+def test_calls_to_now(ahead: Provider) -> None:
+    """A list of calls without an end has all that the provider has."""
+    found = invoke("calls", "--from", "7d", "--json", "-q")
+    legs = sum(json.loads(line)["legs"] for line in found.stdout.splitlines())
+    assert legs == len(ahead.select())
+
+
 @pytest.mark.parametrize(
     ("variable", "name"),
     [

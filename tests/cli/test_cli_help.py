@@ -49,6 +49,19 @@ def test_commands_of_a_mirror() -> None:
     assert shown == ["sync", "status"]
 
 
+def test_a_wrong_command_names_the_right_one() -> None:
+    """A word that is no command brings the one that was meant, else all of them; in groups too."""
+    for words, message in (
+        (["exprot"], "Did you mean 'export'?"),
+        (["mirror", "statsu"], "Did you mean 'status'?"),
+        (["fleet", "rum"], "Did you mean 'run'?"),
+        (["mirror", "xyz"], "There are sync, status, verify, prune, forget."),
+    ):
+        result = invoke(*words)
+        assert (result.exit_code, result.stdout) == (2, "")
+        assert message in result.stderr
+
+
 @pytest.mark.parametrize("arguments", [[], ["mirror"]])
 def test_a_group_alone(arguments: list[str]) -> None:
     """Without a command one sees its help, as lines, and the exit code of a wrong usage."""

@@ -268,10 +268,33 @@ def test_what_is_missing() -> None:
     result = invoke("mirror", "status", DATABASE, "--from", "2025-09-01", "--to", "2025-10-03")
     assert result.exit_code == 6
     assert "missing             2025-09-01 00:00:00 to 2025-10-01 00:00:00" in result.stdout
+    assert follow(result).exit_code == 0
+    dates = ("--from", "2025-09-01", "--to", "2025-10-03")
+    assert invoke("mirror", "status", DATABASE, *dates).exit_code == 0
     # What came after the last sync is not missing.
     assert invoke("mirror", "sync", DATABASE, "--from", FIRST).exit_code == 0
     assert invoke("mirror", "status", DATABASE).exit_code == 0
     assert invoke("mirror", "status", DATABASE, "--from", FIRST).exit_code == 0
+
+
+@pytest.mark.usefixtures("filled")
+def test_what_came_after_the_last_sync_is_not_missing_behind_a_gap() -> None:
+    """Of a gap and what no sync could know yet, status names the gap alone."""
+    result = invoke("mirror", "status", DATABASE, "--from", "2025-09-01")
+    assert result.exit_code == 6
+    assert "1 span of" in result.stderr
+    assert "missing: 2025-09-01 00:00:00 to 2025-10-01 00:00:00" in result.stderr
+
+
+def test_a_file_by_its_url(filled: Provider, tmp_path: Path) -> None:
+    """A URL of SQLite names the same file for each command, escapes included."""
+    (tmp_path / DATABASE).rename(tmp_path / "our calls.db")
+    result = invoke("mirror", "status", "sqlite:///our%20calls.db", *WEEK)
+    assert result.exit_code == 0
+    assert filled.tenant in result.stdout
+    result = invoke("mirror", "status", "sqlite:///no%20calls.db")
+    assert result.exit_code == 2
+    assert not (tmp_path / "no calls.db").exists()
 
 
 # Verify
@@ -301,6 +324,17 @@ def test_verify(filled: Provider) -> None:
     result = follow(result)
     assert " 1 new, 1 changed, 1 gone" in result.stderr
     assert invoke("mirror", "verify", DATABASE, *WEEK).exit_code == 0
+
+
+def test_verify_of_more_than_is_mirrored(filled: Provider) -> None:
+    """What lies before the range of the mirror is read by the command that is shown, too."""
+    filled.add({"uniqueid": "x-1759000000.1", "sequence": "1", "start": "2025-09-28 12:00:00"})
+    dates = ("--from", "2025-09-28", "--to", "2025-10-03")
+    result = invoke("mirror", "verify", DATABASE, *dates)
+    assert result.exit_code == 7
+    assert "1 only at the provider" in result.stderr
+    assert follow(result).exit_code == 0
+    assert invoke("mirror", "verify", DATABASE, *dates).exit_code == 0
 
 
 # Prune and forget
@@ -430,6 +464,37 @@ def test_figures_of_a_part(filled: Provider, command: str) -> None:
     assert "not in the mirror: 2025-09-28 00:00:00 to 2025-10-01 00:00:00" in result.stderr
     assert follow(result).exit_code == 0
     assert invoke(command, "--database", DATABASE, *dates).exit_code == 0
+
+
+@pytest.mark.usefixtures("filled")
+def test_json_says_of_which_part_it_is() -> None:
+    """The object of `stats` says how much of the range its figures are of, and what they lack."""
+    dates = ("--from", "2025-09-30", "--to", "2025-10-02")
+    result = invoke("stats", "--database", DATABASE, *dates, "--json")
+    assert result.exit_code == 6
+    found = json.loads(result.stdout)
+    assert found["covered"] == pytest.approx(0.5)
+    assert found["missing"] == [["2025-09-30 00:00:00", "2025-10-01 00:00:00"]]
+    found = json.loads(invoke("stats", "--database", DATABASE, *WEEK, "--json").stdout)
+    assert (found["covered"], found["missing"]) == (1.0, [])
+
+
+@pytest.mark.parametrize("option", ["--overwrite", "--mkdir"])
+def test_what_is_for_a_file(filled: Provider, option: str) -> None:
+    """An option that has no meaning for standard output is refused, of a mirror too."""
+    for source in (("--database", DATABASE), ()):
+        result = invoke("export", *source, *WEEK, option)
+        assert result.exit_code == 2
+        assert "need a file: give -o FILE" in result.stderr
+    assert filled.requests == []
+
+
+@pytest.mark.usefixtures("filled")
+def test_a_report_of_a_mirror_reads_no_key() -> None:
+    """What needs no key leaves standard input alone."""
+    result = invoke("report", "--database", DATABASE, *WEEK, "--json", "--key", "-", input="")
+    assert result.exit_code == 0
+    assert json.loads(result.stdout)["total"]["calls"]
 
 
 @pytest.mark.usefixtures("filled")

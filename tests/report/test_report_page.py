@@ -259,3 +259,27 @@ def test_importing_the_wing_loads_no_jinja() -> None:
     code = "import sys, boxis_async.cli.main; print('jinja2' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+def test_missed_means_the_same_in_the_chart_as_above_it(calls: list[Call]) -> None:
+    """The parts of each bar add up to its calls, and those that are missed to the missed calls."""
+    page = render(calls, OCTOBER, NOVEMBER, now=NOW)
+    bars = re.findall(
+        r"<title>[^<:]*: (\d+) Calls; Answered (\d+), Missed, in a voicemail box (\d+), "
+        r"Missed, in no voicemail box (\d+), Own calls, nobody reached (\d+)<",
+        page,
+    )
+    assert len(bars) == 31
+    of_days = [tuple(map(int, bar)) for bar in bars]
+    by_day = {day: [c for c in calls if c.start.date() == day] for day in _days()}
+    for (count, answered, in_box, in_none, own), found in zip(
+        of_days, by_day.values(), strict=True
+    ):
+        assert count == len(found) == answered + in_box + in_none + own
+        assert answered == sum(call.answered for call in found)
+        assert in_box + in_none == sum(call.missed for call in found)
+    assert sum(in_box for _, _, in_box, _, _ in of_days) > 0
+
+
+def _days() -> list[date]:
+    return [date(2026, 10, day) for day in range(1, 32)]

@@ -188,6 +188,15 @@ async def test_a_file_keeps_the_position(make_client: MakeClient, tmp_path: Path
     assert FilePosition(path).path == path
 
 
+@pytest.mark.parametrize("path", ["", ".", "folder", "folder/"])
+def test_a_folder_is_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str) -> None:
+    """A position cannot be kept in a folder, which is said before anything is fetched."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(UsageError, match="is a folder: name a file in it"):
+        FilePosition(path)
+
+
 async def test_one_watch_a_file(make_client: MakeClient, tmp_path: Path) -> None:
     """A second watch of the same file is refused while the first lives, dropped or closed."""
     client = make_client(Provider(recent(5)))

@@ -3,7 +3,7 @@
   // The page is whole without this. It only counts again what `data-numbers` has, for one direction, line or day.
   const form = document.getElementById("filter");
   const { cube, weeks, hours } = JSON.parse(form.dataset.numbers);
-  const [CALLS, ANSWERED, MISSED, VOICEMAIL, MACHINE, OWN, TALK, COST] = Array(8).keys();
+  const [CALLS, ANSWERED, MISSED, VOICEMAIL, MACHINE, MISSED_IN_BOX, TALK, COST] = Array(8).keys();
   const HEIGHT = 230;
   const all = (selector, within = document) => [...within.querySelectorAll(selector)];
   const number = (value, digits = 0) =>
@@ -98,8 +98,9 @@
     charts.forEach(({ chart, grid, lines, bars, titles }) => {
       const heights = bars.map((_, at) => {
         const sums = total(of(at));
-        const rest = sums[CALLS] - sums[ANSWERED] - sums[VOICEMAIL] - sums[OWN];
-        return chart.id === "days" ? [sums[ANSWERED], sums[VOICEMAIL], rest, sums[OWN]] : [sums[COST]];
+        const own = sums[CALLS] - sums[ANSWERED] - sums[MISSED];
+        return chart.id === "days"
+          ? [sums[ANSWERED], sums[MISSED_IN_BOX], sums[MISSED] - sums[MISSED_IN_BOX], own] : [sums[COST]];
       });
       const ticks = axis(Math.max(...heights.map((some) => some.reduce((one, other) => one + other, 0))));
       titles.forEach(({ title, text }, at) => {
