@@ -5,34 +5,18 @@ from __future__ import annotations
 from datetime import UTC, date, datetime, time, timedelta
 from typing import TYPE_CHECKING, Final
 
-from boxis_async import UsageError
-
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import tzinfo
 
     from boxis_async.mirror.leg_rows import LegWriter
 
-__all__ = ["checked_end", "now_in", "starts_within", "wall_of", "whole_hour"]
+__all__ = ["now_in", "starts_within", "wall_of", "whole_hour"]
 
 _SECOND: Final = timedelta(seconds=1)
 _HOUR: Final = timedelta(hours=1)
 # No zone is further from UTC.
 _DAY: Final = timedelta(days=1)
-
-
-def checked_end(name: str, end: object) -> date:
-    """Give an end of a range as Python's own date or datetime, of whatever library it is.
-
-    Raises:
-        UsageError: It is neither.
-    """
-    if not isinstance(end, date) or end != end:  # noqa: PLR0124 - pandas' NaT is no time
-        raise UsageError(f"{name} must be a date or a datetime, not {end!r}")
-    if not isinstance(end, datetime):
-        return date(end.year, end.month, end.day)
-    clock = end.hour, end.minute, end.second, end.microsecond, end.tzinfo
-    return datetime(end.year, end.month, end.day, *clock, fold=end.fold)  # noqa: DTZ001 - its own
 
 
 def wall_of(end: date, zone: tzinfo, *, is_end: bool) -> datetime:
