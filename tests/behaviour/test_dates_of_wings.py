@@ -1,7 +1,6 @@
 """Dates and zones of other libraries that a wing is given: plain, or refused as by the client."""
 
 # Naive datetimes here are the provider's wall clock.
-# ruff: noqa: DTZ001
 
 from __future__ import annotations
 
