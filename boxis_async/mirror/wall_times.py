@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, time, timedelta
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
+
+from boxis_async.mirror.errors import as_written
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -11,7 +13,7 @@ if TYPE_CHECKING:
 
     from boxis_async.mirror.leg_rows import LegWriter
 
-__all__ = ["now_in", "starts_within", "wall_of", "whole_hour"]
+__all__ = ["now_in", "read_wall", "starts_within", "wall_of", "whole_hour"]
 
 _SECOND: Final = timedelta(seconds=1)
 _HOUR: Final = timedelta(hours=1)
@@ -42,6 +44,17 @@ def whole_hour(wall: datetime, zone: tzinfo, *, is_end: bool) -> datetime:
 def now_in(zone: tzinfo) -> datetime:
     """Give the wall time of now, in whole seconds."""
     return datetime.now(zone).replace(tzinfo=None, microsecond=0, fold=0)
+
+
+def read_wall(value: Any) -> datetime | None:  # noqa: ANN401 - by database
+    """Make a naive wall time of what a database gives."""
+    if value is None:
+        return None
+    with as_written("a time"):
+        wall: object = datetime.fromisoformat(value) if isinstance(value, str) else value
+        if not isinstance(wall, datetime) or wall.tzinfo is not None:
+            raise ValueError("it is no wall time")
+        return wall
 
 
 def starts_within(
