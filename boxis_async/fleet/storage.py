@@ -13,8 +13,10 @@ The only module that knows `pyarrow.fs`.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import secrets
+import stat
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -30,6 +32,12 @@ __all__ = ["Storage", "open_storage"]
 
 _ABANDONED_SECONDS: Final = 3600.0
 _SUFFIX: Final = ".tmp"
+# What systems answer where a folder cannot be waited for: network and FUSE file systems. The names
+# in it reach the disk when the system writes them.
+_CANNOT_SYNC: Final = frozenset({
+    errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EBADF, errno.EACCES,
+    errno.EPERM, errno.EISDIR,
+})  # fmt: skip
 
 
 class Storage:
@@ -71,7 +79,7 @@ class Storage:
         with self._named(path):
             try:
                 if self._filesystem is None:
-                    return Path(self._base, path).read_bytes()
+                    return _read(Path(self._base, path))
                 with self._filesystem.open_input_file(f"{self._base}/{path}") as file:
                     content: bytes = file.read()
                     return content
@@ -196,8 +204,20 @@ def _put(path: Path, content: bytes) -> None:
         folder = os.open(path.parent, os.O_RDONLY)
         try:
             os.fsync(folder)
+        except OSError as error:
+            if error.errno not in _CANNOT_SYNC:
+                raise
         finally:
             os.close(folder)
+
+
+def _read(path: Path) -> bytes:
+    # A pipe in its place would keep us waiting for whoever writes into it.
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    with os.fdopen(os.open(path, flags), "rb") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError(errno.EINVAL, "it is not a file")
+        return file.read()
 
 
 def _walk(base: Path) -> Iterator[tuple[str, int]]:
