@@ -12,26 +12,21 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
 from boxis_async import BoxisError
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
     from datetime import datetime
 
 __all__ = [
-    "FOREIGN",
     "MirrorBusyError",
     "MirrorContractError",
     "MirrorDatabaseError",
     "MirrorError",
     "MirrorLeaseLostError",
     "MirrorMismatchError",
-    "as_written",
-    "not_written",
 ]
 
 
@@ -75,32 +70,3 @@ class MirrorContractError(MirrorMismatchError):
 
 class MirrorDatabaseError(MirrorError):
     """The database refused, is full, or went away. What was committed before is kept."""
-
-
-FOREIGN = (ValueError, TypeError, ArithmeticError, LookupError, AttributeError, RecursionError)
-"""What comes of values that no mirror wrote."""
-
-
-@contextmanager
-def as_written(what: str) -> Generator[None]:
-    """Say of values of a database that no mirror wrote them, where nothing can be made of them.
-
-    The values themselves are not shown: they may be telephone numbers.
-
-    Raises:
-        MirrorDatabaseError: That is so.
-    """
-    try:
-        yield
-    except BoxisError:
-        raise
-    except FOREIGN as error:
-        raise not_written(what, error) from None
-
-
-def not_written(what: str, error: Exception) -> MirrorDatabaseError:
-    """Make the error for values that no mirror wrote; the values are not shown in it."""
-    return MirrorDatabaseError(
-        f"the database holds {what} that no mirror wrote ({type(error).__name__}): it was damaged, "
-        "or changed by another program; restore a copy of it, or sync the range into a new database"
-    )

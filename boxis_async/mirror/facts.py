@@ -16,7 +16,8 @@ import attrs
 from sqlalchemy import text
 
 from boxis_async import Contract, UsageError
-from boxis_async.mirror.errors import MirrorContractError, MirrorMismatchError, as_written
+from boxis_async.mirror.damage import as_written
+from boxis_async.mirror.errors import MirrorContractError, MirrorMismatchError
 from boxis_async.mirror.wall_times import read_wall
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from types import NoneType
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, cast
 
 from boxis_async import CDR, Disposition, Extra
-from boxis_async.mirror.errors import FOREIGN, not_written
+from boxis_async.mirror.damage import FOREIGN, not_written
 from boxis_async.mirror.schema import API_NAMES, FIELDS, LEG_COLUMNS, TIMES, WHOLES
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, date, datetime, time, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from boxis_async.mirror.errors import as_written
+from boxis_async.mirror.damage import as_written
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
