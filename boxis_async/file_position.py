@@ -89,7 +89,7 @@ class FilePosition:
             self._lock = _locked(self._path.with_name(f"{self._path.name}.lock"))
         try:
             # A pipe in its place would keep us waiting for whoever writes into it.
-            with os.fdopen(os.open(self._path, os.O_RDONLY | _NO_WAIT), "rb") as file:
+            with open(self._path, "rb", opener=_opened_at_once) as file:
                 if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                     return file.read().decode("utf-8")
             raise UsageError(f"position: {self._path} is not a file: give this watch another one")
@@ -129,6 +129,10 @@ class FilePosition:
 
     def __repr__(self) -> str:
         return f"FilePosition({str(self._path)!r})"
+
+
+def _opened_at_once(path: str, flags: int) -> int:
+    return os.open(path, flags | _NO_WAIT)
 
 
 def _locked(path: Path) -> int:

@@ -282,6 +282,10 @@ async def test_files_of_others(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="is not a file"):
         await position.load()
     path.unlink()
+    path.mkdir()
+    with pytest.raises(OSError, match=r"directory.*position"):
+        await position.load()
+    path.rmdir()
     path.symlink_to(victim)
     await position.save("ours", [])
     position.release()
