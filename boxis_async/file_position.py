@@ -3,7 +3,9 @@
 # No `from __future__ import annotations` here, see watch_model.py.
 
 import contextlib
+import errno
 import os
+import stat
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,13 +19,18 @@ from boxis_async.watch_model import Change
 
 __all__ = ["FilePosition"]
 
+# Absent on Windows.
+_NO_LINK: int = getattr(os, "O_NOFOLLOW", 0)
+_NO_WAIT: int = getattr(os, "O_NONBLOCK", 0)
+
 
 class FilePosition:
     """Keeps the position of a watch in a file: `client.watch(position=FilePosition(path))`.
 
-    The file is replaced as a whole, so a crash leaves the one before. While a watch uses it, a lock
-    on a file beside it, `NAME.lock`, keeps others out; that file stays, empty. The lock is the
-    operating system's, and ends with the process.
+    The file is replaced as a whole, so a crash leaves the one before. Its mode is kept; a new one
+    is for its owner alone. A link is replaced too, and never written through. While a watch uses
+    it, a lock on a file beside it, `NAME.lock`, keeps others out; that file stays, empty. The lock
+    is the operating system's, and ends with the process.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -83,7 +90,11 @@ class FilePosition:
         if self._lock is None:
             self._lock = _locked(self._path.with_name(f"{self._path.name}.lock"))
         try:
-            return self._path.read_text("utf-8")
+            # A pipe in its place would keep us waiting for whoever writes into it.
+            with open(self._path, "rb", opener=_opened_at_once) as file:
+                if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                    return file.read().decode("utf-8")
+            raise UsageError(f"position: {self._path} is not a file: give this watch another one")
         except FileNotFoundError:
             return None
         except UnicodeDecodeError:
@@ -98,6 +109,7 @@ class FilePosition:
         temporary = Path(name)
         try:
             with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+                self._keep_mode(descriptor)
                 file.write(position)
                 file.flush()
                 os.fsync(file.fileno())
@@ -107,18 +119,44 @@ class FilePosition:
                 temporary.unlink()
             raise
 
+    def _keep_mode(self, descriptor: int) -> None:
+        """Let those read the new file who may read the one that it replaces; a first one: us."""
+        with contextlib.suppress(OSError):
+            found = self._path.lstat()
+            if os.name == "posix" and stat.S_ISREG(found.st_mode) and found.st_uid == os.geteuid():
+                ours = os.fstat(descriptor)
+                # Another group must not get what the old one was allowed.
+                mask = 0o777 if ours.st_gid == found.st_gid else 0o707
+                os.fchmod(descriptor, stat.S_IMODE(found.st_mode) & mask)
+
     def __repr__(self) -> str:
         return f"FilePosition({str(self._path)!r})"
 
 
+def _opened_at_once(path: str, flags: int) -> int:
+    return os.open(path, flags | _NO_WAIT)
+
+
 def _locked(path: Path) -> int:
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o600)
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | _NO_LINK | _NO_WAIT, 0o600)
+    except OSError as error:
+        if error.errno not in (errno.ELOOP, errno.EMLINK, errno.EISDIR):
+            raise
+        raise UsageError(
+            f"position: {path} is needed for a lock, and is a link or a folder: move it away"
+        ) from None
     try:
         if try_lock(descriptor):
             return descriptor
-    except BaseException:
+    except OSError as error:
         os.close(descriptor)
-        raise
+        raise OSError(
+            error.errno,
+            f"the file system cannot lock a file ({error.strerror}), and two watches must not use "
+            "the same position: keep it on a local disk",
+            str(path),
+        ) from error
     os.close(descriptor)
     raise UsageError(
         f"position: another watch uses {path.with_suffix('')}: end that one, or give this one a "

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 __all__ = ["build"]
 
 _NO_TIME: Final = timedelta(0)
+# Seconds, from the first year that a record may have to the last. No talk is cut by it, and no sum
+# leaves what a datetime holds, however long the provider says that somebody talked.
+_LONGEST: Final = 1100 * 366 * 86_400
 
 
 def build(legs: list[CDR], reached: Callable[[CDR], Reached | None] | None) -> Call:
@@ -69,7 +72,7 @@ def _talk(
 ) -> tuple[datetime, datetime]:
     """Give from when to when a person was connected, within the call."""
     answer, end = leg.answer, leg.end
-    length = timedelta(seconds=leg.billsec or 0)
+    length = timedelta(seconds=min(max(leg.billsec or 0, -_LONGEST), _LONGEST))
     if answer is not None:
         first = real(answer)
     elif end is not None and leg.billsec is not None:

@@ -23,6 +23,7 @@ import attrs
 from boxis_async._watch.seen_legs import SeenLegs
 from boxis_async._wire.records import Fingerprinter
 from boxis_async.errors import UsageError
+from boxis_async.models import shown_value
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -93,8 +94,8 @@ class Handled:
             raise UsageError(f"position: it is not the position of a watch: {_CURE}") from None
         if version != _VERSION:
             raise UsageError(
-                f"position: it is of version {version!r}, and this version of boxis_async reads "
-                f"{_VERSION}: update boxis_async"
+                f"position: it is of version {shown_value(version)}, and this version of "
+                f"boxis_async reads {_VERSION}: update boxis_async"
             )
         if content.pop("sum", None) != _sum_of(content):
             raise UsageError(f"position: it is damaged, its checksum does not fit: {_CURE}")

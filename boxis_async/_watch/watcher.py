@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 import attrs
 
-from boxis_async._http.loop_clock import loop_time
+from boxis_async._http.loop_clock import loop_time, running_loop
 from boxis_async._watch.leg_feed import LegFeed
 from boxis_async._watch.looks import Looks
 from boxis_async._watch.position import Handled, HandledOfTenant
@@ -186,7 +186,7 @@ class Watcher:
     # What is done between two items
 
     def _check_loop(self) -> None:
-        loop = asyncio.get_running_loop()
+        loop = running_loop()
         if self._loop is not None and self._loop is not loop:
             raise WrongLoopError("this watch belongs to another event loop")
 
@@ -231,7 +231,7 @@ class Watcher:
         self._steps, self._found = None, found
 
     async def _begin(self) -> None:
-        self._loop = asyncio.get_running_loop()
+        self._loop = running_loop()
         if self._store is not None:
             text = await self._store.load()
             if text is not None:

@@ -106,6 +106,10 @@ def _read(path: Path) -> Mapping[str, object] | None:
     except tomllib.TOMLDecodeError as error:
         # The message has the line and column only; the cause would hold the text, with the key.
         raise ProfileError(f"the profile file {path} is not TOML: {error}") from None
+    except (ValueError, RecursionError) as error:
+        # A number of thousands of digits, or a thousand brackets.
+        name = type(error).__name__
+        raise ProfileError(f"the profile file {path} cannot be read as TOML: {name}") from None
 
 
 def _check_mode(path: Path, tables: Mapping[str, object]) -> None:

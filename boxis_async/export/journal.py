@@ -34,6 +34,7 @@ JOURNAL_FILES = "journal.json*"
 
 _VERSION = 1
 _NAME = "journal.json"
+_LONGEST_SHOWN = 200
 # The names in the file, where they differ from those of the attributes. They must stay, so that the
 # journal of an export that an earlier version began can be read.
 _STORED_NAMES = {
@@ -280,7 +281,9 @@ def _comparable(value: object) -> object:
 
 
 def _shown(value: object) -> str:
-    return str(value) if isinstance(value, date) else repr(value)
+    shown = str(value) if isinstance(value, date) else repr(value)
+    # Whatever stands in a journal: it may be as long as the file.
+    return shown if len(shown) <= _LONGEST_SHOWN else f"{shown[:_LONGEST_SHOWN]}…"
 
 
 def _written(value: date | None) -> str | None:

@@ -26,6 +26,7 @@ from boxis_async.export.arrow import parquet_rows
 from boxis_async.export.columns import COLUMNS, Column, Rows, choose_columns
 from boxis_async.export.formats import format_of
 from boxis_async.export.layout import DELIMITERS
+from boxis_async.moments import read_zone
 
 __all__ = ["CallsFile"]
 
@@ -210,8 +211,8 @@ class _Reader:
                 talk=timedelta(seconds=found["talk_seconds"] or 0),
                 cost=found["cost"] or Decimal(0),
             )
-        except ValueError as error:
-            raise self._wrong(number, error) from error
+        except (ValueError, OverflowError) as error:
+            raise self._wrong(number, f"{f'{error}':.200}") from error
 
     def _value(self, column: Column, row: Row, number: int) -> Any:  # noqa: ANN401 - by its kind
         if column.name not in row:
@@ -219,8 +220,16 @@ class _Reader:
         value = row[column.name]
         try:
             found = _READERS[column.kind](value, self._zone)
-        except (ValueError, ArithmeticError, TypeError, AttributeError) as error:
-            raise self._wrong(number, f"{column.name} is {value!r}: {error}") from error
+        except (
+            ValueError,
+            ArithmeticError,
+            TypeError,
+            AttributeError,
+            RecursionError,
+        ) as error:
+            # Both may be as long as the file.
+            what = f"{column.name} is {value!r:.200}: {f'{error}':.200}"
+            raise self._wrong(number, what) from error
         if found is None and column.name == "start":
             raise self._wrong(number, "it has no start")
         return found
@@ -255,7 +264,10 @@ class _Reader:
     def _json_rows(self) -> Iterator[Row]:
         with self.path.open("rb") as file:
             for number, line in enumerate(file, 1):
-                row = json.loads(line)
+                try:
+                    row = json.loads(line)
+                except RecursionError as error:
+                    raise self._wrong(number, "it is nested too deep") from error
                 if not isinstance(row, dict):
                     raise self._wrong(number, "it is no JSON object")
                 yield row
@@ -267,7 +279,7 @@ def _without_guard(text: str) -> str:
 
 def _zone(timezone: str | tzinfo) -> tzinfo:
     if isinstance(timezone, tzinfo):
-        return timezone
+        return read_zone(timezone)
     try:
         return ZoneInfo(timezone)
     except (ZoneInfoNotFoundError, ValueError, OSError):

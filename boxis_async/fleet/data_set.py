@@ -25,6 +25,7 @@ from boxis_async.fleet.errors import DataSetError
 from boxis_async.fleet.manifest import Failure, Manifest, PartitionState
 from boxis_async.fleet.periods import PERIODS, period_named, periods_between
 from boxis_async.fleet.storage import open_storage
+from boxis_async.moments import read_date
 
 if TYPE_CHECKING:
     import os
@@ -115,7 +116,7 @@ class DataSet:
             )
         if version != _VERSION or kind not in PERIODS:
             raise DataSetError(
-                f"{where} is of version {version!r}, and this library reads version {_VERSION}"
+                f"{where} is of version {version!r:.60}, and this library reads version {_VERSION}"
             )
         return kind, wanted
 
@@ -269,6 +270,7 @@ def _place(path: str) -> Place | None:
 
 def as_wall(moment: date) -> datetime:
     """Give a date as the naive wall time at which it begins."""
-    if isinstance(moment, datetime):
-        return moment
-    return datetime(moment.year, moment.month, moment.day)  # noqa: DTZ001 - a wall time
+    plain = read_date("moment", moment)
+    if isinstance(plain, datetime):
+        return plain
+    return datetime(plain.year, plain.month, plain.day)  # noqa: DTZ001 - a wall time

@@ -4,6 +4,7 @@
 
 import json
 from datetime import datetime
+from hashlib import blake2b
 from typing import Any, Final, Literal, Self, TypeAlias, cast
 
 import attrs
@@ -16,6 +17,7 @@ PartitionState: TypeAlias = Literal["complete", "young", "missing", "failed"]
 """How a partition stands: `young` was written before its records were at rest."""
 
 _VERSION: Final = 1
+_LONGEST_REASON: Final = 80
 
 
 @attrs.frozen(kw_only=True)
@@ -92,7 +94,12 @@ class Failure:
 
 
 def _written(content: dict[str, Any]) -> bytes:
-    return (json.dumps({"version": _VERSION} | content, indent=1) + "\n").encode()
+    summed = content | {"sum": _sum_of(content)}
+    return (json.dumps({"version": _VERSION} | summed, indent=1) + "\n").encode()
+
+
+def _sum_of(content: dict[str, Any]) -> str:
+    return blake2b(json.dumps(content, sort_keys=True).encode(), digest_size=16).hexdigest()
 
 
 def _read(text: bytes, where: str) -> dict[str, Any]:
@@ -103,14 +110,23 @@ def _read(text: bytes, where: str) -> dict[str, Any]:
         raise _damaged(where, error) from error
     if version != _VERSION:
         raise DataSetError(
-            f"{where} is of version {version!r}, and this library reads version {_VERSION}: "
+            f"{where} is of version {version!r:.60}, and this library reads version {_VERSION}: "
             "remove the folder of the partition, and harvest it again"
         )
+    # One digit of a span that was at rest would be a gap that nobody sees.
+    if content.pop("sum", None) != _sum_of(content):
+        raise _damaged(where, ValueError("its checksum does not fit"))
     return content
+
+
+def _reason(error: Exception) -> str:
+    # Python's own words may be as long as the file.
+    text = str(error)
+    return text if text and len(text) < _LONGEST_REASON else type(error).__name__
 
 
 def _damaged(where: str, error: Exception) -> DataSetError:
     return DataSetError(
-        f"{where} is not what a harvest writes ({type(error).__name__}): remove the folder of the "
+        f"{where} is not what a harvest writes ({_reason(error)}): remove the folder of the "
         "partition, and harvest it again"
     )

@@ -11,6 +11,7 @@ from typing import Final, Literal, TypeAlias, get_args
 import attrs
 
 from boxis_async import UsageError
+from boxis_async.moments import read_date
 
 __all__ = ["PERIODS", "Period", "PeriodKind", "period_named", "periods_between"]
 
@@ -69,16 +70,15 @@ def period_named(name: str, kind: PeriodKind) -> Period | None:
 
 
 def _moment(value: object, name: str) -> datetime:
-    if isinstance(value, datetime):
-        if value.tzinfo is not None:
-            raise UsageError(
-                f"{name} must be a date, or a datetime without a zone: periods begin by the "
-                "provider's wall clock"
-            )
-        return value
-    if isinstance(value, date):
-        return datetime(value.year, value.month, value.day)  # noqa: DTZ001 - a wall time
-    raise UsageError(f"{name} must be a date, not {value!r}")
+    moment = read_date(name, value)
+    if not isinstance(moment, datetime):
+        return datetime(moment.year, moment.month, moment.day)  # noqa: DTZ001 - a wall time
+    if moment.tzinfo is not None:
+        raise UsageError(
+            f"{name} must be a date, or a datetime without a zone: periods begin by the "
+            "provider's wall clock"
+        )
+    return moment
 
 
 _START: Final[dict[PeriodKind, Callable[[datetime], datetime]]] = {

@@ -16,6 +16,7 @@ import contextlib
 import errno
 import os
 import secrets
+import stat
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -35,6 +36,12 @@ _SUFFIX: Final = ".tmp"
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 # What S3 says of credentials, as pyarrow has it in its texts.
 _REFUSED: Final = ("ACCESS_DENIED", "INVALID_ACCESS_KEY_ID", "SIGNATURE_DOES_NOT_MATCH")
+# What systems answer where a folder cannot be waited for: network and FUSE file systems. The names
+# in it reach the disk when the system writes them.
+_CANNOT_SYNC: Final = frozenset({
+    errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EBADF, errno.EACCES,
+    errno.EPERM, errno.EISDIR,
+})  # fmt: skip
 
 
 class Storage:
@@ -76,7 +83,7 @@ class Storage:
         with self._named(path):
             try:
                 if self._filesystem is None:
-                    return Path(self._base, path).read_bytes()
+                    return _read(Path(self._base, path))
                 with self._filesystem.open_input_file(f"{self._base}/{path}") as file:
                     content: bytes = file.read()
                     return content
@@ -217,8 +224,23 @@ def _put(path: Path, content: bytes) -> None:
         folder = os.open(path.parent, os.O_RDONLY)
         try:
             os.fsync(folder)
+        except OSError as error:
+            if error.errno not in _CANNOT_SYNC:
+                raise
         finally:
             os.close(folder)
+
+
+def _read(path: Path) -> bytes:
+    # A pipe in its place would keep us waiting for whoever writes into it.
+    with open(path, "rb", opener=_opened_at_once) as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError(errno.EINVAL, "it is not a file")
+        return file.read()
+
+
+def _opened_at_once(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def _walk(base: Path) -> Iterator[tuple[str, int]]:

@@ -9,14 +9,16 @@ from __future__ import annotations
 import json
 import os
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 from zoneinfo import ZoneInfo
 
 import attrs
 from sqlalchemy import text
 
 from boxis_async import Contract, UsageError
+from boxis_async.mirror.damage import as_written
 from boxis_async.mirror.errors import MirrorContractError, MirrorMismatchError
+from boxis_async.mirror.wall_times import read_wall
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
@@ -129,14 +131,15 @@ async def load_facts(connection: AsyncConnection) -> Facts:
     digests = await connection.execute(text("SELECT digest FROM tombstones"))
     contract = values.get("contract")
     zone = values.get("timezone")
-    return Facts(
-        base_url=values.get("base_url"),
-        zone=UTC if zone is None else _zone(zone),
-        has_zone=zone is not None,
-        contract=None if contract is None else Contract.from_dict(json.loads(contract)),
-        key=bytes.fromhex(values.get("forget_key", "")),
-        digests=frozenset(digests.scalars()),
-    )
+    with as_written("facts"):
+        return Facts(
+            base_url=values.get("base_url"),
+            zone=UTC if zone is None else _zone(zone),
+            has_zone=zone is not None,
+            contract=None if contract is None else Contract.from_dict(json.loads(contract)),
+            key=bytes.fromhex(values.get("forget_key", "")),
+            digests=frozenset(digests.scalars()),
+        )
 
 
 async def save_facts(
@@ -175,7 +178,8 @@ async def load_tenants(connection: AsyncConnection) -> dict[str, TenantFacts]:
     rows = await connection.execute(
         text(f"SELECT {', '.join(_COLUMNS)} FROM tenants ORDER BY tenant")  # noqa: S608 - of names of our own
     )
-    return {row[0]: TenantFacts(row[0], *map(_read, _COLUMNS[1:], row[1:])) for row in rows}
+    with as_written("a tenant"):
+        return {row[0]: TenantFacts(row[0], *map(_read, _COLUMNS[1:], row[1:])) for row in rows}
 
 
 async def save_tenant(connection: AsyncConnection, facts: TenantFacts, writer: LegWriter) -> None:
@@ -200,11 +204,10 @@ def read_moment(value: Any) -> datetime | None:  # noqa: ANN401 - by database
     """Make a moment in UTC of what a database gives."""
     if value is None:
         return None
-    moment = datetime.fromisoformat(value) if isinstance(value, str) else value
-    return moment.astimezone(UTC)
+    with as_written("a time"):
+        moment = datetime.fromisoformat(value) if isinstance(value, str) else value
+        return cast("datetime", moment.astimezone(UTC))
 
 
 def _read(name: str, value: Any) -> datetime | None:  # noqa: ANN401 - by database
-    if name in _MOMENTS:
-        return read_moment(value)
-    return datetime.fromisoformat(value) if isinstance(value, str) else value
+    return read_moment(value) if name in _MOMENTS else read_wall(value)

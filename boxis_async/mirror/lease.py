@@ -14,6 +14,7 @@ import asyncio
 import json
 import os
 import socket
+import stat
 import sys
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
@@ -46,6 +47,10 @@ EXPIRES_AFTER: Final = 10.0
 
 _POLL: Final = 0.1
 _SLOWEST_POLL: Final = 1.0
+
+_PLAIN: Final[int] = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+"""We write into the file: so never through a link that somebody put there, and no pipe makes us
+wait."""
 
 
 def this_process() -> str:
@@ -131,11 +136,18 @@ class _FileLease(Lease):
     def _locked(self) -> int | None:
         """Lock the file, and give its descriptor; None if it was just removed."""
         try:
-            descriptor = os.open(self._path, os.O_CREAT | os.O_RDWR, 0o600)
+            descriptor = os.open(self._path, os.O_CREAT | os.O_RDWR | _PLAIN, 0o600)
         except OSError as error:
             raise MirrorDatabaseError(
                 f"the file {self._path} cannot be opened: {error.strerror}"
             ) from None
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1:
+            os.close(descriptor)
+            raise MirrorDatabaseError(
+                f"{self._path} is needed for the lock of the mirror, and is no plain file of its "
+                "own: move it away"
+            )
         try:
             _lock(descriptor)
         except _TAKEN:

@@ -24,9 +24,10 @@ from boxis_async.mirror.removing import forget, prune
 from boxis_async.mirror.sync import RECHECK, Recheck, TenantSync
 from boxis_async.mirror.values import Covered, Progress, Synced, TenantStatus, Verified
 from boxis_async.mirror.verifying import verify
-from boxis_async.mirror.wall_times import checked_end, now_in, starts_within, wall_of
+from boxis_async.mirror.wall_times import now_in, starts_within, wall_of
 from boxis_async.mirror.watch_position import MirrorPosition
 from boxis_async.mirror.writing import KeptCoverage
+from boxis_async.moments import read_date
 
 if TYPE_CHECKING:
     import os
@@ -112,8 +113,9 @@ class Mirror:
         """
         self._check_open()
         names, zone = _checked_tenants(client, datefrom, dateto, tenants, settle, recheck)
-        datefrom = None if datefrom is None else checked_end("datefrom", datefrom)
-        dateto = None if dateto is None else checked_end("dateto", dateto)
+        datefrom = None if datefrom is None else read_date("datefrom", datefrom)
+        dateto = None if dateto is None else read_date("dateto", dateto)
+        recheck = read_date("recheck", recheck) if isinstance(recheck, date) else recheck
 
         def on_wait(busy: MirrorBusyError) -> None:
             if on_progress is not None:
@@ -224,8 +226,8 @@ class Mirror:
             UsageError: An argument is wrong.
         """
         self._check_open()
-        datefrom = None if datefrom is None else checked_end("datefrom", datefrom)
-        dateto = None if dateto is None else checked_end("dateto", dateto)
+        datefrom = None if datefrom is None else read_date("datefrom", datefrom)
+        dateto = None if dateto is None else read_date("dateto", dateto)
         found: list[TenantStatus] = []
         async with self._database.reading() as connection:
             whole = await load_facts(connection)
@@ -306,7 +308,7 @@ class Mirror:
             UsageError: It is no time.
         """
         self._check_open()
-        before = checked_end("before", before)
+        before = read_date("before", before)
         async with leased(self._database, wait=True, on_wait=lambda _: None) as lease:
             return await prune(self._database, lease, self._writer, before)
 
@@ -376,7 +378,7 @@ class Mirror:
             UsageError: It is closed, or an end is wrong.
         """
         self._check_open()
-        return checked_end("datefrom", datefrom), checked_end("dateto", dateto)
+        return read_date("datefrom", datefrom), read_date("dateto", dateto)
 
     async def _starts(self, names: Sequence[str], datefrom: date | None) -> dict[str, date]:
         """Give where the range of each tenant starts.
@@ -486,7 +488,7 @@ def _checked_tenants(  # noqa: PLR0913, PLR0917 - each is one thing to check
     if not isinstance(client, BoxisClient):
         raise UsageError(f"sync() takes a BoxisClient, not {type(client).__name__}")
     # Whatever the start, it says what is wrong with the rest.
-    start = checked_end("datefrom", datefrom) if datefrom is not None else dateto
+    start = read_date("datefrom", datefrom) if datefrom is not None else dateto
     if start is None:
         start = datetime.now(UTC)
     if isinstance(tenants, str):

@@ -95,7 +95,8 @@ class Snapshot:
 
     async def _begin(self) -> None:
         connection = await self._stack.enter_async_context(self._database.reading())
-        query = await self._find(connection)
+        with self._database.translated():
+            query = await self._find(connection)
         self._reader = LegReader(UTC if query is None else query.zone)
         if query is not None:
             self._rows = await connection.stream(

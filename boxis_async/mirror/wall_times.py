@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, time, timedelta
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from boxis_async import UsageError
+from boxis_async.mirror.damage import as_written
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -13,26 +13,12 @@ if TYPE_CHECKING:
 
     from boxis_async.mirror.leg_rows import LegWriter
 
-__all__ = ["checked_end", "now_in", "starts_within", "wall_of", "whole_hour"]
+__all__ = ["now_in", "read_wall", "starts_within", "wall_of", "whole_hour"]
 
 _SECOND: Final = timedelta(seconds=1)
 _HOUR: Final = timedelta(hours=1)
 # No zone is further from UTC.
 _DAY: Final = timedelta(days=1)
-
-
-def checked_end(name: str, end: object) -> date:
-    """Give an end of a range as Python's own date or datetime, of whatever library it is.
-
-    Raises:
-        UsageError: It is neither.
-    """
-    if not isinstance(end, date) or end != end:  # noqa: PLR0124 - pandas' NaT is no time
-        raise UsageError(f"{name} must be a date or a datetime, not {end!r}")
-    if not isinstance(end, datetime):
-        return date(end.year, end.month, end.day)
-    clock = end.hour, end.minute, end.second, end.microsecond, end.tzinfo
-    return datetime(end.year, end.month, end.day, *clock, fold=end.fold)  # noqa: DTZ001 - its own
 
 
 def wall_of(end: date, zone: tzinfo, *, is_end: bool) -> datetime:
@@ -58,6 +44,17 @@ def whole_hour(wall: datetime, zone: tzinfo, *, is_end: bool) -> datetime:
 def now_in(zone: tzinfo) -> datetime:
     """Give the wall time of now, in whole seconds."""
     return datetime.now(zone).replace(tzinfo=None, microsecond=0, fold=0)
+
+
+def read_wall(value: Any) -> datetime | None:  # noqa: ANN401 - by database
+    """Make a naive wall time of what a database gives."""
+    if value is None:
+        return None
+    with as_written("a time"):
+        wall: object = datetime.fromisoformat(value) if isinstance(value, str) else value
+        if not isinstance(wall, datetime) or wall.tzinfo is not None:
+            raise ValueError("it is no wall time")
+        return wall
 
 
 def starts_within(

@@ -19,6 +19,7 @@ from boxis_async import CDR, Coverage, CoverageRow
 from boxis_async.mirror.call_rows import CallRows
 from boxis_async.mirror.leg_rows import leg_key
 from boxis_async.mirror.schema import LEG_COLUMNS
+from boxis_async.mirror.wall_times import read_wall
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
@@ -277,7 +278,7 @@ class KeptCoverage:
             self._values,
         )
         rows = [
-            CoverageRow(kind, _read(start), _read(end), marks, checksum)
+            CoverageRow(kind, read_wall(start), read_wall(end), marks, checksum)
             for kind, start, end, marks, checksum in found
         ]
         self._kept = {row.checksum for row in rows}
@@ -316,7 +317,3 @@ class KeptCoverage:
     def saved(self, kept: set[str]) -> None:
         """Note that what `save` wrote is committed."""
         self._kept = kept
-
-
-def _read(wall: Any) -> datetime | None:  # noqa: ANN401 - by database
-    return datetime.fromisoformat(wall) if isinstance(wall, str) else wall

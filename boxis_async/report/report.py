@@ -6,10 +6,11 @@ from datetime import UTC, date, datetime, tzinfo
 from typing import TYPE_CHECKING, Any, cast
 
 from boxis_async import Call, UsageError, e164
+from boxis_async.moments import read_date, read_zone
 from boxis_async.report.counting import Counting
 from boxis_async.report.figures import Figures, figures_of
 from boxis_async.report.shown import Shown
-from boxis_async.report.spans import Covered, make_range, read_zone
+from boxis_async.report.spans import Covered, make_range
 from boxis_async.report.words import words_of
 
 if TYPE_CHECKING:
@@ -51,17 +52,18 @@ class Report:
             top: How many numbers, lines and persons are listed.
 
         Raises:
-            UsageError: The range is empty or longer than 50 years, there is no such zone or
-                country, `now` is not aware, or `top` is less than 1.
+            UsageError: An end is no date, the range is empty or longer than 50 years, there is no
+                such zone or country, `now` is not aware, or `top` is less than 1.
         """
-        if now is not None and now.tzinfo is None:
+        present = datetime.now(UTC) if now is None else read_date("now", now)
+        if not isinstance(present, datetime) or present.tzinfo is None:
             raise UsageError(f"now must be aware, with an offset or a zone, not {now!r}")
         if top < 1:
             raise UsageError(f"top must be 1 or more, not {top!r}")
         # It raises here rather than at the first call.
         e164("0", country)
         self._range = make_range(datefrom, dateto, read_zone(timezone))
-        self._now = (datetime.now(UTC) if now is None else now).astimezone(self._range.zone)
+        self._now = present.astimezone(self._range.zone)
         self._knows_before = before
         self._top = top
         self._gaps: list[tuple[datetime, datetime]] = []

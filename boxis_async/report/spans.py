@@ -9,16 +9,16 @@ from __future__ import annotations
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import attrs
 
 from boxis_async import UsageError
+from boxis_async.moments import read_date
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-__all__ = ["Covered", "Period", "Range", "Unit", "make_range", "periods_of", "read_zone"]
+__all__ = ["Covered", "Period", "Range", "Unit", "make_range", "periods_of"]
 
 Unit: TypeAlias = Literal["day", "week", "month"]
 
@@ -170,9 +170,10 @@ def make_range(datefrom: date, dateto: date, zone: tzinfo) -> Range:
     """Make a range of two ends.
 
     Raises:
-        UsageError: It is empty, or longer than fifty years.
+        UsageError: An end is wrong, or it is empty, or longer than fifty years.
     """
-    range_ = Range(_as_datetime(datefrom), _as_datetime(dateto), zone)
+    ends = _as_datetime("datefrom", datefrom), _as_datetime("dateto", dateto)
+    range_ = Range(*ends, zone)
     try:
         length = range_.last - range_.first
     except (OverflowError, ValueError) as error:
@@ -182,22 +183,6 @@ def make_range(datefrom: date, dateto: date, zone: tzinfo) -> Range:
     if length > _LONGEST.total_seconds():
         raise UsageError(f"{datefrom} to {dateto} is too long for a report: at most 50 years")
     return range_
-
-
-def read_zone(timezone: str | tzinfo) -> tzinfo:
-    """Give a zone.
-
-    Raises:
-        UsageError: There is none of this name.
-    """
-    if isinstance(timezone, tzinfo):
-        return timezone
-    try:
-        return ZoneInfo(timezone)
-    except (ZoneInfoNotFoundError, ValueError, OSError, TypeError):
-        raise UsageError(
-            f"there is no time zone {timezone!r}: give a name such as Europe/Zurich"
-        ) from None
 
 
 def periods_of(range_: Range) -> tuple[Unit, list[Period]]:
@@ -243,7 +228,8 @@ def _months_earlier(first: datetime, months: int) -> datetime:
     return first.replace(year=max(1, year), month=month + 1)
 
 
-def _as_datetime(end: date) -> datetime:
+def _as_datetime(name: str, value: date) -> datetime:
+    end = read_date(name, value)
     return end if isinstance(end, datetime) else datetime.combine(end, time())
 
 

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import trio
-from calls import DAY, NEXT_DAY, hourly
+from calls import DAY, NEXT_DAY, SECOND, hourly
 from paths import ROOT
 
 from boxis_async import BoxisClient, UsageError
 from boxis_async.export import export, write
+from boxis_async.mirror import Mirror
 from boxis_async.testing import Provider
 
 if TYPE_CHECKING:
@@ -36,12 +37,21 @@ async def iterate_batches(client: BoxisClient) -> None:
         pass
 
 
+async def mirror(_: BoxisClient) -> None:
+    async with Mirror("calls.db"):
+        pass
+
+
 WAYS: dict[str, Callable[[BoxisClient], Awaitable[object]]] = {
     "async with": enter,
     "async for": iterate,
     "batches": iterate_batches,
     "to_list": lambda client: client.cdrs(DAY, NEXT_DAY).to_list(),
     "call": lambda client: client.call("voip", "getLineList"),
+    "calls": lambda client: client.calls(DAY, NEXT_DAY),
+    "watch": lambda client: anext(client.watch(SECOND)),
+    "calls of a watch": lambda client: anext(client.watch(SECOND).calls()),
+    "mirror": mirror,
     "probe": lambda client: client.probe(around=DAY),
     "export": lambda client: export(client.cdrs(DAY, NEXT_DAY), "calls.csv"),
     "write": lambda client: write(client.cdrs(DAY, NEXT_DAY), BytesIO(), format="csv"),

@@ -61,9 +61,9 @@ def main(kills: int, calls_per_day: float, seed: int, formats: list[str]) -> boo
             provider.reset()
             began = time.perf_counter()
             whole, target = Path(folder) / f"whole.{form}", Path(folder) / f"killed.{form}"
-            start(server.url, whole).communicate(timeout=600)
+            size = largest_draft(start(server.url, whole), whole)
             took: list[float] = []
-            made = kill_often(server.url, target, whole.stat().st_size, kills, rng=rng, took=took)
+            made = kill_often(server.url, target, size, kills, rng=rng, took=took)
             job = start(server.url, target)
             _, said = job.communicate(timeout=600)
             found = list(legs(read(target)))
@@ -153,11 +153,21 @@ def kill_at(
     return False
 
 
+def largest_draft(job: subprocess.Popen[str], target: Path) -> int:
+    """Let it run, and tell how large its draft became: no Parquet file is as large as its draft."""
+    largest = 0
+    while job.poll() is None:
+        largest = max(largest, growth(target))
+        time.sleep(0.01)
+    job.communicate()
+    return largest
+
+
 def growth(target: Path) -> int:
     """Tell how large the draft is."""
     size = 0
     folder = target.with_name(f"{target.name}.unfinished")
-    for path in (*folder.glob("lines"), *folder.glob("*.parquet")):
+    for path in (folder / "lines", folder / "batches"):
         try:
             size += path.stat().st_size
         except FileNotFoundError:
@@ -171,7 +181,8 @@ def covered(target: Path) -> int:
     mark = json.loads(journal.read_bytes())["mark"] if journal.exists() else None
     if mark is None:
         return 0
-    return sum(mark[1::3]) if target.suffix == ".parquet" else mark[0]
+    size: int = mark[0]
+    return size
 
 
 def read(path: Path) -> list[dict[str, Any]]:

@@ -137,6 +137,9 @@ def test_a_profile_without_a_key_may_be_read(profiles: Path) -> None:
         ("[default]\nconcurrency = 0", "concurrency must be 1 or more"),
         ("[default]\napi_key = KEY", "is not TOML"),
         ("\x00", "is not TOML"),
+        ("x = " + "[" * 5000, "cannot be read as TOML: RecursionError"),
+        ("x = " + "{a=" * 5000, "cannot be read as TOML: RecursionError"),
+        ("concurrency = " + "9" * 5000, "cannot be read as TOML: ValueError"),
     ],
 )  # fmt: skip
 def test_a_profile_that_cannot_be_understood(profiles: Path, text: str, message: str) -> None:

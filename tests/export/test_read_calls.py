@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any, cast
 from zoneinfo import ZoneInfo
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from legs import legs_of
 from strategies import rows
 
-from boxis_async import CDR, LateLegError, UsageError, group_calls
+from boxis_async import CDR, Call, LateLegError, UsageError, group_calls
 from boxis_async.export import CallsFile, Format
 from boxis_async.export.formats import make_writer
 from boxis_async.export.layout import make_layout
@@ -36,7 +37,7 @@ SPELLINGS: list[tuple[Format, dict[str, Any]]] = [
 ]
 
 
-def written(legs: Sequence[CDR], format_: Format, **layout: Any) -> bytes:  # noqa: ANN401
+def written(legs: Sequence[CDR | Call], format_: Format, **layout: Any) -> bytes:  # noqa: ANN401
     """Write legs as an export does."""
     file = io.BytesIO()
     writer = make_writer(format_, file, make_layout(**layout), timezone=ZURICH)
@@ -112,6 +113,30 @@ def test_damage_is_found(tmp_path: Path, change: Any, words: str) -> None:  # no
     path = tmp_path / "calls.csv"
     path.write_text(cast("str", change(written(LEGS, "csv").decode())), "utf-8")
     with pytest.raises(UsageError, match=words):
+        list(CallsFile.of(path).calls())
+
+
+@pytest.mark.parametrize("rows", ["legs", "calls"])
+@pytest.mark.parametrize("value", ["[" * 100_000, "9" * 9000, "1e999", '"' + "x" * 9000 + '"'])
+def test_rows_that_nobody_wrote(tmp_path: Path, rows: str, value: str) -> None:
+    """A number without end, or what is nested without end, is an error of a line, with the row."""
+    path = tmp_path / "calls.jsonl"
+    is_legs = rows == "legs"
+    what = LEGS if is_legs else group_calls(LEGS)
+    text = written(what, "jsonl", rows=rows).decode()
+    column = "billsec" if is_legs else "talk_seconds"
+    path.write_text(re.sub(rf'("{column}"):[^,}}]+', rf"\1:{value}", text, count=1), "utf-8")
+    with pytest.raises(UsageError) as caught:
+        list(CallsFile.of(path).calls())
+    assert len(str(caught.value)) < 600
+
+
+def test_the_talk_of_a_call_that_no_timedelta_holds(tmp_path: Path) -> None:
+    """So is a call that took longer than Python can say."""
+    path = tmp_path / "calls.jsonl"
+    text = written(group_calls(LEGS), "jsonl", rows="calls").decode()
+    path.write_text(re.sub(r'("talk_seconds"):[^,}]+', rf"\1:{10**100}", text, count=1), "utf-8")
+    with pytest.raises(UsageError, match=r"row 1 of .* cannot be read"):
         list(CallsFile.of(path).calls())
 
 

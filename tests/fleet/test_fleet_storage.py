@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 import sys
 import time
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +18,7 @@ from fleets import FIRST, LAST, TENANTS, legs_of, names_in
 from boxis_async import MissingExtraError
 from boxis_async.fleet import DataSetError, FleetError, harvest, status, verify
 from boxis_async.fleet.data_set import DataSet, Wanted, as_wall
+from boxis_async.fleet.manifest import Failure, Manifest
 from boxis_async.fleet.storage import Storage, open_storage
 
 if TYPE_CHECKING:
@@ -207,3 +211,78 @@ def test_errors_pickle() -> None:
     for error in (FleetError("a"), DataSetError("b")):
         again: Any = pickle.loads(pickle.dumps(error))
         assert (type(again), str(again)) == (type(error), str(error))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows opens no folders")
+def test_a_folder_that_cannot_be_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where a file system cannot bring a folder to the disk, the file is written all the same."""
+    sync = os.fsync
+
+    def refuse_folders(descriptor: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "Invalid argument")
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", refuse_folders)
+    storage = open_storage(tmp_path)
+    storage.put("a/b/file", b"new")
+    assert storage.read("a/b/file") == b"new"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such files")
+def test_what_is_no_file(tmp_path: Path) -> None:
+    """A pipe or a folder in the place of a file is an error at once, and a link is replaced."""
+    storage = open_storage(tmp_path)
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "folder").mkdir()
+    for name in ("pipe", "folder"):
+        with pytest.raises(DataSetError, match=name):
+            storage.read(name)
+    victim, link = tmp_path / "victim", tmp_path / "link"
+    victim.write_bytes(b"theirs")
+    link.symlink_to(victim)
+    storage.put("link", b"ours")
+    assert (victim.read_bytes(), link.read_bytes()) == (b"theirs", b"ours")
+
+
+MANIFEST = Manifest(
+    tenant="VOICE-1",
+    period="2025-01",
+    state="young",
+    timezone="Europe/Zurich",
+    rows=12,
+    size=345,
+    sha256="ab" * 32,
+    sealed=((datetime(2025, 1, 1), datetime(2025, 1, 31, 12)),),  # noqa: DTZ001 - wall times
+    contract={"rule": "start"},
+    counts={"duplicates": 1},
+)
+FAILURE = Failure(tenant="VOICE-1", period="2025-01", kind="WindowError", error="no")
+
+
+@pytest.mark.parametrize("kept", [MANIFEST, FAILURE], ids=["manifest", "failure"])
+def test_what_stands_beside_a_partition_and_was_changed(kept: Manifest | Failure) -> None:
+    """Whichever digit or letter is changed, it is refused; a sum of a later version names it."""
+    text = kept.to_json()
+    assert type(kept).from_json(text, "place") == kept
+    for place, byte in enumerate(text):
+        if chr(byte).isalnum():
+            other = text[:place] + (b"7" if byte != ord("7") else b"3") + text[place + 1 :]
+            with pytest.raises(DataSetError, match=r"^place .* harvest it again"):
+                type(kept).from_json(other, "place")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [b"", b"[]", b"null", b"7", b"{}", b"[" * 100_000, b'{"version":1}', b"\xff",
+     b'{"version":' + b"9" * 4000 + b"}", b'{"version":"' + b"x" * 9000 + b'"}'],
+    ids=lambda text: text[:12].decode("latin1"),
+)  # fmt: skip
+def test_what_is_no_manifest(text: bytes) -> None:
+    """Whatever stands there instead is an error of a few words."""
+    for kind in (Manifest, Failure):
+        with pytest.raises(DataSetError, match=r"^place .* harvest it again") as caught:
+            kind.from_json(text, "place")
+        assert len(str(caught.value)) < 300

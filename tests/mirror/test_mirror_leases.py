@@ -6,6 +6,7 @@ import asyncio
 import multiprocessing
 import os
 import pickle
+import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,13 @@ from mirrors import change, check_whole, select
 from waiting import Gate, settled
 
 import boxis_async.mirror.lease as module
-from boxis_async.mirror import Mirror, MirrorBusyError, MirrorLeaseLostError, Progress
+from boxis_async.mirror import (
+    Mirror,
+    MirrorBusyError,
+    MirrorDatabaseError,
+    MirrorLeaseLostError,
+    Progress,
+)
 from boxis_async.testing import Provider
 
 if TYPE_CHECKING:
@@ -196,3 +203,23 @@ async def test_a_lock_whose_file_was_removed(
         await lease.release()
         await lease.release()
         assert (await mirror.sync(client, DAY, NEXT_DAY, wait=False)).new == 24
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such files")
+@pytest.mark.parametrize("what", ["link", "second name", "pipe"])
+async def test_a_lock_that_somebody_put_there(
+    client: BoxisClient, what: str, tmp_path: Path
+) -> None:
+    """Who is at work is never written through a link, or into another's file or a pipe."""
+    victim, lock = tmp_path / "victim", tmp_path / "calls.db-sync"
+    victim.write_text("theirs")
+    if what == "pipe":
+        os.mkfifo(lock)
+    elif what == "link":
+        lock.symlink_to(victim)
+    else:
+        lock.hardlink_to(victim)
+    async with Mirror(tmp_path / "calls.db") as mirror:
+        with pytest.raises(MirrorDatabaseError, match=r"calls\.db-sync"):
+            await mirror.sync(client, DAY, NEXT_DAY)
+    assert victim.read_text() == "theirs"

@@ -99,6 +99,7 @@ LAYERS = (
         "_calls.numbers",
         "call_model",
     ),
+    ("moments",),
     (
         "_wire",
         "_wire.readers",
@@ -149,14 +150,15 @@ OPTIONAL: dict[str, str | tuple[str, ...]] = {
 """The one module, or the one wing, in which each optional package is imported; or both."""
 
 FACES = (
-    *("__init__", "calls", "call_stats", "types", "_file_lock"),
+    *("__init__", "calls", "call_stats", "moments", "types", "_file_lock"),
     *("testing", "export", "fleet", "mirror", "report"),
 )
 """What a wing may import from outside itself: the library's face, and those of other wings.
 
 `calls` has what makes calls of legs one by one, for the exports, and `call_stats` what counts them,
-for the command line and the report. `_file_lock` is no face: it is what the operating system's
-locks are like, for the exports as for a position.
+for the command line and the report. `moments` makes the dates that a wing is given plain.
+`_file_lock` is no face: it is what the operating system's locks are like, for the exports as for a
+position.
 """
 
 

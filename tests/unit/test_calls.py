@@ -33,6 +33,7 @@ from boxis_async import (
 )
 from boxis_async._calls.closed import ClosedNames
 from boxis_async._calls.open_calls import OpenCalls
+from boxis_async.call_stats import CallStats
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -535,3 +536,36 @@ def test_one_giant_call_takes_no_more_time_for_each_leg(fields: dict[str, Any]) 
     seconds(500)
     # Four times the legs; what is quadratic would take sixteen times as long.
     assert seconds(20_000) < 10 * max(seconds(5_000), 0.02)
+
+
+@given(
+    numbers=st.lists(
+        st.none() | st.integers(-(10**127), 10**127) | st.integers(-100, 10**11), min_size=2,
+        max_size=2,
+    ),
+    times=st.lists(
+        st.datetimes(datetime(1900, 1, 1), datetime(2999, 12, 30), timezones=st.just(UTC)),  # noqa: DTZ001
+        min_size=3, max_size=3,
+    ),
+    has=st.tuples(st.booleans(), st.booleans()),
+)  # fmt: skip
+def test_lengths_that_no_call_has(
+    numbers: list[int | None], times: list[datetime], has: tuple[bool, bool]
+) -> None:
+    """However long the provider says that somebody talked, and whenever: it is a call still."""
+    start, answer, end = times
+    duration, billsec = numbers
+    made = CDR(
+        uniqueid="u", start=start, answer=answer if has[0] else None, end=end if has[1] else None,
+        duration=duration, billsec=billsec, disposition=Disposition.ANSWERED, src="0041445550123",
+        dst="201", dstchannel="SIP/201-1", userfield="[inbound]", sequence=1,
+    )  # fmt: skip
+    for legs in ([made], [made, attrs.evolve(made, sequence=2, billsec=7)]):
+        (found,) = group_calls(legs)
+        last = max(start, found.end or start)
+        assert timedelta(0) <= found.talk <= last - start
+        assert timedelta(0) <= found.wait <= last - start
+        json.dumps(found.to_dict())
+        counted = CallStats()
+        counted.add([found])
+        assert counted.total.calls == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import random
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 START = datetime(2026, 10, 5, tzinfo=ZONE)
 BASE = CDR(uniqueid="a-1.2", start=START, end=START + timedelta(minutes=1), sequence=7)
 SINCE = timedelta(hours=6)
+posix = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such files")
 
 
 def recent(*minutes_ago: int) -> list[dict[str, str | None]]:
@@ -260,6 +262,64 @@ def test_what_is_no_path() -> None:
     """What cannot be a path is refused."""
     with pytest.raises(UsageError, match="path must be"):
         FilePosition(3)  # type: ignore[arg-type]
+
+
+@posix
+@pytest.mark.parametrize("mode", [0o600, 0o640, 0o664])
+async def test_a_file_keeps_its_mode(mode: int, tmp_path: Path) -> None:
+    """Those who could read the position still can, and nobody else."""
+    path = tmp_path / "position"
+    path.write_text("before")
+    path.chmod(mode)
+    position = FilePosition(path)
+    await position.save("after", [])
+    assert (stat.S_IMODE(path.stat().st_mode), path.read_text()) == (mode, "after")
+
+
+@posix
+async def test_files_of_others(tmp_path: Path) -> None:
+    """Nothing is written through a link, and a pipe or a folder makes nobody wait."""
+    victim, path, lock = tmp_path / "victim", tmp_path / "position", tmp_path / "position.lock"
+    victim.write_text("theirs")
+    for make in (lock.mkdir, lambda: lock.symlink_to(victim)):
+        make()
+        with pytest.raises(UsageError, match=r"position\.lock is needed for a lock"):
+            await FilePosition(path).load()
+        lock.rmdir() if lock.is_dir() else lock.unlink()
+    os.mkfifo(path)
+    position = FilePosition(path)
+    with pytest.raises(UsageError, match="is not a file"):
+        await position.load()
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(OSError, match=r"directory.*position"):
+        await position.load()
+    path.rmdir()
+    path.symlink_to(victim)
+    await position.save("ours", [])
+    position.release()
+    assert (victim.read_text(), path.read_text()) == ("theirs", "ours")
+
+
+@posix
+async def test_a_file_system_without_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A lock that cannot be had says what failed, where, and what to do."""
+    import fcntl  # noqa: PLC0415 - absent on Windows
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with pytest.raises(OSError, match=r"cannot lock a file .*local disk.*position\.lock"):
+        await FilePosition(tmp_path / "position").load()
+
+
+def test_a_version_without_end() -> None:
+    """A position that claims a version of thousands of digits is an error of a line."""
+    for version in ("9" * 4000, f'"{"x" * 9000}"'):
+        with pytest.raises(UsageError, match="position: it is of version") as caught:
+            Handled.from_text(f'{{"version":{version}}}')
+        assert len(str(caught.value)) < 400
 
 
 class Ledger(Kept):
