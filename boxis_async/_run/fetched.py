@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from boxis_async._wire.wallclock import Span
     from boxis_async.models import CDR, Reject
 
-__all__ = ["Fetched", "fitting_calls", "wall_span"]
+__all__ = ["Fetched", "digest_of", "fitting_calls", "wall_span"]
 
 _HOUR = timedelta(hours=1)
 _MINUTE = timedelta(minutes=1)
@@ -46,7 +46,7 @@ class Fetched:
         Of one that could not be read, it is a digest of all of it.
         """
         legs = frozenset(both[:FINGERPRINT_SIZE] for both in self.records.fingerprints)
-        return legs.union(_digest(reject) for reject in self.records.rejects)
+        return legs.union(digest_of(reject) for reject in self.records.rejects)
 
     def legs_and_spans(self) -> Iterator[tuple[bytes, Span]]:
         """Yield each record's leg, and its span on the wall clock."""
@@ -108,7 +108,8 @@ class Fetched:
         return None
 
 
-def _digest(reject: Reject) -> bytes:
+def digest_of(reject: Reject) -> bytes:
+    """Give what a record that could not be read is recognised by: a digest of all of it."""
     text = json.dumps(reject.row, sort_keys=True, default=repr)
     return blake2b(text.encode("utf-8", "replace"), digest_size=2 * FINGERPRINT_SIZE).digest()
 

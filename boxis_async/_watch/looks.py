@@ -9,16 +9,15 @@ A failure that may pass changes only when to look next. One that does not is rai
 
 from __future__ import annotations
 
-import json
 import logging
 import time
 from datetime import UTC, datetime, timedelta
-from hashlib import blake2b
 from typing import TYPE_CHECKING, Final, Protocol
 
 import attrs
 
 from boxis_async._http.loop_clock import loop_time
+from boxis_async._run.fetched import digest_of
 from boxis_async._watch.alarm import Alarm
 from boxis_async._watch.leg_feed import AFTERMATH, Whole
 from boxis_async._watch.schedule import KNOCK, Plan, Schedule
@@ -41,7 +40,7 @@ if TYPE_CHECKING:
     from boxis_async._watch.position import Handled
     from boxis_async._wire.cooperative import Steps
     from boxis_async.contract_model import Contract
-    from boxis_async.models import Batch, Reject
+    from boxis_async.models import Batch
     from boxis_async.types import BadRecords, UniqueBy
 
 __all__ = ["Looks", "WatchedClient"]
@@ -337,7 +336,7 @@ class Looks:
 
     def _note_rejects(self, look: _Look) -> None:
         for reject in look.stream.rejects:
-            digest = _digest(reject)
+            digest = digest_of(reject)
             look.rejects.add(digest)
             if digest not in look.tenant.rejects:
                 look.tenant.rejects.add(digest)
@@ -369,8 +368,3 @@ class Looks:
             )
         else:
             logger.debug("tenant %s, again in %.0f s: %s", tenant.name, wait, error)
-
-
-def _digest(reject: Reject) -> bytes:
-    text = json.dumps(reject.row, sort_keys=True, default=repr)
-    return blake2b(text.encode("utf-8", "replace"), digest_size=16).digest()
