@@ -6,9 +6,8 @@ import platform
 from typing import TYPE_CHECKING
 
 import pytest
-from fleets import FIRST, LAST, TENANTS
+from fleets import FIRST, LAST, TENANTS, local_cluster
 
-from boxis_async.fleet.cluster import WITHOUT_PROFILER
 from boxis_async.testing import LoopbackServer, Provider, generate_calls
 
 if TYPE_CHECKING:
@@ -50,18 +49,5 @@ def served(
 @pytest.fixture(scope="session")
 def scheduler() -> Iterator[str]:
     """Run a scheduler and two workers in threads of this process, and give the address."""
-    import dask  # noqa: PLC0415 - takes half a second
-    from distributed import LocalCluster  # noqa: PLC0415
-
-    with (
-        dask.config.set(WITHOUT_PROFILER),
-        # At ports of their own, as several processes run tests.
-        LocalCluster(
-            n_workers=2,
-            threads_per_worker=2,
-            processes=False,
-            dashboard_address="127.0.0.1:0",
-            worker_dashboard_address="127.0.0.1:0",
-        ) as cluster,
-    ):
+    with local_cluster(n_workers=2, threads_per_worker=2) as cluster:
         yield cluster.scheduler_address

@@ -17,13 +17,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from commands import WITHIN, boxis, environment, invoke, wait_for
-from fleets import FIRST, LAST, TENANTS, names_in
+from fleets import FIRST, LAST, TENANTS, local_cluster, names_in
 from homes import home  # noqa: F401 - a fixture, for each test here
 from paths import ROOT
 
 from boxis_async import UsageError
 from boxis_async.fleet import FleetError, harvest, verify
-from boxis_async.fleet.cluster import WITHOUT_PROFILER
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,31 +35,15 @@ RANGE = ("--from", f"{FIRST}", "--to", f"{LAST}")
 
 @contextmanager
 def cluster(**settings: Any) -> Iterator[str]:  # noqa: ANN401 - whatever Dask takes
-    """Run a scheduler and a worker in threads of this process, on a socket."""
-    import dask  # noqa: PLC0415 - takes half a second
-    from distributed import LocalCluster  # noqa: PLC0415
-
-    with (
-        dask.config.set(WITHOUT_PROFILER),
-        LocalCluster(
-            n_workers=1,
-            threads_per_worker=4,
-            processes=False,
-            host="127.0.0.1",
-            dashboard_address="127.0.0.1:0",
-            worker_dashboard_address="127.0.0.1:0",
-            **settings,
-        ) as found,
-    ):
+    """Run a scheduler and a worker on a socket, and give the address."""
+    with local_cluster(n_workers=1, threads_per_worker=4, host="127.0.0.1", **settings) as found:
         yield found.scheduler_address
 
 
-@pytest.fixture(scope="module")
-def certificates(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+def certificates_in(folder: Path) -> dict[str, str]:
     """Make an authority, and a certificate by it; give what Dask calls these files."""
     import trustme  # noqa: PLC0415
 
-    folder = tmp_path_factory.mktemp("certificates")
     authority = trustme.CA()
     own = authority.issue_cert("127.0.0.1")
     files = {name: str(folder / f"{name}.pem") for name in ("ca", "key", "cert")}
@@ -68,6 +51,12 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     own.private_key_pem.write_to_path(files["key"])
     own.cert_chain_pems[0].write_to_path(files["cert"])
     return files
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Make what the cluster and its clients have."""
+    return certificates_in(tmp_path_factory.mktemp("certificates"))
 
 
 @pytest.fixture(scope="module")
@@ -131,16 +120,10 @@ def test_the_command_by_tls(
 async def test_without_a_certificate(encrypted: str, tmp_path: Path) -> None:
     """Whoever has none reads what is missing, and one of another authority is not let in."""
     import dask  # noqa: PLC0415
-    import trustme  # noqa: PLC0415
 
     with pytest.raises(FleetError, match=r"no scheduler at tls://.*TLS configuration"):
         await harvest(["T"], FIRST, LAST, tmp_path / "calls", scheduler=encrypted)
-    stranger = trustme.CA()
-    own = stranger.issue_cert("127.0.0.1")
-    files = {name: str(tmp_path / f"{name}.pem") for name in ("ca", "key", "cert")}
-    stranger.cert_pem.write_to_path(files["ca"])
-    own.private_key_pem.write_to_path(files["key"])
-    own.cert_chain_pems[0].write_to_path(files["cert"])
+    files = certificates_in(tmp_path)
     with (
         dask.config.set({"distributed.comm.timeouts.connect": "100ms"}),
         pytest.raises(FleetError, match="no scheduler at tls://"),

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from contextlib import contextmanager
 from datetime import date
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from boxis_async import BoxisClient, Contract, Hooks
+from boxis_async.fleet.cluster import WITHOUT_PROFILER
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from boxis_async.fleet.cluster_limiter import ClusterLimiter
@@ -19,6 +21,20 @@ if TYPE_CHECKING:
 FIRST, LAST = date(2025, 1, 1), date(2025, 4, 1)
 # A number, too: readers guess the types of folders' names.
 TENANTS = ("VOICE-1", "VOICE-2", "00123")
+
+
+@contextmanager
+def local_cluster(**settings: Any) -> Iterator[Any]:  # noqa: ANN401 - whatever Dask takes
+    """Run a scheduler and workers in threads of this process; the pages are at free ports."""
+    import dask  # noqa: PLC0415 - takes half a second
+    from distributed import LocalCluster  # noqa: PLC0415
+
+    ports = {"dashboard_address": "127.0.0.1:0", "worker_dashboard_address": "127.0.0.1:0"}
+    with (
+        dask.config.set(WITHOUT_PROFILER),
+        LocalCluster(processes=False, **ports, **settings) as cluster,
+    ):
+        yield cluster
 
 
 def legs_of(rows: Iterable[Row]) -> Counter[tuple[str, str]]:
