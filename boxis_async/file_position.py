@@ -12,7 +12,7 @@ from pathlib import Path
 
 import anyio.to_thread
 
-from boxis_async._file_lock import try_lock
+from boxis_async._files import read_regular, try_lock
 from boxis_async.errors import UsageError
 from boxis_async.models import CDR
 from boxis_async.watch_model import Change
@@ -90,11 +90,12 @@ class FilePosition:
         if self._lock is None:
             self._lock = _locked(self._path.with_name(f"{self._path.name}.lock"))
         try:
-            # A pipe in its place would keep us waiting for whoever writes into it.
-            with open(self._path, "rb", opener=_opened_at_once) as file:
-                if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                    return file.read().decode("utf-8")
-            raise UsageError(f"position: {self._path} is not a file: give this watch another one")
+            content = read_regular(self._path)
+            if content is None:
+                raise UsageError(
+                    f"position: {self._path} is not a file: give this watch another one"
+                )
+            return content.decode("utf-8")
         except FileNotFoundError:
             return None
         except UnicodeDecodeError:
@@ -131,10 +132,6 @@ class FilePosition:
 
     def __repr__(self) -> str:
         return f"FilePosition({str(self._path)!r})"
-
-
-def _opened_at_once(path: str, flags: int) -> int:
-    return os.open(path, flags | _NO_WAIT)
 
 
 def _locked(path: Path) -> int:

@@ -10,7 +10,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from boxis_async._file_lock import try_lock
+from boxis_async._files import try_lock
 from boxis_async.export.errors import DamagedError, ExportBusyError
 
 if TYPE_CHECKING:

@@ -19,6 +19,7 @@ import stat
 from typing import TYPE_CHECKING
 
 from boxis_async import UsageError
+from boxis_async._files import sync_folder
 from boxis_async.export.errors import DamagedError
 
 if TYPE_CHECKING:
@@ -40,13 +41,6 @@ _FILE: int = _NO_LINK | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0
 _FOR_US = 0o700
 _FILE_FOR_US = 0o600
 _FOR_ALL = 0o777
-
-# What systems answer where a folder cannot be opened for reading, or be waited for: network and
-# FUSE file systems, for example. The names in it reach the disk when the system writes them.
-_CANNOT_SYNC = frozenset({
-    errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EBADF, errno.EACCES,
-    errno.EPERM, errno.EISDIR,
-})  # fmt: skip
 
 
 class OpenFolder:
@@ -208,11 +202,10 @@ class OpenFolder:
         """Wait until the disk has the names in it, on systems that can."""
         if self._descriptor is not None:
             try:
-                os.fsync(self._descriptor)
+                sync_folder(self._descriptor)
             except OSError as error:
-                if error.errno not in _CANNOT_SYNC:
-                    error.filename = str(self.path)
-                    raise
+                error.filename = str(self.path)
+                raise
 
     def close(self) -> None:
         """Close it."""

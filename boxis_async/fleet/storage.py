@@ -16,13 +16,13 @@ import contextlib
 import errno
 import os
 import secrets
-import stat
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from boxis_async import UsageError
+from boxis_async._files import read_regular, sync_folder
 from boxis_async.fleet.errors import DataSetError
 from boxis_async.fleet.extra import require_extra
 
@@ -36,12 +36,6 @@ _SUFFIX: Final = ".tmp"
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 # What S3 says of credentials, as pyarrow has it in its texts.
 _REFUSED: Final = ("ACCESS_DENIED", "INVALID_ACCESS_KEY_ID", "SIGNATURE_DOES_NOT_MATCH")
-# What systems answer where a folder cannot be waited for: network and FUSE file systems. The names
-# in it reach the disk when the system writes them.
-_CANNOT_SYNC: Final = frozenset({
-    errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EBADF, errno.EACCES,
-    errno.EPERM, errno.EISDIR,
-})  # fmt: skip
 
 
 class Storage:
@@ -223,24 +217,16 @@ def _put(path: Path, content: bytes) -> None:
         # The rename is in the folder, which is brought to the disk as well.
         folder = os.open(path.parent, os.O_RDONLY)
         try:
-            os.fsync(folder)
-        except OSError as error:
-            if error.errno not in _CANNOT_SYNC:
-                raise
+            sync_folder(folder)
         finally:
             os.close(folder)
 
 
 def _read(path: Path) -> bytes:
-    # A pipe in its place would keep us waiting for whoever writes into it.
-    with open(path, "rb", opener=_opened_at_once) as file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise OSError(errno.EINVAL, "it is not a file")
-        return file.read()
-
-
-def _opened_at_once(path: str, flags: int) -> int:
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+    content = read_regular(path)
+    if content is None:
+        raise OSError(errno.EINVAL, "it is not a file")
+    return content
 
 
 def _walk(base: Path) -> Iterator[tuple[str, int]]:

@@ -91,9 +91,9 @@ def test_modules_import_only_from_below(module: str) -> None:
     below = {f"{WING}.{name}" for name in LAYERS[: LAYERS.index(module)]}
     ours = {name for name in IMPORTS[module] if name.startswith("boxis_async")}
     face = {f"boxis_async{name}" for name in ("", ".calls", ".moments", ".types")}
-    # What locks are like is the operating system's.
-    lock = {"boxis_async._file_lock"} if module == "folder_lock" else set()
-    assert ours <= face | lock | below
+    # What files are like is the operating system's.
+    files = {"boxis_async._files"} if module in ("folder_lock", "open_folder") else set()
+    assert ours <= face | files | below
 
 
 @pytest.mark.parametrize(

@@ -120,7 +120,7 @@ LAYERS = (
     ("errors",),
     ("types",),
     ("models",),
-    ("_as_json", "_file_lock", "_printable", "_version"),
+    ("_as_json", "_files", "_printable", "_version"),
 )
 """The core from top to bottom. A module imports only from layers below its own, or, within a layer,
 from modules that stand behind it."""
@@ -150,14 +150,14 @@ OPTIONAL: dict[str, str | tuple[str, ...]] = {
 """The one module, or the one wing, in which each optional package is imported; or both."""
 
 FACES = (
-    *("__init__", "calls", "call_stats", "moments", "types", "_file_lock"),
+    *("__init__", "calls", "call_stats", "moments", "types", "_files"),
     *("testing", "export", "fleet", "mirror", "report"),
 )
 """What a wing may import from outside itself: the library's face, and those of other wings.
 
 `calls` has what makes calls of legs one by one, for the exports, and `call_stats` what counts them,
 for the command line and the report. `moments` makes the dates that a wing is given plain.
-`_file_lock` is no face: it is what the operating system's locks are like, for the exports as for a
+`_files` is no face: it is what the operating system's files are like, for the wings as for a
 position.
 """
 
