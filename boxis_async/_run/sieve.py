@@ -8,7 +8,8 @@ are marked, so that a resumed run hands over that one alone.
 
 from __future__ import annotations
 
-from itertools import compress, pairwise
+from itertools import compress
+from operator import le
 from typing import TYPE_CHECKING
 
 import attrs
@@ -135,7 +136,7 @@ class Sieve:
         if self._query.order != "time":
             return records
         keys = [(cdr.start, -1 if cdr.sequence is None else cdr.sequence) for cdr in records.cdrs]
-        if all(one <= other for one, other in pairwise(keys)):
+        if all(map(le, keys, keys[1:])):
             return records  # as most servers send them
         places = sorted(range(len(keys)), key=keys.__getitem__)
         return Records(

@@ -311,7 +311,7 @@ class _Parser:
             # The first place where the rows may end. If it is inside a text, what is before it is
             # not complete, and no reader takes it.
             whole = part[: part.find(f"}}{closing}") + 2]
-        if whole.count("[") + whole.count("{") > _MOST_CONTAINERS_A_CHUNK:
+        if _holds_more_than(_MOST_CONTAINERS_A_CHUNK, whole, "{", "["):
             return None
         rows: Any
         try:
@@ -510,3 +510,17 @@ class _Members:
     def result(self) -> Chunked | dict[str, Any] | list[Any]:
         """Give what stands in its place in the answer, at the end."""
         return Chunked(self.count) if self._hands_over and self.count else self._kept
+
+
+def _holds_more_than(most: int, text: str, *characters: str) -> bool:
+    """Report whether some characters come more often in a text.
+
+    `str.count` looks at each character: it takes as long as the rest of this module.
+    """
+    number = 0
+    for character in characters:
+        at = text.find(character)
+        while at >= 0 and number <= most:
+            number += 1
+            at = text.find(character, at + 1)
+    return number > most
