@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import suppress
+from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any, TypeAlias
 from xml.etree import ElementTree as ET
 
@@ -264,8 +266,18 @@ def is_what_was_sent(cdrs: Iterable[CDR], body: bytes, returntype: str = "json")
 
 
 def _plain(said: Said) -> Said:
-    """Write numbers one way: `007` and ` 7` are both 7."""
-    return tuple(
+    """Write numbers one way: `007` and ` 7` are both 7, and `1E-7` is `0.0000001`."""
+    *others, cost = said
+    plain = [
         text.strip().lstrip("+").lstrip("0").rstrip() if at >= len(_TEXTS) + len(_TIMES) else text
-        for at, text in enumerate(said)
-    )
+        for at, text in enumerate((*others, _without_exponent(cost)))
+    ]
+    return tuple(plain)
+
+
+def _without_exponent(cost: str) -> str:
+    # Larger ones no record may have, and to write them out would take all memory.
+    if re.fullmatch(r"(?a)\s*[+-]?[\d.]{1,128}(E[+-]?\d{1,3})?\s*", cost, re.IGNORECASE):
+        with suppress(InvalidOperation):
+            return f"{Decimal(cost):f}"
+    return cost
