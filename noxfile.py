@@ -99,11 +99,12 @@ def absent(session: nox.Session) -> None:
 
 @nox.session(python=LOWEST_PRESENT)
 def quick(session: nox.Session) -> None:
-    """Run the tests that need no process, PostgreSQL, browser or docs, without the slow."""
+    """Run the first case of each test that needs no process, PostgreSQL, browser, cluster or docs."""
     _install(session, "tests")
     chosen = f"not (subprocess or postgres or {LONG})"
     env = {"HYPOTHESIS_PROFILE": "quick"}
-    session.run("pytest", *PARALLEL, "-m", chosen, *session.posargs, env=env)
+    without = ("--ignore", "tests/fleet")
+    session.run("pytest", *PARALLEL, *without, "-m", chosen, *session.posargs, env=env)
 
 
 @nox.session(python=LOWEST_PRESENT)

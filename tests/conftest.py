@@ -6,6 +6,7 @@ import asyncio
 import gc
 import os
 import subprocess
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -41,6 +42,9 @@ settings.load_profile(PROFILE)
 # package anew, which takes a third of its time.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
+# A quick run takes so many cases of each test that has parameters.
+QUICK_CASES = 1
+
 DOCS = Path(__file__).parent / "docs"
 POSTGRES = "postgres_server"
 
@@ -57,13 +61,27 @@ class MakeClient(Protocol):
     ) -> BoxisClient: ...
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what a folder says of all its tests, and what a fixture says of those that have it."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark what a folder says of all its tests, and what a fixture says of those that have it.
+
+    A quick run takes the first case of each test alone.
+    """
     for item in items:
         if DOCS in item.path.parents:
             item.add_marker(pytest.mark.docs)
         if POSTGRES in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.postgres)
+    if PROFILE == "quick":
+        cases = Counter[str]()
+        further: list[pytest.Item] = []
+        for item in items:
+            test = item.nodeid.split("[")[0]
+            cases[test] += 1
+            if cases[test] > QUICK_CASES:
+                further.append(item)
+        config.hook.pytest_deselected(items=further)
+        left_out = set(further)
+        items[:] = [item for item in items if item not in left_out]
 
 
 def pytest_collection_finish() -> None:
