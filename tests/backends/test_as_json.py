@@ -101,8 +101,10 @@ def test_models_agree_with_the_dicts(leg: CDR) -> None:
     model, call_model = CDRModel.model_validate(leg), CallModel.model_validate(call)
     assert model.model_dump(mode="json") == leg.to_dict()
     assert call_model.model_dump(mode="json") == call.to_dict()
-    assert CDRModel.model_validate_json(leg.to_json()) == model
-    assert CallModel.model_validate_json(call.to_json()) == call_model
+    # Times that the change of the clock skips or repeats equal none of another zone in Python, and
+    # what was read has the offset alone.
+    assert CDRModel.model_validate_json(leg.to_json()).model_dump(mode="json") == leg.to_dict()
+    assert CallModel.model_validate_json(call.to_json()).model_dump(mode="json") == call.to_dict()
     assert model.cc_cost == leg.cc_cost
     assert call_model.cost == call.cost
     assert model.start == leg.start
