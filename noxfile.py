@@ -99,7 +99,7 @@ def absent(session: nox.Session) -> None:
 
 @nox.session(python=LOWEST_PRESENT)
 def quick(session: nox.Session) -> None:
-    """Run the first case of each test that needs no process, PostgreSQL, browser, cluster or docs."""
+    """Run the first case of each test, where it needs no process, database, browser or cluster."""
     _install(session, "tests")
     chosen = f"not (subprocess or postgres or {LONG})"
     env = {"HYPOTHESIS_PROFILE": "quick"}
