@@ -1,4 +1,7 @@
-"""One request → its answer: a turn, a signature, the wire; once more when the clock is refused."""
+"""One request → its answer: a turn, a signature, the wire; once more when the clock is refused.
+
+An answer that says so, as a 429 does, pauses the client before the error goes on.
+"""
 
 from __future__ import annotations
 

@@ -4,6 +4,8 @@ The next window is as long as a thousand records took in the last few days: one 
 whatever the hour. That takes as many requests as the best windows of one length. A rate that
 follows each answer is late, as dozens of windows are chosen before the first answer is there: a
 quiet night would make the morning's windows far too long. `tests/bench/windows.py` counts both.
+
+A window that is too long all the same is cut in halves by `fetch`.
 """
 
 from __future__ import annotations

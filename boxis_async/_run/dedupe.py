@@ -1,7 +1,8 @@
 """Each key once; what is dropped is counted by its kind, so that no loss is silent.
 
-A record whose key was seen before is dropped. If its leg and its content were seen too, it is a
-duplicate: nothing is lost. If the content differs, it is a revision; if the leg does, a conflict.
+A record whose key was seen before is dropped, by the `sieve`. If its leg and its content were seen
+too, it is a duplicate: nothing is lost. If the content differs, it is a revision; if the leg does,
+a conflict.
 """
 
 from __future__ import annotations

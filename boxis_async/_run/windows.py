@@ -1,4 +1,4 @@
-"""A range, cut into windows on the provider's wall clock.
+"""A range, cut into windows on the provider's wall clock, and a window, cut in halves.
 
 Neighbours overlap by a whole second: each window but the first begins a second before the one
 before it ends. Nobody knows whether the server includes the two dates, nor whether it looks at a

@@ -17,7 +17,7 @@ import io
 import shutil
 import stat
 from fnmatch import fnmatch
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from boxis_async.export.arrow import BatchWriter, ParquetWriter, read_batches
 from boxis_async.export.errors import DamagedError
@@ -42,6 +42,13 @@ if TYPE_CHECKING:
 __all__ = ["Draft", "finished_file", "remove_drafts"]
 
 _LINES, _BATCHES, _LEGS = "lines", "batches", "legs"
+# What a format's draft is, where its rows are legs.
+_DRAFTS: Final[dict[Format, str]] = {
+    "csv": _LINES,
+    "jsonl": _LINES,
+    "parquet": _BATCHES,
+    "xlsx": _LEGS,
+}
 # The last two are what an earlier version wrote, and what is rendered.
 _NAMES = (_LINES, _BATCHES, _LEGS, "part-*.parquet", "whole.*")
 # A position of one file has so many numbers.
@@ -184,9 +191,7 @@ class Draft:
 
 
 def _draft_name(format: Format, rows: Rows) -> str:  # noqa: A002 - the field's own term
-    if rows == "calls" or format == "xlsx":
-        return _LEGS
-    return _BATCHES if format == "parquet" else _LINES
+    return _LEGS if rows == "calls" else _DRAFTS[format]
 
 
 def finished_file(format: Format, rows: Rows) -> str:  # noqa: A002 - likewise

@@ -1,7 +1,7 @@
 """The formats by name, and the protocol that the writer of each one follows.
 
-A new format goes here: its name and suffixes, and its writer in `make_writer`. How a draft of it is
-truncated and resumed is in `drafts`.
+A new format goes here: its name and suffixes, and its writer in `make_writer`. In `drafts` it says
+what its draft is, as that is what is truncated and resumed.
 """
 
 from __future__ import annotations

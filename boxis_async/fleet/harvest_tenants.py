@@ -282,7 +282,7 @@ async def _joined(
     concurrency: int,
 ) -> AsyncGenerator[str]:
     """Let the scheduler grant, and the workers have clients, for as long as the block runs."""
-    from boxis_async.fleet.granting import JOIN, GrantingPlugin  # noqa: PLC0415 - Dask takes 0.5 s
+    from boxis_async.fleet.granting_plugin import JOIN, GrantingPlugin  # noqa: PLC0415 - Dask takes 0.5 s
     from boxis_async.fleet.worker_client import WorkerClient  # noqa: PLC0415
 
     name = f"boxis-harvest-{secrets.token_hex(4)}"

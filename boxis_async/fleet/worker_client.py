@@ -25,7 +25,7 @@ from boxis_async import BoxisError
 from boxis_async.fleet.cluster_limiter import ClusterLimiter
 from boxis_async.fleet.data_set import DataSet
 from boxis_async.fleet.errors import DataSetError, FleetError
-from boxis_async.fleet.granting import TURNS
+from boxis_async.fleet.granting_plugin import TURNS
 from boxis_async.fleet.partition import Outcome, SeenLegs, harvest_partition
 
 if TYPE_CHECKING:

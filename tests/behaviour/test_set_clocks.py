@@ -122,7 +122,7 @@ CLOCKS_READ = {
     "retry.py": {"datetime.now"},  # a date to wait until, where the answer has no date of its own
     "export/checkpoints.py": {"time.monotonic"},  # when to save; nothing waits for it
     "fleet/cluster_limiter.py": {"loop.time"},
-    "fleet/granting.py": {"get_running_loop().time"},
+    "fleet/granting_plugin.py": {"get_running_loop().time"},
     "fleet/harvest_tenants.py": {"datetime.now", "time.monotonic"},  # how long it took
     "fleet/partition.py": {"datetime.now"},
     "fleet/storage.py": {"time.time"},  # the age of a file that was left

@@ -18,7 +18,7 @@ from boxis_async import BoxisClient, Contract
 from boxis_async.fleet import Harvested, harvest
 from boxis_async.fleet.cluster_limiter import ClusterLimiter
 from boxis_async.fleet.errors import FleetError
-from boxis_async.fleet.granting import JOIN, TURNS, GrantingPlugin
+from boxis_async.fleet.granting_plugin import JOIN, TURNS, GrantingPlugin
 from boxis_async.testing import Fault, Provider
 
 if TYPE_CHECKING:
