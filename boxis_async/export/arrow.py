@@ -200,7 +200,8 @@ def parquet_rows(path: Path, only: str | None = None) -> Iterator[dict[str, Any]
     with _parquet().ParquetFile(path) as file:
         names = file.schema_arrow.names
         columns = [only] if only in names else names
-        for batch in file.iter_batches(batch_size=_AT_ONCE, columns=columns):
+        # pyarrow's own threads may still run when Python ends, and abort it (apache/arrow#34314).
+        for batch in file.iter_batches(batch_size=_AT_ONCE, columns=columns, use_threads=False):
             yield from batch.to_pylist()
 
 
