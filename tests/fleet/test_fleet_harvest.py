@@ -26,8 +26,10 @@ from boxis_async.fleet import (
     status,
     verify,
 )
+from boxis_async.fleet.data_set import DataSet
 from boxis_async.fleet.legs_table import LegsTable
-from boxis_async.fleet.periods import period_named, periods_between
+from boxis_async.fleet.partition import SeenLegs, TenantOrder, harvest_partition
+from boxis_async.fleet.periods import Period, period_named, periods_between
 from boxis_async.testing import DateRule, Fault, Provider
 
 if TYPE_CHECKING:
@@ -205,6 +207,26 @@ async def test_what_is_not_at_rest_is_young_and_done_again(
     further: Harvested = await into(["VOICE-1"], first, date(after.year + 1, after.month, 1))
     assert (further.partitions, further.young) in {(1, 1), (2, 2)}
     assert all("datefrom" in received.parameters for received in served.requests)
+
+
+@pytest.mark.parametrize("hours", [3, 13, 24 * 40])
+async def test_a_period_that_begins_later_is_young(tmp_path: Path, hours: int) -> None:
+    """In the first zone of the world it has begun, here it has not: it is empty, and no failure."""
+    begin = datetime.now() + timedelta(hours=hours)  # noqa: DTZ005 - near enough to the wall clock
+    period = Period("later", begin, begin + timedelta(days=31))
+    provider = Provider([])
+    async with provider.client() as http_client:
+        client = BoxisClient(
+            provider.username, provider.api_key, tenant=provider.tenant, http_client=http_client
+        )
+        order = TenantOrder(
+            harvest="one", tenant=provider.tenant, periods=(period,), dataset=str(tmp_path),
+            settle=timedelta(hours=1), timeout=60, give_up_after=2,
+        )  # fmt: skip
+        dataset = DataSet(str(tmp_path))
+        outcome = await harvest_partition(client, dataset, order, period, SeenLegs())
+    assert (outcome.state, outcome.rows, outcome.error) == ("young", 0, None)
+    assert provider.requests == []
 
 
 @pytest.mark.slow
