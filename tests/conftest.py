@@ -6,7 +6,6 @@ import asyncio
 import gc
 import os
 import subprocess
-from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -42,9 +41,6 @@ settings.load_profile(PROFILE)
 # package anew, which takes a third of its time.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
-# A quick run takes so many cases of each test that has parameters.
-QUICK_CASES = 1
-
 DOCS = Path(__file__).parent / "docs"
 POSTGRES = "postgres_server"
 
@@ -72,16 +68,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         if POSTGRES in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.postgres)
     if PROFILE == "quick":
-        cases = Counter[str]()
-        further: list[pytest.Item] = []
-        for item in items:
-            test = item.nodeid.split("[")[0]
-            cases[test] += 1
-            if cases[test] > QUICK_CASES:
-                further.append(item)
+        first: dict[str, pytest.Item] = {}
+        further = [
+            item for item in items if first.setdefault(item.nodeid.split("[")[0], item) is not item
+        ]
         config.hook.pytest_deselected(items=further)
-        left_out = set(further)
-        items[:] = [item for item in items if item not in left_out]
+        items[:] = first.values()
 
 
 def pytest_collection_finish() -> None:

@@ -268,11 +268,10 @@ def is_what_was_sent(cdrs: Iterable[CDR], body: bytes, returntype: str = "json")
 def _plain(said: Said) -> Said:
     """Write numbers one way: `007` and ` 7` are both 7, and `1E-7` is `0.0000001`."""
     *others, cost = said
-    plain = [
+    return tuple(
         text.strip().lstrip("+").lstrip("0").rstrip() if at >= len(_TEXTS) + len(_TIMES) else text
         for at, text in enumerate((*others, _without_exponent(cost)))
-    ]
-    return tuple(plain)
+    )
 
 
 def _without_exponent(cost: str) -> str:
