@@ -63,6 +63,16 @@ class Connections(Generic[C]):
         self._open: set[C] = set()
         self._idle: deque[tuple[float, C]] = deque()
 
+    def prepare(self) -> None:
+        """Make a client for the next request, if there is none, so that it can be sent at once.
+
+        The first one loads the better part of httpx.
+        """
+        if not self._open:
+            connection = self._make()
+            self._open.add(connection)
+            self._idle.append((self._clock(), connection))
+
     @contextlib.asynccontextmanager
     async def one(self, *, is_new: bool = False) -> AsyncGenerator[C, None]:
         """Lend a connection for one request, and keep it for the next unless that fails.

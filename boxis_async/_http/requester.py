@@ -160,6 +160,7 @@ class Requester:
             sent, by `time.perf_counter`.
         """
         options = request.options
+        self._transport.prepare()
         # The semaphores are held while we wait for the client's rate limiter, so that nobody
         # overtakes. The limiter of the options comes first: held meanwhile, a semaphore would let
         # requests with other options wait for it as well. A limiter of the user's comes last: its

@@ -134,6 +134,15 @@ class Transport:
                 "the http_client that was passed in is closed: keep it open longer than this client"
             )
 
+    def prepare(self) -> None:
+        """Do what takes time before the first request, so that this goes out when it is its turn.
+
+        Raises:
+            UsageError: The environment's proxies or certificates cannot be used.
+        """
+        if self._lent is None and not self._is_closed:
+            self._own.prepare()
+
     async def post(
         self,
         form: Form,

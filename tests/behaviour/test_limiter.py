@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -158,3 +160,42 @@ def test_anything_else_is_refused() -> None:
     """An object without the methods is an error that names them, before any request."""
     with pytest.raises(ConfigurationError, match="acquire, release and slow_down"):
         BoxisClient("a@b.ch", "key", limiter=object())  # type: ignore[arg-type]
+
+
+PREPARED = """
+import asyncio, sys
+from datetime import datetime
+from boxis_async import BoxisClient, RetryPolicy
+
+class Turns:
+    async def acquire(self):
+        if not seen:
+            seen.update(sys.modules)
+    def release(self): pass
+    def slow_down(self, seconds): pass
+
+seen = set()
+
+async def main():
+    # Nobody listens there.
+    async with BoxisClient(
+        "a@b.ch", "key", tenant="VOICE-1-1", base_url="http://127.0.0.1:9/", limiter=Turns(),
+        retry=RetryPolicy(attempts=1)
+    ) as client:
+        stream = client.cdrs(datetime(2024, 3, 5), datetime(2024, 3, 6), on_error="collect")
+        await stream.to_list()
+        assert stream.failures and seen
+    print(*sorted(set(sys.modules) - seen))
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.subprocess
+def test_all_is_loaded_before_the_first_turn() -> None:
+    """A turn is for that very moment: nothing is loaded between it and the request."""
+    done = subprocess.run(
+        [sys.executable, "-c", PREPARED], capture_output=True, text=True, check=True
+    )
+    loaded = {name.partition(".")[0] for name in done.stdout.split()}
+    assert not loaded & {"httpx", "httpcore", "h11", "trio", "certifi", "ssl"}
