@@ -1,8 +1,7 @@
 """Fetch what an export lacks and write it, with a checkpoint now and then.
 
 A checkpoint pairs the coverage of a stream with what is written. The coverage speaks of a batch
-only once the next one was requested, so the pair is made between the two: the next batch is there,
-and not yet written.
+only once the next one was requested, and a batch is not written before.
 """
 
 from __future__ import annotations
@@ -10,14 +9,17 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+import attrs
+
 from boxis_async.export.errors import raise_for_failures
-from boxis_async.export.work_folder import Checkpoint
+from boxis_async.export.rows_in_turns import in_turns
+from boxis_async.export.work_folder import Checkpoint, Prepared
 from boxis_async.export.worker_thread import shielded
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
-    from boxis_async import CDRStream, Stats
+    from boxis_async import CDR, CDRStream, Stats
     from boxis_async.export.work_folder import WorkFolder
     from boxis_async.export.worker_thread import WorkerThread
 
@@ -28,6 +30,21 @@ _INTERVAL = 1.0
 # So many times as long as a checkpoint took, at least, until the next one: a slow disk then spends
 # no more than a twentieth of the time on them.
 _PAUSE_FACTOR = 20
+# So many records are written at a time, which are a megabyte or two. To the thread and back takes
+# as long as the text of a hundred of them.
+_AT_ONCE = 2000
+
+
+@attrs.frozen
+class _Waiting:
+    """A batch that is not yet written."""
+
+    prepared: list[Prepared]
+    conflicts: int
+    """Those of all runs, once it is written."""
+
+    def __len__(self) -> int:
+        return sum(some.count for some in self.prepared)
 
 
 class CheckpointedFetch:
@@ -56,14 +73,11 @@ class CheckpointedFetch:
         self._in_thread = in_thread
         self._counts_repeated = counts_repeated
         self._progress = progress
-        self._earlier_conflicts = folder.journal.conflicts
-        self._written = folder.written
-        self._conflicts = self._earlier_conflicts
+        self._earlier_conflicts = self._conflicts = folder.journal.conflicts
+        self._repeated = 0
+        self._waiting: list[_Waiting] = []
         self._batches_written = 0
-        self._pending: Checkpoint | None = None
-        self._interval = _INTERVAL
-        self._save_due = time.monotonic() + self._interval
-        self._make_due = 0.0
+        self._save_due = time.monotonic() + _INTERVAL
 
     async def run(self) -> int:
         """Fetch all that is missing.
@@ -71,58 +85,74 @@ class CheckpointedFetch:
         Returns:
             How many records were left out as conflicts, in all runs.
         """
-        stream, in_thread, folder = self._stream, self._in_thread, self._folder
+        stream, folder = self._stream, self._folder
         try:
             async with stream:
                 async for batch in stream.batches():
-                    now = time.monotonic()
-                    if now >= min(self._save_due, self._make_due):
-                        self._make_checkpoint()
-                    if now >= self._save_due:
+                    if time.monotonic() >= self._save_due:
                         await self._save_checkpoint()
-                    self._written = await in_thread(folder.write, batch.cdrs)
-                    self._batches_written += 1
-                    repeated = self._written.repeated if self._counts_repeated else 0
-                    self._conflicts = self._earlier_conflicts + stream.stats.conflicts + repeated
+                    elif sum(map(len, self._waiting)) >= _AT_ONCE:
+                        await self._write_waiting()
+                    await self._prepare(batch.cdrs)
                     if self._progress is not None:
                         self._progress(stream.stats)
                 raise_for_failures(stream)
                 rejects = stream.rejects
         except BaseException as error:
-            self._make_checkpoint()
             try:
                 await shielded(self._save_checkpoint())
             except Exception as second:  # noqa: BLE001 - the first error is the one to raise
                 error.add_note(f"the last checkpoint could not be written either: {second}")
             raise
-        await in_thread(folder.save_rejects, rejects)
-        covered = stream.stats.covered if rejects else 1.0
-        last = Checkpoint(self._written, self._conflicts, covered, None, rejects=len(rejects))
-        await in_thread(folder.save, last)
+        await self._write_waiting()
+        await self._in_thread(folder.save_rejects, rejects)
+        await self._in_thread(
+            folder.save,
+            Checkpoint(
+                folder.written,
+                self._conflicts,
+                covered=stream.stats.covered if rejects else 1.0,
+                coverage=None,
+                rejects=len(rejects),
+            ),
+        )
         return self._conflicts
 
-    def _make_checkpoint(self) -> None:
-        """Make a checkpoint of the present state, if another run could continue from it."""
-        began = time.monotonic()
-        stats, coverage = self._stream.stats, self._stream.coverage
-        # A coverage of many spans takes a while to make.
-        now = time.monotonic()
-        self._make_due = now + _PAUSE_FACTOR * (now - began)
-        if stats.windows != self._batches_written:
-            # The last batch is written, but the next one was not requested, so the coverage does
-            # not speak of it: it would be fetched and written again.
-            return
-        if coverage.unsealed or self._folder.request.datefrom is None:
-            # Some windows are too young to be final, or all is one request. The next run fetches
-            # them again, so they must not be part of a checkpoint.
-            return
-        self._pending = Checkpoint(self._written, self._conflicts, stats.covered, coverage)
+    async def _prepare(self, cdrs: Sequence[CDR]) -> None:
+        """Make ready what is to be written of a batch."""
+        prepared = [self._folder.prepare(some) async for some in in_turns(cdrs)]
+        if self._counts_repeated:
+            self._repeated += sum(some.repeated for some in prepared)
+        conflicts = self._earlier_conflicts + self._stream.stats.conflicts + self._repeated
+        self._waiting.append(_Waiting(prepared, conflicts))
+
+    async def _write_waiting(self) -> None:
+        """Write the batches that the coverage speaks of."""
+        count = self._stream.stats.windows - self._batches_written
+        batches, self._waiting = self._waiting[:count], self._waiting[count:]
+        if batches:
+            await self._in_thread(self._write, batches)
+
+    def _write(self, batches: Sequence[_Waiting]) -> None:
+        """Write batches; in the thread, so that it is done whole where the task is cancelled."""
+        self._folder.write([some for batch in batches for some in batch.prepared])
+        self._batches_written += len(batches)
+        self._conflicts = batches[-1].conflicts
 
     async def _save_checkpoint(self) -> None:
-        """Save the last checkpoint that was made, unless it is saved already."""
-        checkpoint, self._pending = self._pending, None
-        if checkpoint is not None:
-            began = time.monotonic()
+        """Write what is waiting, and a checkpoint, if another run could continue from it."""
+        await self._write_waiting()
+        began = time.monotonic()
+        stats, coverage = self._stream.stats, self._stream.coverage
+        # A batch could not be written; or some windows are too young to be final, or all is one
+        # request, so that the next run fetches them again.
+        if (
+            stats.windows == self._batches_written
+            and not coverage.unsealed
+            and self._folder.request.datefrom is not None
+        ):
+            checkpoint = Checkpoint(self._folder.written, self._conflicts, stats.covered, coverage)
             await self._in_thread(self._folder.save, checkpoint)
-            self._interval = max(_INTERVAL, _PAUSE_FACTOR * (time.monotonic() - began))
-        self._save_due = time.monotonic() + self._interval
+        now = time.monotonic()
+        # A coverage of many spans takes a while to make, and a slow disk to write it.
+        self._save_due = now + max(_INTERVAL, _PAUSE_FACTOR * (now - began))

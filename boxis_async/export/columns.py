@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import date, datetime, timedelta
 from decimal import Decimal
+from functools import cached_property
 from operator import attrgetter
 from types import NoneType
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, cast, get_args
@@ -77,11 +78,20 @@ class Columns:
     rows: Rows
     of_calls: bool = attrs.field(kw_only=True)
 
-    def values(self, rows: Sequence[CDR | Call]) -> list[list[Any]]:
-        """Give the values of rows, as a list for each column."""
+    def values(self, rows: Sequence[CDR | Call]) -> list[tuple[Any, ...]]:
+        """Give the values of rows, as a tuple for each column."""
         if self.of_calls and self.rows == "legs":
             rows = [group_calls([leg])[0] for leg in rows if isinstance(leg, CDR)]
-        return [list(map(column.of, rows)) for column in self.all]
+        # Row by row: what a record has was made together, and lies together in memory.
+        return list(zip(*map(self._values_of, rows), strict=True)) or [()] * len(self.all)
+
+    @cached_property
+    def _values_of(self) -> Callable[[Any], tuple[Any, ...]]:
+        names = [column.name for column in self.all]
+        if len(names) > 1 and not self.of_calls:
+            return attrgetter(*names)
+        getters = [column.of for column in self.all]
+        return lambda row: tuple([of(row) for of in getters])
 
 
 def _kind_of(annotation: object) -> Kind:

@@ -19,20 +19,21 @@ import stat
 from fnmatch import fnmatch
 from typing import TYPE_CHECKING, Final
 
+from boxis_async import CDR
 from boxis_async.export.arrow import BatchWriter, ParquetWriter, read_batches
 from boxis_async.export.errors import DamagedError
 from boxis_async.export.files import GrowingFile, Position
 from boxis_async.export.formats import make_writer
 from boxis_async.export.layout import make_layout
 from boxis_async.export.leg_lines import read_legs
-from boxis_async.export.text_writers import JSONLinesWriter
+from boxis_async.export.text_writers import JSONLines, TextWriter
 from boxis_async.export.workbook import SHEETS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator, Sequence
+    from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
     from datetime import tzinfo
 
-    from boxis_async import CDR, Call
+    from boxis_async import Call
     from boxis_async.export.call_rows import CallRows
     from boxis_async.export.columns import Rows
     from boxis_async.export.formats import Format, Writer
@@ -104,9 +105,21 @@ class Draft:
         self.rows = 0
         """The rows that were rendered."""
 
-    def write(self, cdrs: Sequence[CDR]) -> Position:
-        """Write a batch, and give the position after it."""
-        self._writer.write(cdrs)
+    def prepare(self, cdrs: Sequence[CDR]) -> bytes | Sequence[CDR]:
+        """Make lines of records, where the draft has lines; blocks nothing."""
+        return self._writer.lines.encode(cdrs) if isinstance(self._writer, TextWriter) else cdrs
+
+    def write(self, prepared: Iterable[bytes | Sequence[CDR]]) -> Position:
+        """Write what `prepare` gave, and give the position after it."""
+        text, cdrs = io.BytesIO(), list[CDR]()
+        for some in prepared:
+            if isinstance(some, bytes):
+                text.write(some)
+            else:
+                cdrs += some
+        if cdrs:
+            self._writer.write(cdrs)
+        self._file.write(text.getvalue())
         return self._file.position
 
     def save(self) -> None:
@@ -146,7 +159,7 @@ class Draft:
         if self._name == _BATCHES:
             return BatchWriter(self._file, self._layout, timezone=self._timezone)
         if self._name == _LEGS:
-            return JSONLinesWriter(self._file, make_layout())
+            return TextWriter(self._file, JSONLines(make_layout()))
         return make_writer(self._format, self._file, self._layout, timezone=self._timezone)
 
     def _render(self) -> Generator[None]:

@@ -99,8 +99,7 @@ async def export(  # noqa: PLR0913 - each is one thing to set, by name
         IncompleteExportError: With `on_error="collect"`, windows failed. The rest is kept.
         UnfitValueError: The format cannot hold a value.
         LateLegError: With calls, one was quiet for more than four hours.
-        OSError: The disk is full, for example. What was written is kept; of a Parquet file,
-            what was written until the last checkpoint.
+        OSError: The disk is full, for example. What the last checkpoint has is kept.
     """
     coverage = _checked_coverage(stream)
     target = resolve_path(path)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, Literal, Protocol, TypeAlias, get_args
 from boxis_async import UsageError
 from boxis_async.export.arrow import ParquetWriter, require_pyarrow
 from boxis_async.export.layout import make_layout
-from boxis_async.export.text_writers import CSVWriter, JSONLinesWriter
+from boxis_async.export.text_writers import CSVLines, JSONLines, TextWriter
 from boxis_async.export.workbook import WorkbookWriter, require_xlsxwriter
 
 if TYPE_CHECKING:
@@ -114,9 +114,9 @@ def make_writer(
         MissingExtraError: The format needs an extra that is not installed.
     """
     if format == "csv":
-        return CSVWriter(file, layout)
+        return TextWriter(file, CSVLines(layout))
     if format == "jsonl":
-        return JSONLinesWriter(file, layout)
+        return TextWriter(file, JSONLines(layout))
     if format == "parquet":
         return ParquetWriter(file, layout, timezone=timezone)
     if format == "xlsx":

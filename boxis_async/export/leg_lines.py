@@ -1,4 +1,4 @@
-"""Legs read back from the lines of JSON that a `JSONLinesWriter` wrote of them, each as it was."""
+"""Legs read back from the lines of JSON that `JSONLines` made of them, each as it was."""
 
 from __future__ import annotations
 

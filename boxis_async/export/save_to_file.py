@@ -22,6 +22,7 @@ from boxis_async.export.formats import Format, check_format, format_of, make_wri
 from boxis_async.export.journal import resolve_path
 from boxis_async.export.layout import make_layout
 from boxis_async.export.open_folder import OpenFolder
+from boxis_async.export.rows_in_turns import write_rows
 from boxis_async.export.worker_thread import shielded, worker_thread
 
 if TYPE_CHECKING:
@@ -115,10 +116,10 @@ async def save(  # noqa: PLR0913 - each is one thing to set, by name
             writer = make_writer(file_format, CallersFile(file), layout, timezone=timezone)
             try:
                 await in_thread(writer.begin)
-                await in_thread(writer.write, first)
+                await write_rows(writer, first, in_thread)
                 count = len(first)
                 async for batch in batches:
-                    await in_thread(writer.write, batch)
+                    await write_rows(writer, batch, in_thread)
                     count += len(batch)
                 await in_thread(writer.end)
             finally:

@@ -1,6 +1,6 @@
 """Rows as lines of text: CSV by RFC 4180, and JSON Lines.
 
-A batch is written column by column: each column becomes a list of texts, and then the lists become
+Rows are taken column by column: each column becomes a list of texts, and then the lists become
 lines. One look at all texts of a column shows whether any of them needs quotes or an escape, and
 most columns need none. That took 8 and 12 us a leg, where `csv` and `json`,
 which look at each text, took 14 and 18 (`tests/bench/export_cost.py` has it beside the stream).
@@ -12,21 +12,22 @@ import json
 import re
 from itertools import repeat
 from json.encoder import encode_basestring
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
 
 from boxis_async import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
+    from datetime import date, datetime
 
     from boxis_async import CDR, Call
     from boxis_async.export.columns import Kind
     from boxis_async.export.files import Output
     from boxis_async.export.layout import Layout
 
-__all__ = ["CSVWriter", "JSONLinesWriter"]
+__all__ = ["CSVLines", "JSONLines", "Lines", "TextWriter"]
 
-_Values: TypeAlias = "list[Any]"
+_Values: TypeAlias = "Sequence[Any]"
 _Texts: TypeAlias = "Sequence[str]"
 
 # A spreadsheet takes a text that begins like this for a formula (OWASP, "CSV Injection"), some also
@@ -40,9 +41,54 @@ _CELL = re.compile(rf"""(\A|[{_SPLITS}])(?="*[{_FORMULA}'])""")
 # In JSON a sign is escaped where it stands at the beginning of such a cell.
 _CELL_IN_JSON = re.compile(rf"""([{_SPLITS}]["]*)([=+\-@＝＋－＠])""")  # noqa: RUF001
 
+# What JSON escapes in ASCII, and what cannot be seen.
+_SPECIAL: Final = bytes([*range(0x20), 0x7F]) + b'"\\'
+_SIXTIETHS: Final = [f":{number:02}" for number in range(60)]
+"""How the minutes of an hour are written, and the seconds of a minute."""
 
-class CSVWriter:
-    """Writes rows as CSV by RFC 4180: a header, commas, CRLF, quotes where they are needed.
+
+class Lines(Protocol):
+    """Makes lines of rows."""
+
+    @property
+    def header(self) -> bytes:
+        """What precedes the first row."""
+        ...
+
+    def encode(self, rows: Sequence[CDR | Call]) -> bytes:
+        """Make a line of each row."""
+        ...
+
+
+class TextWriter:
+    """Writes rows to a file, each as a line.
+
+    Args:
+        file: The output, open for bytes.
+        lines: Makes the lines.
+    """
+
+    def __init__(self, file: Output, lines: Lines) -> None:
+        self.file = file
+        self.lines = lines
+
+    def begin(self) -> None:
+        """Write the header."""
+        self.file.write(self.lines.header)
+
+    def write(self, rows: Sequence[CDR | Call]) -> None:
+        """Write rows."""
+        self.file.write(self.lines.encode(rows))
+
+    def end(self) -> None:
+        """Do nothing: lines have no end of their own."""
+
+    def abandon(self) -> None:
+        """Do nothing: nothing is buffered."""
+
+
+class CSVLines:
+    """Makes CSV by RFC 4180: a header, commas, CRLF, quotes where they are needed.
 
     Datetimes are ISO 8601 with their offset, costs are plain digits, and `extra` is a JSON
     object. Unset values and an empty `extra` are empty fields. The encoding is UTF-8. The layout
@@ -50,22 +96,20 @@ class CSVWriter:
     are, whatever characters they have.
 
     Args:
-        file: The output, open for bytes.
         layout: The columns, and the spelling. Where it is `formula_safe`, a `'` is put before
             each text, and before each part of one behind what may be a delimiter, that a
             spreadsheet would take for a formula, and before each that begins with a `'`.
     """
 
-    def __init__(self, file: Output, layout: Layout) -> None:
-        self._file = file
+    def __init__(self, layout: Layout) -> None:
         self._columns = layout.columns
         self._delimiter = layout.delimiter
         self._bom = "\ufeff" if layout.bom else ""
         formatters: dict[Kind, Callable[[_Values], _Texts]] = {
             "text": _guarded if layout.formula_safe else _as_they_are,
             "word": _guarded_words if layout.formula_safe else _words,
-            "datetime": _local_times if layout.local_times else _isoformat,
-            "date": _isoformat,
+            "datetime": _local_times if layout.local_times else _moments,
+            "date": _dates,
             "integer": _digits,
             "seconds": _digits,
             "decimal": _digits_with_comma if layout.decimal_comma else _plain_digits,
@@ -74,13 +118,14 @@ class CSVWriter:
         }
         self._formatters = [formatters[column.kind] for column in layout.columns.all]
 
-    def begin(self) -> None:
-        """Write the header."""
+    @property
+    def header(self) -> bytes:
+        """The names of the columns."""
         names = self._delimiter.join(column.name for column in self._columns.all)
-        self._file.write(f"{self._bom}{names}\r\n".encode())
+        return f"{self._bom}{names}\r\n".encode()
 
-    def write(self, rows: Sequence[CDR | Call]) -> None:
-        """Write rows."""
+    def encode(self, rows: Sequence[CDR | Call]) -> bytes:
+        """Make a line of each row."""
         parts: list[_Texts | str] = []
         for format_, values in zip(self._formatters, self._columns.values(rows), strict=True):
             parts.append(self._delimiter if parts else "")
@@ -92,14 +137,7 @@ class CSVWriter:
         if len(self._formatters) == 1:
             # An empty line would be no record.
             lines = [line or '""' for line in lines]
-        lines.append("")
-        self._file.write("\r\n".join(lines).encode("utf-8"))
-
-    def end(self) -> None:
-        """Do nothing: the format has no end of its own."""
-
-    def abandon(self) -> None:
-        """Do nothing: nothing is buffered."""
+        return _encoded(lines, b"\r\n")
 
     def _quoted(self, texts: _Texts) -> _Texts:
         """Put quotes around the texts that need them."""
@@ -114,30 +152,30 @@ class CSVWriter:
         ]
 
 
-class JSONLinesWriter:
-    """Writes each row as a JSON object on a line of its own.
+class JSONLines:
+    """Makes a JSON object of each row, on a line of its own.
 
     Datetimes and dates are ISO 8601. Costs are texts, so that no digit is lost. Unset values
     are null, and `extra` is an object. The encoding is UTF-8. Characters that control, separate or
     cannot be seen are escaped, as `printable` does it, so a line is one for every reader.
 
     Args:
-        file: The output, open for bytes.
         layout: The columns.
+
+    Attributes:
+        header: Nothing.
     """
 
-    def __init__(self, file: Output, layout: Layout) -> None:
-        self._file = file
+    header = b""
+
+    def __init__(self, layout: Layout) -> None:
         self._columns = layout.columns
         # What stands before each value, and at the end.
         names = [f"{json.dumps(column.name)}:" for column in layout.columns.all]
         self._before = [f"{'{' if not at else ','}{name}" for at, name in enumerate(names)]
 
-    def begin(self) -> None:
-        """Do nothing: the format has no header."""
-
-    def write(self, rows: Sequence[CDR | Call]) -> None:
-        """Write rows."""
+    def encode(self, rows: Sequence[CDR | Call]) -> bytes:
+        """Make a line of each row."""
         parts: list[_Texts | str] = []
         for column, before, values in zip(
             self._columns.all, self._before, self._columns.values(rows), strict=True
@@ -146,20 +184,12 @@ class JSONLinesWriter:
             format_ = _JSON_FORMATTERS[column.kind]
             if _are_same(values):
                 parts += format_(values[:1])
-            elif column.kind == "text" and not _needs_escape(values):
-                parts += ('"', values, '"')
+            elif column.kind == "text":
+                parts += ('"', _escaped(values), '"')
             else:
                 parts.append(format_(values))
         parts.append("}")
-        lines = _joined(parts, len(rows))
-        lines.append("")
-        self._file.write("\n".join(lines).encode("utf-8"))
-
-    def end(self) -> None:
-        """Do nothing: the format has no end of its own."""
-
-    def abandon(self) -> None:
-        """Do nothing: nothing is buffered."""
+        return _encoded(_joined(parts, len(rows)), b"\n")
 
 
 def _are_same(values: _Values) -> bool:
@@ -185,6 +215,13 @@ def _joined(parts: Iterable[_Texts | str], count: int) -> list[str]:
     return list(map("".join, zip(*pieces, strict=True)))
 
 
+def _encoded(lines: Iterable[str], end: bytes) -> bytes:
+    """Encode lines, each with its end, one by one: most are ASCII, and all together seldom."""
+    encoded = [line.encode() for line in lines]
+    encoded.append(b"")
+    return end.join(encoded)
+
+
 def _as_they_are(values: _Values) -> _Texts:
     return values
 
@@ -205,8 +242,45 @@ def _guarded_words(values: _Values) -> _Texts:
     return _guarded(list(_words(values)))
 
 
-def _isoformat(values: _Values) -> _Texts:
+def _dates(values: _Values) -> _Texts:
     return ["" if value is None else value.isoformat() for value in values]
+
+
+def _moments(values: _Values, none: str = "", quote: str = "") -> _Texts:
+    """Write datetimes as `isoformat` does, by the hours in which they lie.
+
+    That takes 0.2 us a datetime in place of 0.8, of which a leg has three.
+    """
+    texts: list[str] = []
+    hours: dict[tuple[date, int, int], tuple[str, str] | None] = {}
+    for value in values:
+        if value is None:
+            texts.append(none)
+            continue
+        key = value.date(), value.hour, id(value.tzinfo)
+        if key not in hours:
+            hours[key] = _around_minutes(value, quote)
+        around = hours[key]
+        if around is None or value.microsecond:
+            texts.append(f"{quote}{value.isoformat()}{quote}")
+        else:
+            before, after = around
+            texts.append(f"{before}{_SIXTIETHS[value.minute]}{_SIXTIETHS[value.second]}{after}")
+    return texts
+
+
+def _around_minutes(moment: datetime, quote: str) -> tuple[str, str] | None:
+    """Give what stands before and behind the minutes and seconds of all times in an hour.
+
+    It is None if the clock is changed in that hour.
+    """
+    first = moment.replace(minute=0, second=0, microsecond=0, fold=0)
+    last = first.replace(minute=59, second=59, fold=1)
+    if first.utcoffset() != last.utcoffset():
+        return None
+    text = first.isoformat()
+    zeros = text.index(":00:00")
+    return f"{quote}{text[:zeros]}", f"{text[zeros + len(':00:00') :]}{quote}"
 
 
 def _local_times(values: _Values) -> _Texts:
@@ -245,12 +319,17 @@ def _escaped_sign(found: re.Match[str]) -> str:
 _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 
-def _needs_escape(texts: _Texts) -> bool:
+def _escaped(texts: _Texts) -> _Texts:
+    """Escape texts as JSON does, and what acts on a terminal, or ends a line for some readers."""
     together = "".join(texts)
-    if together.isascii() and together.isprintable():
-        return '"' in together or "\\" in together
-    # Each escape makes a text longer.
-    return len(printable(encode_basestring(together))) != len(together) + 2
+    # A quarter of the time that `isprintable` takes.
+    if together.isascii() and len(together.encode().translate(None, _SPECIAL)) == len(together):
+        return texts
+    # All at once takes half of the time. A text that holds what parts them shows by their number.
+    parts = printable(encode_basestring("\0".join(texts)))[1:-1].split(r"\u0000")
+    if len(parts) == len(texts):
+        return parts
+    return [printable(encode_basestring(text))[1:-1] for text in texts]
 
 
 def _all_printable(texts: list[str]) -> _Texts:
@@ -263,7 +342,7 @@ def _all_printable(texts: list[str]) -> _Texts:
 
 
 def _json_texts(values: _Values) -> _Texts:
-    return _all_printable(list(map(encode_basestring, values)))
+    return [f'"{text}"' for text in _escaped(values)]
 
 
 def _json_words(values: _Values) -> _Texts:
@@ -273,6 +352,10 @@ def _json_words(values: _Values) -> _Texts:
 
 
 def _json_moments(values: _Values) -> _Texts:
+    return _moments(values, "null", '"')
+
+
+def _json_dates(values: _Values) -> _Texts:
     return ["null" if value is None else f'"{value.isoformat()}"' for value in values]
 
 
@@ -292,7 +375,7 @@ _JSON_FORMATTERS: Final[dict[Kind, Callable[[_Values], _Texts]]] = {
     "text": _json_texts,
     "word": _json_words,
     "datetime": _json_moments,
-    "date": _json_moments,
+    "date": _json_dates,
     "integer": _json_numbers,
     "seconds": _json_numbers,
     "decimal": _json_decimals,

@@ -5,18 +5,19 @@ both to the disk, then replaces the journal, which says how long they are and wh
 then. The next run truncates both to what the journal says. In the end the finished file is made in
 the folder, noted in the journal, and moved to its place in one step.
 
-Everything here blocks, and is called from one thread at a time.
+Everything here but `prepare` blocks, and is called from one thread at a time.
 """
 
 from __future__ import annotations
 
 import stat
+from collections.abc import Sequence
 from fnmatch import fnmatch
 from typing import TYPE_CHECKING
 
 import attrs
 
-from boxis_async import Coverage, UsageError
+from boxis_async import CDR, Coverage, UsageError
 from boxis_async.export.access import set_access
 from boxis_async.export.call_rows import CallRows
 from boxis_async.export.drafts import Draft, finished_file, remove_drafts
@@ -29,15 +30,15 @@ from boxis_async.export.open_folder import OpenFolder
 from boxis_async.export.rejects_file import REJECTS_FILE, rejects_name, rejects_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
     from datetime import tzinfo
     from pathlib import Path
 
-    from boxis_async import CDR, Reject
+    from boxis_async import Reject
     from boxis_async.export.layout import Layout
     from boxis_async.export.values import Unfinished
 
-__all__ = ["Checkpoint", "WorkFolder", "Written"]
+__all__ = ["Checkpoint", "Prepared", "WorkFolder", "Written"]
 
 _START_OVER = "start over (overwrite, without resume)"
 
@@ -50,8 +51,20 @@ class Written:
     keys: Position | None = None
     records: int = 0
     """Records in the draft."""
-    repeated: int = 0
-    """Records left out in this run, as an earlier run wrote one with the same key."""
+
+
+@attrs.frozen
+class Prepared:
+    """Records that are ready to be written."""
+
+    count: int
+    """How many they are: those that no earlier run wrote."""
+    digests: bytes
+    """Of their keys."""
+    content: bytes | Sequence[CDR]
+    """Their lines, where the draft has lines."""
+    repeated: int
+    """How many more an earlier run wrote, or others with their keys."""
 
 
 @attrs.frozen
@@ -170,17 +183,22 @@ class WorkFolder:
             self._verify_finished(self.journal.finished)
         self._is_open = True
 
-    def write(self, cdrs: Sequence[CDR]) -> Written:
-        """Write the records of a batch that no earlier run wrote."""
+    def prepare(self, cdrs: Sequence[CDR]) -> Prepared:
+        """Make ready what is to be written of some records; blocks nothing."""
         files = self._opened()
-        new = files.keys.add_new(cdrs)
+        new, digests = files.keys.choose_new(cdrs)
+        content = files.draft.prepare(new)
+        return Prepared(len(new), digests, content, repeated=len(cdrs) - len(new))
+
+    def write(self, prepared: Sequence[Prepared]) -> None:
+        """Write records that are prepared."""
+        files = self._opened()
+        keys = files.keys.write(b"".join(some.digests for some in prepared))
         self.written = Written(
-            draft=files.draft.write(new) if new else self.written.draft,
-            keys=files.keys.position,
-            records=self.written.records + len(new),
-            repeated=self.written.repeated + len(cdrs) - len(new),
+            draft=files.draft.write([some.content for some in prepared if some.count]),
+            keys=keys,
+            records=self.written.records + sum(some.count for some in prepared),
         )
-        return self.written
 
     def save(self, checkpoint: Checkpoint) -> None:
         """Save a checkpoint: if this run ends, the next one continues from here."""

@@ -10,6 +10,7 @@ from boxis_async.export.errors import raise_for_failures
 from boxis_async.export.files import CallersFile
 from boxis_async.export.formats import Format, check_format, make_writer
 from boxis_async.export.layout import make_layout
+from boxis_async.export.rows_in_turns import write_rows
 from boxis_async.export.values import Exported
 from boxis_async.export.worker_thread import shielded, worker_thread
 
@@ -85,25 +86,25 @@ async def write(  # noqa: PLR0913 - each is one thing to set, by name
         stream = legs_around(stream)
     records = 0
 
-    def write_and_flush(rows: Sequence[CDR | Call]) -> int:
+    async def write_and_flush(rows: Sequence[CDR | Call]) -> int:
         if rows:
-            writer.write(rows)
-        file.flush()
+            await write_rows(writer, rows, in_thread)
+        await in_thread(file.flush)
         return len(rows)
-
-    def write_legs(legs: Sequence[CDR]) -> int:
-        return write_and_flush(legs if calls is None else calls.add(legs))
 
     async with worker_thread() as in_thread, stream:
         try:
             await in_thread(writer.begin)
             async for batch in stream.batches():
-                records += await in_thread(write_legs, batch.cdrs)
+                legs = batch.cdrs
+                records += await write_and_flush(
+                    legs if calls is None else await in_thread(calls.add, legs)
+                )
                 if progress is not None:
                     progress(stream.stats)
             raise_for_failures(stream)
             if calls is not None:
-                records += await in_thread(lambda: write_and_flush(calls.close()))
+                records += await write_and_flush(await in_thread(calls.close))
             # Read before the stream is closed: `Exported.rejects` says that there are some.
             rejects = stream.rejects
             await in_thread(writer.end)

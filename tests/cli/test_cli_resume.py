@@ -258,12 +258,20 @@ def test_keep_going(served: Provider, tmp_path: Path, whole: bytes) -> None:
     assert sorted(lines) == sorted(whole.splitlines())
 
 
+CHECKPOINTS_OFTEN = """
+import runpy
+import boxis_async.export.checkpoints as checkpoints
+checkpoints._INTERVAL = checkpoints._PAUSE_FACTOR = 0
+runpy.run_module("boxis_async", run_name="__main__", alter_sys=True)
+"""
+
+
 @pytest.mark.subprocess
 def test_a_disk_that_fills_up(served: Provider, tmp_path: Path, whole: bytes) -> None:
     """What was written before is kept, and the export can be resumed once there is room."""
     resource = pytest.importorskip("resource")
     limit = partial(resource.setrlimit, resource.RLIMIT_FSIZE, (len(whole) // 2, len(whole)))
-    done = boxis("export", *WEEK, *FILE, preexec_fn=limit)
+    done = boxis("export", *WEEK, *FILE, begun_by=["-c", CHECKPOINTS_OFTEN], preexec_fn=limit)
     assert done.returncode == 6
     assert "File too large" in done.stderr
     assert "Traceback" not in done.stderr

@@ -19,7 +19,7 @@ def tmp_path() -> Iterator[Path]:
         yield folder
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def _often() -> Iterator[None]:
     """Set a checkpoint after each batch, whatever the clock says."""
     with pytest.MonkeyPatch.context() as patch:

@@ -56,6 +56,7 @@ LAYERS = (
     "folder_lock",
     "work_folder",
     "worker_thread",
+    "rows_in_turns",
     "checkpoints",
     "export_to_file",
     "write_to_open_file",

@@ -265,11 +265,9 @@ def unguarded(text: str) -> str:
 
 
 def guarded(cdr: CDR) -> list[str]:
-    file = io.BytesIO()
-    from boxis_async.export.text_writers import CSVWriter  # noqa: PLC0415 - a part inside
+    from boxis_async.export.text_writers import CSVLines  # noqa: PLC0415 - a part inside
 
-    CSVWriter(file, make_layout(formula_safe=True)).write([cdr])
-    (line,) = cells(file.getvalue())
+    (line,) = cells(CSVLines(make_layout(formula_safe=True)).encode([cdr]))
     return line
 
 
@@ -403,6 +401,7 @@ async def test_parquet_types(make_client: MakeClient, tmp_path: Path) -> None:
     assert to_arrow(await client.cdrs(DAY, NEXT_DAY).to_list()).schema == table.schema
 
 
+@pytest.mark.usefixtures("_often")
 @pytest.mark.parametrize("is_file", [True, False])
 async def test_row_groups_of_many_batches(
     make_client: MakeClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, is_file: bool
@@ -468,18 +467,14 @@ ZONES = (
 @pytest.mark.parametrize("zone", ZONES, ids=str)
 def test_any_moment(moment: datetime, zone: tzinfo) -> None:
     """A moment is exact in each format, the repeated hour included, in whatever zone."""
-    from boxis_async.export.text_writers import CSVWriter, JSONLinesWriter  # noqa: PLC0415
+    from boxis_async.export.text_writers import CSVLines, JSONLines  # noqa: PLC0415
 
     cdr = CDR(start=moment.replace(tzinfo=zone), end=moment.replace(tzinfo=zone))
     assert arrow_rows(to_arrow([cdr])) == comparable([cdr])
     assert arrow_rows(to_arrow([cdr], timezone=ZURICH)) == comparable([cdr])
-    table = io.BytesIO()
-    CSVWriter(table, make_layout()).begin()
-    CSVWriter(table, make_layout()).write([cdr])
-    assert csv_rows(table.getvalue()) == comparable([cdr])
-    lines = io.BytesIO()
-    JSONLinesWriter(lines, make_layout()).write([cdr])
-    assert json_rows(lines.getvalue()) == comparable([cdr])
+    table = CSVLines(make_layout())
+    assert csv_rows(table.header + table.encode([cdr])) == comparable([cdr])
+    assert json_rows(JSONLines(make_layout()).encode([cdr])) == comparable([cdr])
 
 
 @pytest.mark.parametrize(
@@ -526,6 +521,7 @@ async def test_costs(make_client: MakeClient, tmp_path: Path, form: Format, cost
     assert row[COLUMNS.index("cc_cost")] == Decimal(cost)
 
 
+@pytest.mark.usefixtures("_often")
 async def test_what_does_not_fit_keeps_the_rest(make_client: MakeClient, tmp_path: Path) -> None:
     """A number that Parquet cannot hold is an error, and what was written before it stays."""
     sent = [call(f"{DAY + number * HOUR + HOUR / 2}") for number in range(5)]

@@ -14,45 +14,61 @@ from waiting import Gate, settled
 
 from boxis_async import ClientClosedError, WindowError
 from boxis_async.export import FORMATS, ExportBusyError, Format, export, unfinished, write
+from boxis_async.export.drafts import Draft
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
     from conftest import MakeClient
 
-    from boxis_async import CDR, BoxisClient, Stats
+    from boxis_async import BoxisClient, Stats
+    from boxis_async.export.files import Position
     from boxis_async.testing import Provider
 
 
 class Stopping:
-    """A key that stops the writing thread, which computes it too, at a chosen record."""
+    """Stops the writing thread at a chosen write of a draft."""
 
     def __init__(self, at: int = 5) -> None:
         self._at = at
-        self._loop_thread = threading.current_thread()
         self.is_stopped = threading.Event()
         self.may_continue = threading.Event()
         self.written = 0
 
-    def __call__(self, cdr: CDR) -> str:
-        if threading.current_thread() is not self._loop_thread:
-            self.written += 1
-            if self.written == self._at:
-                self.is_stopped.set()
-                assert self.may_continue.wait(30)
-        return cdr.uniqueid
+    def see(self) -> None:
+        """Be called by each write."""
+        assert threading.current_thread() is not threading.main_thread()
+        self.written += 1
+        if self.written == self._at:
+            self.is_stopped.set()
+            assert self.may_continue.wait(30)
+
+
+@pytest.fixture
+def stopping(monkeypatch: pytest.MonkeyPatch) -> Stopping:
+    """Stop the fifth write, where each batch is written by itself."""
+    seen = Stopping()
+
+    def write(draft: Draft, prepared: Iterable[Any]) -> Position:
+        seen.see()
+        return plain(draft, prepared)
+
+    plain = Draft.write
+    monkeypatch.setattr(Draft, "write", write)
+    return seen
 
 
 @pytest.mark.both_loops
 @pytest.mark.parametrize("form", FORMATS)
-async def test_the_loop_is_free(client: BoxisClient, tmp_path: Path, form: Format) -> None:
+@pytest.mark.usefixtures("_often")
+async def test_the_loop_is_free(
+    client: BoxisClient, tmp_path: Path, form: Format, stopping: Stopping
+) -> None:
     """While the thread is stopped in a write, the loop runs everything else."""
-    key = Stopping()
     target = tmp_path / f"calls.{form}"
-    task = asyncio.ensure_future(
-        export(client.cdrs(DAY, NEXT_DAY, window=HOUR, unique_by=key), target)
-    )
-    await settled(key.is_stopped.is_set)
+    task = asyncio.ensure_future(export(client.cdrs(DAY, NEXT_DAY, window=HOUR), target))
+    await settled(stopping.is_stopped.is_set)
     turns = 0
     for _ in range(100):
         await asyncio.sleep(0)
@@ -61,20 +77,22 @@ async def test_the_loop_is_free(client: BoxisClient, tmp_path: Path, form: Forma
     assert len(await client.cdrs(DAY, NEXT_DAY).to_list()) == 24
     assert not task.done()
     assert not target.exists()
-    key.may_continue.set()
+    stopping.may_continue.set()
     assert (await task).records == 24
     assert turns == 100
 
 
 @pytest.mark.both_loops
 @pytest.mark.parametrize("times", [1, 2, 5])
-async def test_cancelled_in_a_write(client: BoxisClient, tmp_path: Path, times: int) -> None:
+@pytest.mark.usefixtures("_often")
+async def test_cancelled_in_a_write(
+    client: BoxisClient, tmp_path: Path, times: int, stopping: Stopping
+) -> None:
     """Cancelled while the thread writes, it ends after the write, however often it is cancelled."""
-    key = Stopping()
     target = tmp_path / "calls.csv"
-    arguments: dict[str, Any] = {"window": HOUR, "unique_by": key}
+    arguments: dict[str, Any] = {"window": HOUR}
     task = asyncio.ensure_future(export_range(client, target, DAY, NEXT_DAY, **arguments))
-    await settled(key.is_stopped.is_set)
+    await settled(stopping.is_stopped.is_set)
     for _ in range(times):
         task.cancel()
         await asyncio.sleep(0)
@@ -82,13 +100,13 @@ async def test_cancelled_in_a_write(client: BoxisClient, tmp_path: Path, times: 
     assert not task.done()
     with pytest.raises(ExportBusyError):
         await export_range(client, target, DAY, NEXT_DAY, resume=True, **arguments)
-    key.may_continue.set()
+    stopping.may_continue.set()
     with pytest.raises(asyncio.CancelledError):
         await task
     assert task.cancelling() == times
     begun = unfinished(target)
     assert begun is not None
-    assert begun.records == 4
+    assert begun.records == 5
     exported = await export_range(client, target, DAY, NEXT_DAY, resume=True, **arguments)
     assert (exported.records, exported.conflicts) == (24, 0)
     assert read(target) == comparable(await client.cdrs(DAY, NEXT_DAY).to_list())
@@ -97,14 +115,14 @@ async def test_cancelled_in_a_write(client: BoxisClient, tmp_path: Path, times: 
 
 @pytest.mark.both_loops
 @pytest.mark.parametrize("to_file", [True, False])
-async def test_a_scope_of_anyios(client: BoxisClient, tmp_path: Path, *, to_file: bool) -> None:
+@pytest.mark.usefixtures("_often")
+async def test_a_scope_of_anyios(
+    client: BoxisClient, tmp_path: Path, stopping: Stopping, *, to_file: bool
+) -> None:
     """A scope that is cancelled ends it at the write in hand, though all windows are there."""
-    key = Stopping()
     slow = SlowFile()
     target = tmp_path / "calls.csv"
-    is_stopped, may_continue = (
-        (key.is_stopped, key.may_continue) if to_file else (slow.is_stopped, slow.may_continue)
-    )
+    stops = stopping if to_file else slow
     seen: list[Stats] = []
     scope = anyio.CancelScope()
 
@@ -112,7 +130,7 @@ async def test_a_scope_of_anyios(client: BoxisClient, tmp_path: Path, *, to_file
         with scope:
             if to_file:
                 await export(
-                    client.cdrs(DAY, NEXT_DAY, window=HOUR, unique_by=key),
+                    client.cdrs(DAY, NEXT_DAY, window=HOUR),
                     target,
                     progress=seen.append,
                 )
@@ -121,20 +139,20 @@ async def test_a_scope_of_anyios(client: BoxisClient, tmp_path: Path, *, to_file
                 await write(calls, slow, "csv", progress=seen.append)  # type: ignore[arg-type]
 
     task = asyncio.ensure_future(run())
-    await settled(is_stopped.is_set)
+    await settled(stops.is_stopped.is_set)
     scope.cancel()
     await settled(lambda: True)
     assert not task.done()
-    may_continue.set()
+    stops.may_continue.set()
     await task
     assert scope.cancelled_caught
     assert len(seen) < 6
     if to_file:
         begun = unfinished(target)
         assert begun is not None
-        assert begun.records == 4
-        key.written = 100
-        await export(client.cdrs(DAY, NEXT_DAY, window=HOUR, unique_by=key), target, resume=True)
+        assert begun.records == 5
+        stopping.written = 100
+        await export(client.cdrs(DAY, NEXT_DAY, window=HOUR), target, resume=True)
         assert len(set(read(target))) == 24
 
 

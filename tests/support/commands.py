@@ -16,7 +16,7 @@ from boxis_async.cli.main import boxis as group
 
 if TYPE_CHECKING:
     import signal
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from boxis_async.testing import Provider
 
@@ -37,11 +37,15 @@ def environment(**more: str) -> dict[str, str]:
     return os.environ | {"PYTHONPATH": str(ROOT), "COLUMNS": "80"} | more
 
 
-def boxis(*arguments: str, **settings: Any) -> subprocess.CompletedProcess[Any]:  # noqa: ANN401
+def boxis(
+    *arguments: str,
+    begun_by: Sequence[str] = ("-m", "boxis_async"),
+    **settings: Any,  # noqa: ANN401
+) -> subprocess.CompletedProcess[Any]:
     """Run a command as a process of its own, to its end."""
     settings = {"env": environment(), "stdin": subprocess.DEVNULL, "text": True} | settings
     return subprocess.run(
-        [sys.executable, "-W", "error", "-m", "boxis_async", *arguments],
+        [sys.executable, "-W", "error", *begun_by, *arguments],
         capture_output=True,
         timeout=WITHIN,
         check=False,
