@@ -12,10 +12,12 @@ as a session: behind a pooler, each transaction may have another one.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import os
-from contextlib import asynccontextmanager, contextmanager
+import sqlite3
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import URL, event, make_url, text
@@ -318,6 +320,15 @@ def _file(path: Path) -> AsyncEngine:
         writes = connection.get_execution_options().get("boxis_writes")
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
+    def on_invalidate(connection: Any, *_: object) -> None:  # noqa: ANN401 - SQLAlchemy's
+        # A task was cancelled within a statement, and its connection is closed next. SQLite keeps
+        # one whose query was not read to its end, with its lock, until Python drops the cursor: and
+        # that may be part of an error that somebody keeps. If this is cancelled too, the thread of
+        # the connection does it all the same, before it closes.
+        with suppress(asyncio.CancelledError, sqlite3.Error):
+            connection.rollback()
+
     event.listen(engine.sync_engine, "connect", on_connect)
+    event.listen(engine.sync_engine, "invalidate", on_invalidate)
     event.listen(engine.sync_engine, "begin", on_begin)
     return engine

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from contextlib import suppress
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
+import aiosqlite
+import anyio
 import pytest
 from calls import DAY, NEXT_DAY, call, hourly
 from clients import connected
@@ -127,6 +130,44 @@ async def test_cancelled_at_any_await(sqlite: str) -> None:
                 await task
         await mirror.sync(client, FROM, TO)
         await check_whole(mirror, client, FROM, TO)
+
+
+async def test_cancelled_before_the_rows_are_read(
+    sqlite: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A query that is cancelled keeps no lock, though its error is kept, and its cursor by that."""
+    provider = a_provider()
+    read, is_reading = aiosqlite.Cursor.fetchall, asyncio.Event()
+
+    async def never(_: aiosqlite.Cursor) -> Any:  # noqa: ANN401 - rows
+        is_reading.set()
+        return await asyncio.Event().wait()
+
+    kept: list[BaseException] = []
+    async with connected(provider) as client, Mirror(sqlite) as mirror:
+        await mirror.sync(client, FROM, TO)
+        for number in range(1, 30):
+            is_reading.clear()
+            reads = itertools.count(1)
+
+            def fetchall(cursor: aiosqlite.Cursor) -> Any:  # noqa: ANN401 - as above
+                return (never if next(reads) == number else read)(cursor)  # noqa: B023 - of now
+
+            monkeypatch.setattr(aiosqlite.Cursor, "fetchall", fetchall)
+            task = asyncio.create_task(mirror.sync(client, FROM, TO, recheck=FROM))
+            reading = asyncio.create_task(is_reading.wait())
+            await asyncio.wait([task, reading], return_when="FIRST_COMPLETED")
+            reading.cancel()
+            if task.done():
+                break
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError) as raised:
+                await task
+            kept.append(raised.value)
+            monkeypatch.setattr(aiosqlite.Cursor, "fetchall", read)
+            with anyio.fail_after(10):
+                await mirror.sync(client, FROM, TO)
+    assert len(kept) > 5
 
 
 async def test_a_full_disk(sqlite: str, make_client: MakeClient) -> None:
