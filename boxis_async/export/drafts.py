@@ -19,7 +19,6 @@ import stat
 from fnmatch import fnmatch
 from typing import TYPE_CHECKING, Final
 
-from boxis_async import CDR
 from boxis_async.export.arrow import BatchWriter, ParquetWriter, read_batches
 from boxis_async.export.errors import DamagedError
 from boxis_async.export.files import GrowingFile, Position
@@ -33,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
     from datetime import tzinfo
 
-    from boxis_async import Call
+    from boxis_async import CDR, Call
     from boxis_async.export.call_rows import CallRows
     from boxis_async.export.columns import Rows
     from boxis_async.export.formats import Format, Writer
@@ -52,6 +51,8 @@ _DRAFTS: Final[dict[Format, str]] = {
 }
 # The last two are what an earlier version wrote, and what is rendered.
 _NAMES = (_LINES, _BATCHES, _LEGS, "part-*.parquet", "whole.*")
+# To the thread and back takes as long as the text of a hundred records.
+_LINES_AT_ONCE: Final = 2000
 # A position of one file has so many numbers.
 _ONE_FILE = 2
 
@@ -109,16 +110,24 @@ class Draft:
         """Make lines of records, where the draft has lines; blocks nothing."""
         return self._writer.lines.encode(cdrs) if isinstance(self._writer, TextWriter) else cdrs
 
-    def write(self, prepared: Iterable[bytes | Sequence[CDR]]) -> Position:
-        """Write what `prepare` gave, and give the position after it."""
-        text, cdrs = io.BytesIO(), list[CDR]()
-        for some in prepared:
-            if isinstance(some, bytes):
-                text.write(some)
-            else:
-                cdrs += some
-        if cdrs:
-            self._writer.write(cdrs)
+    @property
+    def at_once(self) -> int:
+        """How many records are best written at a time; of lines they are a megabyte or two."""
+        return _LINES_AT_ONCE if isinstance(self._writer, TextWriter) else 1
+
+    def write(self, batches: Iterable[Iterable[bytes | Sequence[CDR]]]) -> Position:
+        """Write what `prepare` gave of some batches, and give the position after it."""
+        text = io.BytesIO()
+        for batch in batches:
+            cdrs: list[CDR] = []
+            for some in batch:
+                if isinstance(some, bytes):
+                    text.write(some)
+                else:
+                    cdrs += some
+            if cdrs:
+                # Each by itself, so that a file does not depend on how many came at a time.
+                self._writer.write(cdrs)
         self._file.write(text.getvalue())
         return self._file.position
 

@@ -26,7 +26,8 @@ class Exported:
     records: int
     """All rows in the file, legs or calls, those of earlier runs included."""
     conflicts: int
-    """Records left out in all runs that were no copies; `unique_by="leg"` keeps them."""
+    """Records left out in all runs that were no copies; `unique_by="leg"` keeps them. A run that
+    resumes counts further versions of what an earlier run wrote, which `Stats` calls revisions."""
     stats: Stats
     """The statistics of this run."""
     rejects: int = 0

@@ -190,12 +190,18 @@ class WorkFolder:
         content = files.draft.prepare(new)
         return Prepared(len(new), digests, content, repeated=len(cdrs) - len(new))
 
-    def write(self, prepared: Sequence[Prepared]) -> None:
-        """Write records that are prepared."""
+    @property
+    def at_once(self) -> int:
+        """How many records are best written at a time."""
+        return self._opened().draft.at_once
+
+    def write(self, batches: Sequence[Sequence[Prepared]]) -> None:
+        """Write batches that are prepared."""
         files = self._opened()
+        prepared = [some for batch in batches for some in batch]
         keys = files.keys.write(b"".join(some.digests for some in prepared))
         self.written = Written(
-            draft=files.draft.write([some.content for some in prepared if some.count]),
+            draft=files.draft.write([some.content for some in batch] for batch in batches),
             keys=keys,
             records=self.written.records + sum(some.count for some in prepared),
         )

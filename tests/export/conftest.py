@@ -26,3 +26,10 @@ def _often() -> Iterator[None]:
         patch.setattr("boxis_async.export.checkpoints._INTERVAL", 0)
         patch.setattr("boxis_async.export.checkpoints._PAUSE_FACTOR", 0)
         yield
+
+
+@pytest.fixture(params=[0, 3600], ids=["checkpoints often", "checkpoints seldom"])
+def _whenever(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Set a checkpoint after each batch, or none before the export ends."""
+    monkeypatch.setattr("boxis_async.export.checkpoints._INTERVAL", request.param)
+    monkeypatch.setattr("boxis_async.export.checkpoints._PAUSE_FACTOR", 0)

@@ -401,7 +401,7 @@ async def test_parquet_types(make_client: MakeClient, tmp_path: Path) -> None:
     assert to_arrow(await client.cdrs(DAY, NEXT_DAY).to_list()).schema == table.schema
 
 
-@pytest.mark.usefixtures("_often")
+@pytest.mark.usefixtures("_whenever")
 @pytest.mark.parametrize("is_file", [True, False])
 async def test_row_groups_of_many_batches(
     make_client: MakeClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, is_file: bool
@@ -521,7 +521,7 @@ async def test_costs(make_client: MakeClient, tmp_path: Path, form: Format, cost
     assert row[COLUMNS.index("cc_cost")] == Decimal(cost)
 
 
-@pytest.mark.usefixtures("_often")
+@pytest.mark.usefixtures("_whenever")
 async def test_what_does_not_fit_keeps_the_rest(make_client: MakeClient, tmp_path: Path) -> None:
     """A number that Parquet cannot hold is an error, and what was written before it stays."""
     sent = [call(f"{DAY + number * HOUR + HOUR / 2}") for number in range(5)]

@@ -499,7 +499,7 @@ async def test_now_is_anew_where_nothing_is_unfinished(tmp_path: Path) -> None:
         assert not exported.resumed
 
 
-@pytest.mark.usefixtures("_often")
+@pytest.mark.usefixtures("_whenever")
 @pytest.mark.parametrize("form", FORMATS)
 async def test_young_windows_come_again(tmp_path: Path, form: Format) -> None:
     """What is too young is cut off and fetched again, as it is by then."""
@@ -574,7 +574,7 @@ async def test_whenever_a_checkpoint_is_due(
         assert len(set(read(target))) == len(read(target)) == 24
 
 
-@pytest.mark.usefixtures("_often")
+@pytest.mark.usefixtures("_whenever")
 async def test_failures_before_young_windows(tmp_path: Path) -> None:
     """With failures collected, what is at rest is kept though the range ends in young windows."""
     provider = Provider(hourly())
