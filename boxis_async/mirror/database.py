@@ -21,7 +21,7 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import URL, event, make_url, text
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy.exc import ArgumentError, DBAPIError, MissingGreenlet, NoSuchModuleError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
@@ -325,7 +325,7 @@ def _file(path: Path) -> AsyncEngine:
         # one whose query was not read to its end, with its lock, until Python drops the cursor: and
         # that may be part of an error that somebody keeps. If this is cancelled too, the thread of
         # the connection does it all the same, before it closes.
-        with suppress(asyncio.CancelledError, sqlite3.Error):
+        with suppress(asyncio.CancelledError, sqlite3.Error, MissingGreenlet, ValueError):
             connection.rollback()
 
     event.listen(engine.sync_engine, "connect", on_connect)
