@@ -154,8 +154,8 @@ class CheckpointedFetch:
         if not coverage.unsealed and self._folder.request.datefrom is not None:
             self._resumable = _Resumable(stats.windows, stats.covered, coverage)
         now = time.monotonic()
-        # A coverage of many spans takes a while to make.
-        self._look_due = now + _PAUSE_FACTOR * (now - began)
+        # A coverage of many spans takes a while to make: this is to take a hundredth of the time.
+        self._look_due = now + 5 * _PAUSE_FACTOR * (now - began)
 
     async def _write_waiting(self) -> None:
         """Write the batches that the coverage speaks of, and make a checkpoint on the way."""
