@@ -136,10 +136,14 @@ class OneConnection(httpx.AsyncClient):
     proxy = ""
     """The proxy that it goes through, in words; empty if there is none."""
 
-    @property  # type: ignore[misc] # it can be set in httpx, and here it need not be
+    @property
     def cookies(self) -> httpx.Cookies:
         """None, and none to come."""
         return _NO_COOKIES
+
+    @cookies.setter
+    def cookies(self, cookies: object) -> None:
+        """Take none."""
 
 
 def opener(url: httpx.URL, *, may_use_proxies: bool) -> Callable[[], OneConnection]:
