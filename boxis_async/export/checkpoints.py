@@ -159,11 +159,12 @@ class CheckpointedFetch:
 
     async def _write_waiting(self) -> None:
         """Write the batches that the coverage speaks of, and make a checkpoint on the way."""
-        state, self._resumable = self._resumable, None
         if self._has_failed:
             return
+        state = self._resumable
         if state is not None:
             await self._write_up_to(state.batches)
+            self._resumable = None
             if state.batches == self._batches_written:
                 self._pending = Checkpoint(
                     self._folder.written, self._conflicts, state.covered, state.coverage

@@ -602,7 +602,8 @@ def commands_target() -> Iterator[Target]:
 
             provider.faults = faults
             os.chdir(work)
-            began = time.monotonic()
+            # Processor time, as a machine may do something else meanwhile, or stop the whole run.
+            began = time.process_time()
             try:
                 done = runner.invoke(boxis, sent, prog_name="boxis", env=connection, input="")
             finally:
@@ -610,7 +611,7 @@ def commands_target() -> Iterator[Target]:
             if not isinstance(done.exception, (SystemExit, type(None))):
                 raise done.exception
             assert done.exit_code in list(ExitCode), done.exit_code
-            assert timedelta(seconds=time.monotonic() - began) < _LONGEST_COMMAND
+            assert timedelta(seconds=time.process_time() - began) < _LONGEST_COMMAND
             assert "Traceback" not in done.stderr
             for line in done.stderr.splitlines():
                 assert printable(line) == line
