@@ -202,7 +202,7 @@ def legs(rows: Iterable[Mapping[str, object]]) -> list[Leg]:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("kills", type=int, nargs="?", default=50)
-    parser.add_argument("--calls-per-day", type=float, default=200)
+    parser.add_argument("--calls-per-day", type=float, default=300)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--formats", nargs="+", choices=FORMATS, default=FORMATS)
     arguments = parser.parse_args()
