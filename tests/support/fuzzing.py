@@ -568,7 +568,8 @@ arguments = st.lists(
         st.sampled_from(_OPTIONS),
         st.sampled_from(_VALUES),
         st.builds("{}={}".format, st.sampled_from(_OPTIONS), st.sampled_from(_VALUES)),
-        texts,
+        # Hypothesis tries texts that stand in the source too, and these two run until a signal.
+        texts.filter(lambda text: text not in ("serve", "watch")),
     ),
     max_size=8,
 )
