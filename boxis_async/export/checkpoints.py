@@ -40,6 +40,7 @@ class _Waiting:
     """A batch that is not yet written."""
 
     prepared: list[Prepared]
+    records: int
     conflicts: int
     """Those of all runs, once it is written."""
 
@@ -142,8 +143,9 @@ class CheckpointedFetch:
         if self._counts_repeated:
             self._repeated += sum(some.repeated for some in prepared)
         conflicts = self._earlier_conflicts + self._stream.stats.conflicts + self._repeated
-        self._waiting.append(_Waiting(prepared, conflicts))
-        self._records_waiting += sum(some.count for some in prepared)
+        records = sum(some.count for some in prepared)
+        self._waiting.append(_Waiting(prepared, records, conflicts))
+        self._records_waiting += records
 
     def _look(self) -> None:
         """Take note of the present state, if another run could continue from it."""
@@ -181,14 +183,12 @@ class CheckpointedFetch:
             except Exception:
                 self._has_failed = True
                 raise
-            self._records_waiting = sum(
-                one.count for batch in self._waiting for one in batch.prepared
-            )
 
     def _write(self, batches: Sequence[_Waiting]) -> None:
         """Write batches; in the thread, so that it is done whole where the task is cancelled."""
         self._folder.write([batch.prepared for batch in batches])
         self._batches_written += len(batches)
+        self._records_waiting -= sum(batch.records for batch in batches)
         self._conflicts = batches[-1].conflicts
 
     async def _save_checkpoint(self) -> None:

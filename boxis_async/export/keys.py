@@ -56,11 +56,6 @@ class KeyFile:
             self._file.close()
             raise
 
-    @property
-    def position(self) -> Position:
-        """How much was written."""
-        return self._file.position
-
     def choose_new(self, cdrs: Sequence[CDR]) -> tuple[list[CDR], bytes]:
         """Give the records that no earlier run wrote, and digests of their keys; blocks nothing."""
         if not self._known:
