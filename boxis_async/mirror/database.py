@@ -44,6 +44,7 @@ logger = logging.getLogger("boxis_async.mirror")
 _WAIT_FOR_LOCK: Final = 30.0
 """Seconds until SQLite says that another program has the file locked."""
 _JOURNAL: Final = "WAL"
+_TRY_LOCK_EVERY: Final = 0.02
 _POOL_SIZE: Final = 5
 _CONNECT_WITHIN: Final = 10
 _IDLE_MILLISECONDS: Final = 10_000
@@ -301,9 +302,7 @@ def _file(path: Path) -> AsyncEngine:
     def on_connect(connection: Any, _: object) -> None:  # noqa: ANN401 - the driver's
         # Else Python begins transactions by itself, and none before a SELECT.
         connection.isolation_level = None
-        cursor = connection.cursor()
-        cursor.execute(f"PRAGMA journal_mode={_JOURNAL}")
-        ((mode,),) = cursor.fetchall()
+        mode = connection.run_async(_write_ahead)
         if mode != "wal":
             logger.warning(
                 "%s cannot have a write-ahead log (its journal is %s): who reads waits for who "
@@ -313,6 +312,7 @@ def _file(path: Path) -> AsyncEngine:
             )
         # Rows and coverage are in one transaction, so what a loss of power may undo, it undoes
         # whole. To wait for the disk at each commit would take some milliseconds each.
+        cursor = connection.cursor()
         cursor.execute("PRAGMA synchronous=NORMAL")
         cursor.close()
 
@@ -332,3 +332,23 @@ def _file(path: Path) -> AsyncEngine:
     event.listen(engine.sync_engine, "invalidate", on_invalidate)
     event.listen(engine.sync_engine, "begin", on_begin)
     return engine
+
+
+async def _write_ahead(driver: Any) -> str:  # noqa: ANN401 - the driver's connection
+    """Give the file a write-ahead log, and return the name of the journal that it has then.
+
+    For this one statement SQLite itself waits for no lock, and of two programs that open a new file
+    at once, one would fail.
+    """
+    waited = 0.0
+    while True:
+        try:
+            async with driver.execute(f"PRAGMA journal_mode={_JOURNAL}") as cursor:
+                (mode,) = await cursor.fetchone()
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or waited >= _WAIT_FOR_LOCK:
+                raise
+        else:
+            return str(mode)
+        await asyncio.sleep(_TRY_LOCK_EVERY)
+        waited += _TRY_LOCK_EVERY

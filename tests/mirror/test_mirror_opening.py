@@ -237,6 +237,27 @@ async def test_two_that_open_an_empty_database_at_once(database: str) -> None:
         await mirror.aclose()
 
 
+async def test_a_new_file_that_another_program_has_locked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its lock is waited for before there is a write-ahead log, where SQLite itself does not."""
+    import asyncio  # noqa: PLC0415
+
+    path = tmp_path / "calls.db"
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.2), Mirror(path):
+                raise AssertionError
+        monkeypatch.setattr("boxis_async.mirror.database._WAIT_FOR_LOCK", 0.1)
+        with pytest.raises(MirrorDatabaseError, match="database is locked"):
+            await Mirror(path).__aenter__()
+        monkeypatch.undo()
+        opening = asyncio.create_task(Mirror(path).__aenter__())
+        other.execute("ROLLBACK")
+    await (await opening).aclose()
+
+
 async def test_a_contract_that_changed_is_refused(database: str, make_client: MakeClient) -> None:
     """What is sealed under one meaning of the dates is not continued under another."""
     provider = Provider([])
