@@ -467,7 +467,8 @@ def test_what_it_says_of_itself() -> None:
             assert watch.requests_per_hour == 120
             await collect(watch, 600)
             assert watch.looked_at is not None
-            assert time.time() - watch.looked_at.timestamp() < 32
+            # The server tells its time in whole seconds, so it may seem a second behind.
+            assert time.time() - watch.looked_at.timestamp() < 31.5 + 1
             provider.faults = lambda _: Fault.status(404)
             await collect(watch, 600)
             assert watch.failing_since is not None
