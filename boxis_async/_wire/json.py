@@ -59,9 +59,9 @@ def json_in_chunks(
         body: The whole body; bytes that are not UTF-8 become replacement characters.
         begin: How many of its bytes are no part of the answer, such as a byte order mark.
         as_text: Whether to give numbers as the text that stands on the wire.
-        chunked: Whether to hand over the records chunk by chunk, see `read_object`. orjson reads
-            them where it is installed; it may give a number as a number then, which whoever
-            converts the rows has to refuse.
+        chunked: Whether to hand over the records chunk by chunk, see `read_object`. Whoever
+            converts the rows has to refuse half a character in them, and a number that is a number,
+            which orjson gives where it is installed. Named ones have neither.
         named: Whether to hand over pairs, of a row's key and the row, all of them read by json.
 
     Raises:
@@ -77,9 +77,12 @@ def json_in_chunks(
     if not source.text.startswith("{", source.at):
         skipped = yield from _after_notice(source, decoder)
     read_rows = fast_reader() if chunked and not named else None
+    decode_rows = decoder.decode_rows if chunked and not named else None
     answer, problem = None, None
     try:
-        answer = yield from read_object(source, decoder, read_rows, chunked=chunked, named=named)
+        answer = yield from read_object(
+            source, decoder, read_rows, decode_rows=decode_rows, chunked=chunked, named=named
+        )
     except (ValueError, RecursionError) as error:
         # Raised below, not from here: errors are kept for as long as a stream has failures, and
         # the frames of this one refer to what was read.
@@ -110,6 +113,10 @@ class _Decoder(json.JSONDecoder):
             parse_int=str if as_text else None,
             parse_float=str if as_text else None,
         )
+
+    def decode_rows(self, text: str, begin: int) -> tuple[Any, int]:
+        """Decode likewise, and leave halves of characters to whoever converts the rows."""
+        return super().raw_decode(text, begin)
 
     def raw_decode(self, s: str, idx: int = 0) -> tuple[Any, int]:
         value, end = super().raw_decode(s, idx)

@@ -32,6 +32,9 @@ __all__ = ["BeyondError", "Chunked", "ReadRows", "read_object"]
 ReadRows: TypeAlias = Callable[[str], Any]
 """Reads the JSON of some rows, an object or an array; None if it cannot vouch for the result."""
 
+DecodeRows: TypeAlias = Callable[[str, int], tuple[Any, int]]
+"""Decodes the JSON of some rows from a place on, as `JSONDecoder.raw_decode` does."""
+
 # Characters of a chunk. What is made of it stays in the processor's caches until its records are
 # built. Keys are read anew for each chunk, so smaller ones are slower too (docs/performance.md).
 _CHUNK: Final = 32 * 1024
@@ -100,11 +103,12 @@ class Chunked:
     """Whether they stood in one place, so that their order is that of the answer."""
 
 
-def read_object(
+def read_object(  # noqa: PLR0913 - what is read, by what, and how
     source: BodyText,
     decoder: json.JSONDecoder,
     read_rows: ReadRows | None = None,
     *,
+    decode_rows: DecodeRows | None = None,
     chunked: bool = False,
     named: bool = False,
 ) -> Chunks[Any]:
@@ -114,6 +118,7 @@ def read_object(
         source: The text; afterwards it is read up to the end of the object.
         decoder: Whose rules and hooks count.
         read_rows: Reads the rows of a chunk faster than the decoder does.
+        decode_rows: Decodes the rows of a chunk in place of `decoder.raw_decode`.
         chunked: Whether to hand over the rows of each chunk, with a `Chunked` in their place at
             the end.
         named: Whether to hand over pairs, of a row's key and the row.
@@ -124,7 +129,7 @@ def read_object(
         RecursionError: It is nested too deep.
     """
     source.has(1)
-    parser = _Parser(source, decoder, read_rows, is_chunked=chunked, is_named=named)
+    parser = _Parser(source, decoder, decode_rows, read_rows, is_chunked=chunked, is_named=named)
     return (yield from parser.container(_DEEPEST, _HOLDERS))
 
 
@@ -137,6 +142,7 @@ class _Parser:
         "_containers",
         "_containers_beside",
         "_decode",
+        "_decode_rows",
         "_end_beside",
         "_free",
         "_is_chunked",
@@ -147,10 +153,11 @@ class _Parser:
         "_unpaused",
     )
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - as `read_object`
         self,
         source: BodyText,
         decoder: json.JSONDecoder,
+        decode_rows: DecodeRows | None,
         read_rows: ReadRows | None,
         *,
         is_chunked: bool,
@@ -158,6 +165,7 @@ class _Parser:
     ) -> None:
         self._source = source
         self._decode = decoder.raw_decode
+        self._decode_rows = decode_rows or decoder.raw_decode
         self._read_rows = read_rows
         self._is_chunked = is_chunked
         self._is_named = is_named
@@ -316,7 +324,7 @@ class _Parser:
         rows: Any
         try:
             rows = None if self._read_rows is None else self._read_rows(whole)
-            rows, length = self._decode(part, 0) if rows is None else (rows, len(whole))
+            rows, length = self._decode_rows(part, 0) if rows is None else (rows, len(whole))
         except (ValueError, RecursionError):
             return None
         # If the closing that we put behind a chunk was not reached, the rows end before it.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import weakref
 from contextlib import contextmanager, suppress
 from datetime import date
@@ -125,6 +126,11 @@ fields = st.sampled_from(
         f'{START},"dst":1.50,"sequence":2',
         f'{START},"odd":{{"a":[1.0]}}',
         f'{START},"lastdata":"{"x" * 20_000}"',
+        # Half a character, which becomes a replacement character.
+        rf'{START},"uniqueid":"\ud83d"',
+        rf'{START},"disposition":"\ude00"',
+        rf'{START},"odd":{{"\ud83d":["\ude00"]}}',
+        rf'{START},"odd\ud83d":""',
         # What cannot be read.
         "",
         '"start":"soon"',
@@ -189,6 +195,16 @@ def answers(draw: st.DrawFn) -> str:
 @given(body=answers())
 def test_the_same_as_whole(body: str, read_rows: ReadRows | None) -> None:
     """Whatever an answer holds, and wherever, it gives the records that it gives as a whole."""
+    same_as_whole(body.encode(), read_rows=read_rows)
+
+
+@with_each_reader
+@pytest.mark.parametrize("name", [*generate_calls(DAY, NEXT_DAY)[0], "odd", "odd\ud83d", "\ude00"])
+@pytest.mark.parametrize("value", ["\ud83d x", "", "\ud83d\ude00"], ids=["half", "", "pair"])
+def test_halves_of_characters(name: str, value: str, read_rows: ReadRows | None) -> None:
+    """Half a character in any field, or in its name, is read as it is in an answer read whole."""
+    row = {"start": "2024-03-05 12:00:00", "uniqueid": "Zoë", name: value}
+    body = json.dumps({"result": "1", "params": {"cdr": {"call_1": row}}})
     same_as_whole(body.encode(), read_rows=read_rows)
 
 
