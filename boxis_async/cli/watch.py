@@ -128,12 +128,18 @@ def watch(  # noqa: PLR0913 - each is one option
         database=database,
     )
     job.check()
-    if not quiet:
-        begins = "from now on" if begin is None else f"since {write_moment(begin, settings.zone)}"
-        if job.may_continue:
-            begins = f"from where it ended, else {begins}"
-        show(f"Watching {tenant} {begins}, every {write_length(every)}; Ctrl-C ends it")
-    run_until_signal(_watch(job, handle, heartbeat=None if quiet else heartbeat))
+    begins = "from now on" if begin is None else f"since {write_moment(begin, settings.zone)}"
+    if job.may_continue:
+        begins = f"from where it ended, else {begins}"
+    greeting = f"Watching {tenant} {begins}, every {write_length(every)}; Ctrl-C ends it"
+    run_until_signal(
+        _watch(
+            job,
+            handle,
+            greeting=None if quiet else greeting,
+            heartbeat=None if quiet else heartbeat,
+        )
+    )
 
 
 @attrs.frozen(kw_only=True)
@@ -192,7 +198,12 @@ async def _position(job: _Job) -> AsyncGenerator[Position | None]:
         yield None if job.position is None else FilePosition(job.position)
 
 
-async def _watch(job: _Job, handle: _Handler, *, heartbeat: timedelta | None) -> None:
+async def _watch(
+    job: _Job, handle: _Handler, *, greeting: str | None, heartbeat: timedelta | None
+) -> None:
+    if greeting is not None:
+        # Not earlier: from here on, Ctrl-C ends it.
+        show(greeting)
     async with job.client, _position(job) as position, job.items(position) as items:
         shown = _Shown(items)
         async with _beating(shown, heartbeat):

@@ -176,6 +176,21 @@ def test_a_command_that_hangs(served: Provider, tmp_path: Path) -> None:
         assert running.ended_by(signal.SIGINT)[0] == 130
 
 
+def test_ctrl_c_as_soon_as_it_is_named(served: Provider, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When the first line is printed, which says that Ctrl-C ends it, the signal is handled."""
+    printed: list[str] = []
+
+    def press_ctrl_c(text: str, **_: object) -> None:
+        printed.append(text)
+        assert signal.getsignal(signal.SIGINT) is not signal.default_int_handler
+        signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr("boxis_async.cli.watch.show", press_ctrl_c)
+    assert invoke("watch", *EVERY).exit_code == 130
+    assert [text.partition("; ")[2] for text in printed] == ["Ctrl-C ends it"]
+    assert not served.requests
+
+
 @pytest.mark.slow
 @pytest.mark.subprocess
 def test_an_outage_is_said_once(served: Provider) -> None:
