@@ -306,7 +306,11 @@ class Shell:
         """Run a command that never ends, until it says how to end it."""
         process, printed = self._begin(command)
         process.send_signal(signal.SIGINT)
-        process.communicate(timeout=10)
+        try:
+            process.communicate(timeout=10)
+        finally:
+            process.kill()
+            process.wait()
         return printed
 
     def _begin(self, command: str) -> tuple[subprocess.Popen[str], str]:
