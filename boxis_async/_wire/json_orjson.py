@@ -1,6 +1,6 @@
 """The rows of a chunk by orjson (extra `fast`): what json would give, or None.
 
-It saves a sixth of a record's time (docs/performance.md). But orjson takes the last of two values
+It saves a seventh of a record's time (docs/performance.md). But orjson takes the last of two values
 with one key, and loses the spelling of a number. So its result counts only if the text has no more
 keys than were found, and no numbers. Whatever it refuses is left to json, which accepts it or says
 in its own words what is wrong.
