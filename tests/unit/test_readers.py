@@ -199,13 +199,13 @@ def test_the_same_as_whole(body: str, read_rows: ReadRows | None) -> None:
 
 
 @with_each_reader
-@pytest.mark.parametrize("name", [*generate_calls(DAY, NEXT_DAY)[0], "odd", "odd\ud83d", "\ude00"])
 @pytest.mark.parametrize("value", ["\ud83d x", "", "\ud83d\ude00"], ids=["half", "", "pair"])
-def test_halves_of_characters(name: str, value: str, read_rows: ReadRows | None) -> None:
+def test_halves_of_characters(value: str, read_rows: ReadRows | None) -> None:
     """Half a character in any field, or in its name, is read as it is in an answer read whole."""
-    row = {"start": "2024-03-05 12:00:00", "uniqueid": "Zoë", name: value}
-    body = json.dumps({"result": "1", "params": {"cdr": {"call_1": row}}})
-    same_as_whole(body.encode(), read_rows=read_rows)
+    for name in (*generate_calls(DAY, NEXT_DAY)[0], "odd", "odd\ud83d", "\ude00"):
+        row = {"start": "2024-03-05 12:00:00", "uniqueid": "Zoë", name: value}
+        body = json.dumps({"result": "1", "params": {"cdr": {"call_1": row}}})
+        same_as_whole(body.encode(), read_rows=read_rows)
 
 
 @pytest.mark.slow
